@@ -1,0 +1,1 @@
+//! `ratchet.toml` as the user wrote it.

@@ -1,0 +1,8 @@
+//! Examples and where they belong: readers, checks, splits and their lock file.
+//!
+//! A [`Dataset`] is loaded once, checked as a whole, and never changes afterwards. Splits are assigned by the dataset,
+//! never by a run, so that a row that was test yesterday is test today.
+
+mod example;
+
+pub use example::{Dataset, Example, Split};

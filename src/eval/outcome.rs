@@ -1,0 +1,65 @@
+//! What became of one example: [`Outcome`], and of many: [`Evaluation`].
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::dataset::Example;
+use crate::digest::Digest;
+use crate::model::{CallError, Completion};
+use crate::score::{Score, ScoreError};
+
+/// An example's completion and scores.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    /// What the target answered.
+    pub completion: Completion,
+    /// One score a scorer, in the config's order.
+    pub scores: Vec<Score>,
+    /// Weighted mean of the scores, in [0, 1].
+    pub value: f64,
+}
+
+/// Why an example has no score. That is missing, never a zero.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OutcomeError {
+    /// The target gave no answer.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// A scorer failed.
+    #[error(transparent)]
+    Score(#[from] ScoreError),
+}
+
+/// What became of one example.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The row.
+    pub example: Arc<Example>,
+    /// Which draw: 0 is the first.
+    pub sample: u32,
+    /// The answer, or the infrastructure error that took its place.
+    pub result: Result<Answer, OutcomeError>,
+}
+
+impl Outcome {
+    /// The value in [0, 1], or `None` where the row could not run.
+    pub fn value(&self) -> Option<f64> {
+        self.result.as_ref().ok().map(|answer| answer.value)
+    }
+
+    /// Whether the row ran and its value is below `pass_threshold`.
+    pub fn is_failing(&self, pass_threshold: f64) -> bool {
+        self.value().is_some_and(|value| value < pass_threshold)
+    }
+}
+
+/// The outcomes of one prompt on a list of examples, in the order of the list.
+#[derive(Debug, Clone)]
+pub struct Evaluation {
+    /// Digest of the prompts that were measured.
+    pub prompts: Digest,
+    /// One outcome an example and sample.
+    pub outcomes: Vec<Outcome>,
+}

@@ -1,0 +1,194 @@
+//! The words of a chat call: request, completion, usage, errors.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::digest::Digest;
+use crate::money::Money;
+use crate::prompt::Message;
+
+/// What a model is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ModelRole {
+    /// Answers the dataset's rows.
+    Task,
+    /// Proposes edits.
+    Proposer,
+    /// Scores answers.
+    Judge,
+}
+
+impl ModelRole {
+    /// All roles, in order.
+    pub const ALL: [ModelRole; 3] = [ModelRole::Task, ModelRole::Proposer, ModelRole::Judge];
+
+    /// `task`, `proposer` or `judge`.
+    pub fn name(self) -> &'static str {
+        match self {
+            ModelRole::Task => "task",
+            ModelRole::Proposer => "proposer",
+            ModelRole::Judge => "judge",
+        }
+    }
+}
+
+impl fmt::Display for ModelRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Everything that decides an answer, apart from which draw it is. Serialised in field order: the bytes are the key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ChatRequest {
+    /// The model's name as the provider knows it.
+    pub model: String,
+    /// The conversation so far; the last message is the one to answer.
+    pub messages: Vec<Message>,
+    /// Sampling temperature; absent means the provider's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    /// Most tokens to answer with; absent means the provider's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u32>,
+    /// Whether the answer must be one JSON object.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub json: bool,
+    /// Further parameters, passed through as the user wrote them.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub extra: Map<String, Value>,
+}
+
+/// One call through the stack.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Whose budget it is.
+    pub role: ModelRole,
+    /// What is asked.
+    pub request: ChatRequest,
+    /// Which draw of the same request this is: `"0"`, `"1"`, … for a row's samples; run seed, generation and slot for
+    /// a proposer's call. Part of the store's key, so that a repeat is always a fresh draw.
+    pub draw: String,
+}
+
+/// Why the model stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FinishReason {
+    /// It was done.
+    Stop,
+    /// It ran into the token limit: the answer is cut.
+    Length,
+    /// It refused.
+    Refusal,
+    /// The provider's filter withheld the answer.
+    Filter,
+    /// It asked for a tool.
+    Tool,
+}
+
+/// Tokens of one call, as the provider counted them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Tokens read, cached ones included.
+    pub input: u64,
+    /// Tokens written, reasoning included.
+    pub output: u64,
+    /// Of `input`, those read from the provider's cache.
+    #[serde(default)]
+    pub cached: u64,
+}
+
+/// Where a completion came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// Paid for by this run (also when the run was resumed and reads it back from the store).
+    Live,
+    /// Paid for earlier.
+    Stored,
+}
+
+/// One step of an agent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TraceStep {
+    /// What ran, a tool or a model call.
+    pub name: String,
+    /// What it was given.
+    #[serde(default)]
+    pub input: Value,
+    /// What it gave back.
+    #[serde(default)]
+    pub output: Value,
+    /// Its error, if it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// One answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Completion {
+    /// The answer's text.
+    pub text: String,
+    /// Why the model stopped.
+    pub finish: FinishReason,
+    /// Tokens.
+    pub usage: Usage,
+    /// Time to the answer when it was live, in milliseconds.
+    pub latency_ms: u64,
+    /// Its price when it was live; `None` where the price isn't known.
+    pub cost: Option<Money>,
+    /// Live or stored.
+    pub origin: Origin,
+    /// The steps of an agent, where the target is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Vec<TraceStep>>,
+}
+
+/// Why there is no completion. None of these is an answer, so none is ever stored or scored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind", content = "detail")]
+pub enum CallError {
+    /// No connection could be made: wrong address, nothing listening, no network.
+    #[error("can't reach the provider: {0}")]
+    Unreachable(String),
+    /// The provider failed in a way that may pass: 408, 409, 429, 5xx, a timeout, a reset, a cut or invalid body.
+    #[error("the provider failed: {0}")]
+    Transient(String),
+    /// The provider will not take this request, now or later: 400, 404, 422.
+    #[error("the provider refused the request: {0}")]
+    Rejected(String),
+    /// Key missing or not accepted, quota used up: no further call can succeed.
+    #[error("no access to the provider: {0}")]
+    Denied(String),
+    /// The budget has no room for the call; it was not sent.
+    #[error("budget used up: {0}")]
+    Budget(String),
+    /// The run was told to stop.
+    #[error("interrupted")]
+    Interrupted,
+    /// The response store could not be read or written.
+    #[error("response store: {0}")]
+    Store(String),
+    /// Something that isn't a call failed on the way, for example a template on one row.
+    #[error("{0}")]
+    Local(String),
+}
+
+impl CallError {
+    /// Whether asking the same again may help.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, CallError::Unreachable(_) | CallError::Transient(_))
+    }
+
+    /// Whether no later call can succeed either, so that the work should stop at once.
+    pub fn is_systemic(&self) -> bool {
+        matches!(self, CallError::Denied(_) | CallError::Budget(_) | CallError::Interrupted | CallError::Store(_))
+    }
+}
+
+/// The store's key for a call.
+pub type CallKey = Digest;

@@ -1,0 +1,1 @@
+//! Strategies, the request to the proposer, its reply, the static guards.

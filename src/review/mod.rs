@@ -1,0 +1,1 @@
+//! Stepping through kept revisions, and applying what was accepted.

@@ -1,0 +1,1 @@
+//! The loop: generations, screen, race, merge, gate.

@@ -1,0 +1,1 @@
+//! Statistics: paired tests, intervals and sequential tests, each citing its source.

@@ -1,0 +1,1 @@
+//! Text as data: normalising, tokens, n-grams, similarity.
