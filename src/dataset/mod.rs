@@ -4,5 +4,9 @@
 //! never by a run, so that a row that was test yesterday is test today.
 
 mod example;
+mod problem;
+mod source;
 
 pub use example::{Dataset, Example, Split};
+pub use problem::{DatasetError, Fault, Problem, RowRef, Warning};
+pub use source::{Columns, Fields, Format, Source};
