@@ -1,1 +1,21 @@
-//! `ratchet.toml` as the user wrote it.
+//! `ratchet.toml` as the user wrote it: [`Config`] and what it holds, with every default filled in.
+//!
+//! The types here are the one source of truth for keys, defaults and ranges: their doc comments are the reference and
+//! the JSON schema ([`Config::json_schema`]), and the checks on load read that same schema. Nothing here reads the
+//! environment or another file, and nothing is built; paths are as written, relative to the folder of the file.
+
+mod error;
+mod load;
+mod schema;
+mod scorers;
+mod sections;
+mod source;
+#[cfg(test)]
+mod tests;
+
+pub use error::{Cause, ConfigError, Place, Problem};
+pub use scorers::{ScorerConfig, ScorerKind};
+pub use sections::{
+    Budget, Columns, Config, DatasetConfig, FieldMap, Gate, Guards, ModelConfig, Models, Price, Provider, RoleBudget,
+    Search, SplitFractions, Store,
+};
