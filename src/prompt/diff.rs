@@ -1,0 +1,175 @@
+//! Differences between two texts of a prompt: as line changes, as a unified diff, and as edits that can be made or left
+//! out one by one.
+
+use std::ops::Range;
+
+use similar::{Algorithm, DiffOp, TextDiff, capture_diff_slices};
+
+use super::edit::{Edit, occurs_once};
+use super::file::Prompt;
+use super::set::PromptSet;
+
+/// Lines of the old text and the lines of the new text that take their place. One of the two may be empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Change {
+    pub old: Range<usize>,
+    pub new: Range<usize>,
+}
+
+/// The changes from `old` to `new`, in order, with unchanged lines between any two of them.
+pub(super) fn changes(old: &[&str], new: &[&str]) -> Vec<Change> {
+    let mut changes: Vec<Change> = Vec::new();
+    for op in capture_diff_slices(Algorithm::Myers, old, new) {
+        if matches!(op, DiffOp::Equal { .. }) {
+            continue;
+        }
+        match changes.last_mut() {
+            Some(last) if last.old.end == op.old_range().start && last.new.end == op.new_range().start => {
+                last.old.end = op.old_range().end;
+                last.new.end = op.new_range().end;
+            }
+            _ => changes.push(Change { old: op.old_range(), new: op.new_range() }),
+        }
+    }
+    changes
+}
+
+/// See [`PromptSet::unified_diff`].
+pub(super) fn unified(old: &PromptSet, new: &PromptSet) -> String {
+    let mut names: Vec<&str> = old.iter().chain(new.iter()).map(Prompt::name).collect();
+    names.sort_unstable();
+    names.dedup();
+    let mut diff = String::new();
+    for name in names {
+        let (before, after) = (old.get(name), new.get(name));
+        let lines = TextDiff::from_lines(before.map_or("", Prompt::text), after.map_or("", Prompt::text));
+        let header = |prefix: &str, prompt: Option<&Prompt>| match prompt {
+            Some(prompt) => format!("{prefix}/{}", prompt.name().trim_start_matches('/')),
+            None => "/dev/null".to_owned(),
+        };
+        diff.push_str(
+            &lines.unified_diff().context_radius(3).header(&header("a", before), &header("b", after)).to_string(),
+        );
+    }
+    diff
+}
+
+/// Changes that are made together, with the unchanged lines around them that make the place unique.
+#[derive(Debug, Clone)]
+struct Hunk {
+    /// Lines of the old text.
+    lines: Range<usize>,
+    changes: Vec<Change>,
+}
+
+impl Hunk {
+    /// This hunk and the later `other` as one, with all lines between them.
+    fn join(mut self, other: Hunk) -> Hunk {
+        self.lines = self.lines.start.min(other.lines.start)..self.lines.end.max(other.lines.end);
+        self.changes.extend(other.changes);
+        self
+    }
+}
+
+/// The two texts line by line.
+struct Lines<'a> {
+    old: &'a Prompt,
+    old_lines: Vec<&'a str>,
+    new_lines: Vec<&'a str>,
+    /// Byte offset in the old text of each line, and its length at the end.
+    offsets: Vec<usize>,
+}
+
+/// The difference from `old` to `new` as edits against `old`.
+///
+/// Each change is extended by as many unchanged lines as make its `search` occur once; changes that then overlap are
+/// one hunk. All hunks together make `new` out of `old`. Any subset applies as well: hunks of which one alone, or all
+/// but one, would leave a prompt that does not parse or loses its input are joined into one.
+pub fn hunks(old: &Prompt, new: &Prompt) -> Vec<Edit> {
+    let lines = Lines::of(old, new);
+    let mut hunks: Vec<Hunk> = Vec::new();
+    for change in changes(&lines.old_lines, &lines.new_lines) {
+        let mut hunk = lines.anchored(change);
+        while let Some(last) = hunks.pop_if(|last| last.lines.end > hunk.lines.start) {
+            hunk = last.join(hunk);
+        }
+        hunks.push(hunk);
+    }
+    let keeps_input = old.uses_input() && new.uses_input();
+    lines.joined_where_dependent(hunks, keeps_input).iter().map(|hunk| lines.edit(hunk)).collect()
+}
+
+impl<'a> Lines<'a> {
+    fn of(old: &'a Prompt, new: &'a Prompt) -> Self {
+        let old_lines: Vec<&str> = old.text().split_inclusive('\n').collect();
+        let mut offsets = vec![0];
+        for line in &old_lines {
+            offsets.push(offsets.last().copied().unwrap_or_default() + line.len());
+        }
+        Lines { old, old_lines, new_lines: new.text().split_inclusive('\n').collect(), offsets }
+    }
+
+    fn old_text(&self, lines: &Range<usize>) -> &'a str {
+        &self.old.text()[self.offsets[lines.start]..self.offsets[lines.end]]
+    }
+
+    /// `change` with lines added, above and below in turn, until its place is unique. The whole text always is.
+    fn anchored(&self, change: Change) -> Hunk {
+        let mut lines = change.old.clone();
+        let mut above = true;
+        while lines != (0..self.old_lines.len())
+            && (lines.is_empty() || !occurs_once(self.old.text(), self.old_text(&lines)))
+        {
+            if lines.start > 0 && (above || lines.end == self.old_lines.len()) {
+                lines.start -= 1;
+            } else {
+                lines.end += 1;
+            }
+            above = !above;
+        }
+        Hunk { lines, changes: vec![change] }
+    }
+
+    fn edit(&self, hunk: &Hunk) -> Edit {
+        let mut replace = String::new();
+        let mut from = hunk.lines.start;
+        for change in &hunk.changes {
+            replace.push_str(self.old_text(&(from..change.old.start)));
+            replace.extend(self.new_lines[change.new.clone()].iter().copied());
+            from = change.old.end;
+        }
+        replace.push_str(self.old_text(&(from..hunk.lines.end)));
+        let search = self.old_text(&hunk.lines).to_owned();
+        Edit { file: self.old.name().to_owned(), search, replace }
+    }
+
+    /// Joins hunks that need each other, such as the two ends of a template block, or the removal of `{{ input }}` here
+    /// and its return there.
+    fn joined_where_dependent(&self, hunks: Vec<Hunk>, keeps_input: bool) -> Vec<Hunk> {
+        let stands = |chosen: &dyn Fn(usize) -> bool| {
+            let mut text = String::new();
+            let mut from = 0;
+            for (_, hunk) in hunks.iter().enumerate().filter(|(index, _)| chosen(*index)) {
+                text.push_str(self.old_text(&(from..hunk.lines.start)));
+                text.push_str(&self.edit(hunk).replace);
+                from = hunk.lines.end;
+            }
+            text.push_str(self.old_text(&(from..self.old_lines.len())));
+            Prompt::parse(self.old.name(), &text).is_ok_and(|prompt| prompt.uses_input() || !keeps_input)
+        };
+        let dependent: Vec<usize> = (0..hunks.len())
+            .filter(|&index| !stands(&|other| other == index) || !stands(&|other| other != index))
+            .collect();
+        let (Some(&first), Some(&last)) = (dependent.first(), dependent.last()) else {
+            return hunks;
+        };
+        let mut joined: Vec<Hunk> = Vec::new();
+        for (index, hunk) in hunks.into_iter().enumerate() {
+            match joined.pop_if(|_| index > first && index <= last) {
+                Some(before) => joined.push(before.join(hunk)),
+                None => joined.push(hunk),
+            }
+        }
+        joined
+    }
+}

@@ -1,0 +1,168 @@
+//! The prompts of a target: one for a chat target, several for an agent.
+
+use std::fmt;
+
+use super::diff;
+use super::edit::{self, Edit, EditError};
+use super::file::{Prompt, PromptError};
+use crate::digest::Digest;
+
+/// Prompts by name. Never empty, and at least one of them uses the row's input.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PromptSet {
+    /// Sorted by name; names are unique.
+    prompts: Vec<Prompt>,
+}
+
+impl PromptSet {
+    /// The set of a single prompt.
+    ///
+    /// # Errors
+    /// The prompt does not use the row's input.
+    pub fn one(prompt: Prompt) -> Result<PromptSet, PromptError> {
+        Self::new([prompt])
+    }
+
+    /// A set of prompts; the name of each is its key.
+    ///
+    /// # Errors
+    /// No prompt at all, two of one name, or none that uses the row's input.
+    pub fn new(prompts: impl IntoIterator<Item = Prompt>) -> Result<PromptSet, PromptError> {
+        let mut prompts: Vec<Prompt> = prompts.into_iter().collect();
+        prompts.sort_by(|left, right| left.name().cmp(right.name()));
+        let error = |file: &str, message: &str| {
+            Err(PromptError { file: file.to_owned(), line: 1, column: 1, message: message.to_owned() })
+        };
+        let Some(first) = prompts.first() else {
+            return error("prompts", "there is no prompt: name at least one file");
+        };
+        if let Some(pair) = prompts.windows(2).find(|pair| pair[0].name() == pair[1].name()) {
+            return error(pair[0].name(), "two prompts have this name: give each its own");
+        }
+        if !prompts.iter().any(Prompt::uses_input) {
+            let message = "the prompt loses its input variable: write `{{ input }}`, or `{{ input.field }}` where the \
+                           input is a map, where the row's text belongs";
+            return error(first.name(), message);
+        }
+        Ok(PromptSet { prompts })
+    }
+
+    /// The prompt of that name.
+    pub fn get(&self, name: &str) -> Option<&Prompt> {
+        let index = self.prompts.binary_search_by(|prompt| prompt.name().cmp(name)).ok()?;
+        self.prompts.get(index)
+    }
+
+    /// All prompts in the order of their names.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Prompt> {
+        self.prompts.iter()
+    }
+
+    /// The first prompt by name: the only one of a chat target.
+    pub fn first(&self) -> &Prompt {
+        // A set is never empty: `new` refuses to make one.
+        &self.prompts[0]
+    }
+
+    /// How many prompts there are, at least 1.
+    #[expect(clippy::len_without_is_empty, reason = "a set is never empty")]
+    pub fn len(&self) -> usize {
+        self.prompts.len()
+    }
+
+    /// Digest of names and texts.
+    pub fn digest(&self) -> Digest {
+        Digest::of_parts(self.iter().flat_map(|prompt| [prompt.name().as_bytes(), prompt.text().as_bytes()]))
+    }
+
+    /// Bytes of all texts together.
+    pub fn text_len(&self) -> usize {
+        self.iter().map(|prompt| prompt.text().len()).sum()
+    }
+
+    /// Approximate tokens of all message bodies together; front matter is not sent and not counted.
+    pub fn tokens(&self) -> usize {
+        self.iter().flat_map(Prompt::bodies).map(|(_, body)| approximate_tokens(body)).sum()
+    }
+
+    /// The set with the prompt of the same name replaced by `newer`; unchanged where there is none.
+    ///
+    /// # Errors
+    /// No prompt would use the row's input any more.
+    pub fn with(&self, newer: Prompt) -> Result<PromptSet, PromptError> {
+        Self::new(self.iter().map(|prompt| if prompt.name() == newer.name() { newer.clone() } else { prompt.clone() }))
+    }
+
+    /// The set with all `edits` made, each against the text as it is here.
+    ///
+    /// # Errors
+    /// An edit that names no prompt, does not occur exactly once or overlaps another, or a result that is no valid
+    /// prompt.
+    pub fn apply(&self, edits: &[Edit]) -> Result<PromptSet, EditError> {
+        edit::apply(self, edits)
+    }
+
+    /// What has to change to get from here to `newer`, as a unified diff with three lines of context and the names
+    /// `a/..` and `b/..`. Empty where the texts are equal.
+    pub fn unified_diff(&self, newer: &PromptSet) -> String {
+        diff::unified(self, newer)
+    }
+}
+
+impl fmt::Debug for PromptSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+/// A token is about four characters of English.
+fn approximate_tokens(text: &str) -> usize {
+    text.chars().count().div_ceil(4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prompt(name: &str, text: &str) -> Prompt {
+        Prompt::parse(name, text).unwrap()
+    }
+
+    #[test]
+    fn a_set_is_sorted_by_name_and_finds_by_name() {
+        let set = PromptSet::new([prompt("b", "B {{ input }}"), prompt("a", "A")]).unwrap();
+        assert_eq!(set.first().name(), "a");
+        assert_eq!(set.get("b").unwrap().text(), "B {{ input }}");
+        assert!(set.get("c").is_none());
+    }
+
+    #[test]
+    fn a_set_without_input_is_refused() {
+        let error = PromptSet::one(prompt("p.prompty", "Answer yes.")).unwrap_err();
+        assert!(error.message.contains("loses its input variable"), "{error}");
+    }
+
+    #[test]
+    fn an_empty_set_and_a_name_twice_are_refused() {
+        assert!(PromptSet::new([]).is_err());
+        assert!(PromptSet::new([prompt("p", "{{ input }}"), prompt("p", "{{ input }}")]).is_err());
+    }
+
+    #[test]
+    fn the_digest_tells_names_and_texts_apart() {
+        let one = PromptSet::one(prompt("p", "{{ input }}")).unwrap();
+        let renamed = PromptSet::one(prompt("q", "{{ input }}")).unwrap();
+        let edited = one.with(prompt("p", "{{ input }}!")).unwrap();
+        assert_ne!(one.digest(), renamed.digest());
+        assert_ne!(one.digest(), edited.digest());
+        assert_eq!(edited.get("p").unwrap().text(), "{{ input }}!");
+    }
+
+    #[test]
+    fn front_matter_costs_no_tokens() {
+        let bare = PromptSet::one(prompt("p", "user:\nSay {{ input }}\n")).unwrap();
+        let described = PromptSet::one(prompt("p", "---\nname: x\n---\nuser:\nSay {{ input }}\n")).unwrap();
+        assert_eq!(bare.tokens(), described.tokens());
+        assert!(bare.text_len() < described.text_len());
+    }
+}
