@@ -23,7 +23,7 @@ pub enum FailureKind {
     Truncated,
     /// A scorer, an assertion or a criterion failed.
     Criterion {
-        /// Its name.
+        /// The scorer's name; where its reasons name what failed (`category: expected …`), then `scorer: category`.
         name: String,
     },
 }
@@ -36,10 +36,10 @@ pub struct FailureCluster {
     /// How they fail.
     #[serde(flatten)]
     pub kind: FailureKind,
-    /// For people: the kind in words, with telling terms where a large group was divided by text.
+    /// For people, at most 80 columns: the kind in words, with the terms that tell these rows from the others.
     pub label: String,
     /// Ids of the failing examples, in dataset order.
     pub members: Vec<String>,
-    /// Members as a share of all evaluated rows, in [0, 1].
+    /// Members as a share of all evaluated rows (those that ran), in [0, 1]. Rows count alike, whatever their weight.
     pub share: f64,
 }

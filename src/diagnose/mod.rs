@@ -1,5 +1,19 @@
 //! Failure clusters: failing outcomes that fail alike, found without a model, followed from generation to generation.
+//!
+//! Three steps, all pure: structure decides each row's [`FailureKind`] (`kind`, `reason`); a large group that its texts
+//! divide clearly is divided (`divide`); ids and labels are given (`identity`, `label`). Everything is worked out on the
+//! rows sorted by id, so that the order of the outcomes changes nothing but the order of a cluster's members.
 
 mod cluster;
+mod diagnosis;
+mod divide;
+mod identity;
+mod kind;
+mod label;
+mod neighbours;
+mod reason;
+mod vectors;
 
 pub use cluster::{FailureCluster, FailureKind};
+pub use diagnosis::diagnose;
+pub use neighbours::neighbours;

@@ -1,0 +1,136 @@
+//! What people read: the kind in words, and the terms that tell a cluster's rows from the others.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::cluster::FailureKind;
+use super::kind::canonical;
+
+/// Widest label, in terminal columns.
+const COLUMNS: usize = 80;
+/// Widest quoted label or name within one, so that a confusion of two always fits.
+const NAME_COLUMNS: usize = 24;
+/// Most telling terms.
+const TERMS: usize = 4;
+/// Longest word that is shown; anything longer is an address, a key, or text without spaces.
+const LONGEST_TERM: usize = 20;
+/// A term tells when chance alone would hardly set it apart: two-sided 5 % of a normal.
+const TELLING_Z: f64 = 1.96;
+
+/// Which words occur in which rows.
+pub(super) struct Terms {
+    /// Distinct words of each row, as indices into `words`.
+    rows: Vec<Vec<u32>>,
+    words: Vec<String>,
+    /// In how many rows each word occurs.
+    frequency: Vec<u32>,
+}
+
+impl Terms {
+    /// Reads the words of all rows.
+    pub(super) fn of(texts: &[String]) -> Self {
+        let mut index: HashMap<String, u32> = HashMap::new();
+        let mut terms = Self { rows: Vec::with_capacity(texts.len()), words: Vec::new(), frequency: Vec::new() };
+        for text in texts {
+            let canonical = canonical(text);
+            let words: BTreeSet<&str> = canonical.split(' ').filter(|word| can_tell(word)).collect();
+            let mut row = Vec::with_capacity(words.len());
+            for word in words {
+                let at = match index.get(word) {
+                    Some(at) => *at,
+                    None => {
+                        let at = u32::try_from(terms.words.len()).unwrap_or(u32::MAX);
+                        index.insert(word.to_string(), at);
+                        terms.words.push(word.to_string());
+                        terms.frequency.push(0);
+                        at
+                    }
+                };
+                terms.frequency[at as usize] += 1;
+                row.push(at);
+            }
+            terms.rows.push(row);
+        }
+        terms
+    }
+
+    /// Up to four words that tell the rows `members` from all others, the most telling first: by the z-score of the
+    /// log odds ratio of "the row has the word", with a half added to each count (Haldane 1955, Anscombe 1956).
+    /// A word in only one member tells nothing.
+    pub(super) fn telling(&self, members: &[usize]) -> Vec<&str> {
+        let mut inside: HashMap<u32, u32> = HashMap::new();
+        for word in members.iter().flat_map(|member| &self.rows[*member]) {
+            *inside.entry(*word).or_default() += 1;
+        }
+        let (size, others) = (members.len() as f64, self.rows.len().saturating_sub(members.len()) as f64);
+        let mut scored: Vec<(f64, &str)> = inside
+            .into_iter()
+            .filter(|(_, count)| *count >= 2)
+            .map(|(word, count)| {
+                let with = f64::from(count);
+                let elsewhere = f64::from(self.frequency[word as usize]) - with;
+                let cells = [with + 0.5, size - with + 0.5, elsewhere + 0.5, others - elsewhere + 0.5];
+                let log_odds = (cells[0] * cells[3] / (cells[1] * cells[2])).ln();
+                let error = cells.iter().map(|cell| 1.0 / cell).sum::<f64>().sqrt();
+                (log_odds / error, self.words[word as usize].as_str())
+            })
+            .filter(|(z, _)| *z >= TELLING_Z)
+            .collect();
+        scored.sort_by(|(left, left_word), (right, right_word)| {
+            right.total_cmp(left).then_with(|| left_word.cmp(right_word))
+        });
+        scored.into_iter().take(TERMS).map(|(_, word)| word).collect()
+    }
+}
+
+/// Whether a word can say something to a reader: no single letters, no bare numbers, nothing endless.
+fn can_tell(word: &str) -> bool {
+    word.chars().any(char::is_alphabetic) && word.len() > 2 && word.chars().count() <= LONGEST_TERM
+}
+
+/// The label of a cluster: its kind in words, then as many of `terms` as fit, in brackets.
+pub(super) fn label(kind: &FailureKind, terms: &[&str]) -> String {
+    let mut label = match kind {
+        FailureKind::Confusion { expected, answered } => {
+            format!("expected {}, answered {}", clipped(expected), clipped(answered))
+        }
+        FailureKind::Format => "right answer in the wrong form".to_string(),
+        FailureKind::Refusal => "refused, or withheld by the provider".to_string(),
+        FailureKind::Empty => "empty answer".to_string(),
+        FailureKind::Truncated => "cut at the token limit".to_string(),
+        FailureKind::Criterion { name } => format!("failed {}", clipped(name)),
+    };
+    let mut shown = String::new();
+    for term in terms {
+        let longer = if shown.is_empty() { (*term).to_string() } else { format!("{shown}, {term}") };
+        if columns(&label) + columns(&longer) + " ()".len() > COLUMNS {
+            break;
+        }
+        shown = longer;
+    }
+    if !shown.is_empty() {
+        label.push_str(&format!(" ({shown})"));
+    }
+    label
+}
+
+/// A name on one line and in at most [`NAME_COLUMNS`].
+fn clipped(name: &str) -> String {
+    let line = name.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    let line = line.collect::<Vec<_>>().join(" ");
+    if columns(&line) <= NAME_COLUMNS {
+        return line;
+    }
+    let mut clipped = String::new();
+    for c in line.chars() {
+        if columns(&clipped) + columns(c.encode_utf8(&mut [0; 4])) >= NAME_COLUMNS {
+            break;
+        }
+        clipped.push(c);
+    }
+    format!("{}…", clipped.trim_end())
+}
+
+/// Columns in a terminal, never too few: whatever may be wide (from Hangul Jamo on) counts as two.
+fn columns(text: &str) -> usize {
+    text.chars().map(|c| if c >= '\u{1100}' && c != '…' { 2 } else { 1 }).sum()
+}
