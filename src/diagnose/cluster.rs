@@ -28,6 +28,20 @@ pub enum FailureKind {
     },
 }
 
+impl FailureKind {
+    /// `confusion`, `format`, `refusal`, `empty`, `truncated` or `criterion`: what strategies say they are for.
+    pub fn name(&self) -> &'static str {
+        match self {
+            FailureKind::Confusion { .. } => "confusion",
+            FailureKind::Format => "format",
+            FailureKind::Refusal => "refusal",
+            FailureKind::Empty => "empty",
+            FailureKind::Truncated => "truncated",
+            FailureKind::Criterion { .. } => "criterion",
+        }
+    }
+}
+
 /// Failing outcomes that fail alike.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FailureCluster {
