@@ -1,0 +1,89 @@
+//! An exclusive lock on a folder or file, held through a lock file beside it.
+//!
+//! The operating system gives the lock back when its holder ends, however it ends; the text in the file only says who
+//! it was. The file is never removed, since another process may be about to lock it.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Seek, Write};
+use std::path::{Path, PathBuf};
+
+use super::DurableError;
+use super::atomic::{create_folder, folder_of};
+
+/// A held lock; dropping it gives it back.
+#[derive(Debug)]
+pub struct Lock {
+    path: PathBuf,
+    /// Keeps the lock for as long as it is open.
+    _file: File,
+}
+
+impl Lock {
+    /// Takes the lock file at `path`, creating it where missing, without waiting. `since` is the time to tell others,
+    /// for example `clock::timestamp(clock.now())`. [`DurableError::Held`] names the holder.
+    pub fn acquire(path: &Path, since: &str) -> Result<Self, DurableError> {
+        create_folder(&folder_of(path))?;
+        let mut options = OpenOptions::new();
+        let mut file = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(DurableError::io("open", path))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(DurableError::Held { path: path.to_path_buf(), holder: holder(path) });
+            }
+            Err(TryLockError::Error(error)) => return Err(DurableError::io("lock", path)(error)),
+        }
+        let text = format!("pid {} since {since}\n", std::process::id());
+        file.set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| file.write_all(text.as_bytes()))
+            .map_err(DurableError::io("write", path))?;
+        Ok(Self { path: path.to_path_buf(), _file: file })
+    }
+
+    /// The lock file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// What the holder wrote about itself.
+fn holder(path: &Path) -> String {
+    match fs::read_to_string(path) {
+        Ok(text) if !text.trim().is_empty() => text.trim().to_owned(),
+        // Between locking and writing its name, or where a locked file can't be read.
+        _ => "another process".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_holder_is_refused_and_told_who_holds_it() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("runs/.lock");
+        let lock = Lock::acquire(&path, "2026-01-31T22:05:09Z").unwrap();
+        let refusal = Lock::acquire(&path, "2026-01-31T22:06:00Z").unwrap_err();
+        let message = refusal.to_string();
+        let holder = format!("held by pid {} since 2026-01-31T22:05:09Z", std::process::id());
+        assert!(message.contains(&holder) && message.contains(".lock"), "{message}");
+        drop(lock);
+        Lock::acquire(&path, "2026-01-31T22:07:00Z").unwrap();
+    }
+
+    #[test]
+    fn a_name_left_by_a_dead_holder_does_not_count() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("lock");
+        fs::write(&path, "pid 1 since long ago, with a longer line than any new one would ever have\n").unwrap();
+        let lock = Lock::acquire(&path, "now").unwrap();
+        assert_eq!(fs::read_to_string(lock.path()).unwrap(), format!("pid {} since now\n", std::process::id()));
+    }
+}
