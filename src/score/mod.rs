@@ -1,12 +1,55 @@
 //! Scorers: (example, completion) -> value in [0, 1] with an optional reason. One file a scorer.
 //!
 //! What the model did wrong is a low score. What the scorer did wrong (threw, returned NaN, left [0, 1]) is a
-//! [`ScoreError`]: the row is then missing, never a zero.
+//! [`ScoreError`]: the row is then missing, never a zero. What is wrong with a scorer itself (a pattern that doesn't
+//! compile, a script that isn't there) is a [`ScorerSetupError`], before any row is scored.
+//!
+//! Most scorers are pure functions of the two texts. [`PythonScorer`] and [`CommandScorer`] ask a long-lived process;
+//! `worker` owns its life. [`ScorerSet`] combines scorers, and is where the rules that hold for all of them live.
+
+mod answer;
+mod command;
+mod contains;
+mod exact_match;
+mod items;
+mod json;
+mod json_fields;
+mod json_valid;
+mod levenshtein;
+mod list_match;
+mod numeric;
+mod python;
+mod regex_match;
+mod set;
+mod set_match;
+mod worker;
+
+#[cfg(test)]
+mod samples;
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use command::{CommandOptions, CommandScorer};
+pub use contains::{Contains, ContainsOptions};
+pub use exact_match::{ExactMatch, ExactMatchOptions};
+pub use items::ItemOptions;
+pub use json_fields::{JsonFields, JsonFieldsOptions};
+pub use json_valid::{JsonValid, JsonValidOptions};
+pub use levenshtein::Levenshtein;
+pub use list_match::ListMatch;
+pub use numeric::{Numeric, NumericOptions};
+pub use python::{PythonOptions, PythonScorer};
+pub use regex_match::{RegexMatch, RegexOptions};
+pub use set::ScorerSet;
+pub use set_match::SetMatch;
+
 use crate::dataset::Example;
 use crate::model::{BoxFuture, Completion};
+
+/// How long a python or command scorer may work on one row, where the config says nothing.
+pub const DEFAULT_SCORER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One scorer's opinion of one completion.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,8 +69,39 @@ pub struct Score {
 pub struct ScoreError {
     /// The scorer's name.
     pub scorer: String,
-    /// What happened and what to do.
+    /// What happened and what to do. Doesn't repeat the row: who holds the error knows it.
     pub message: String,
+    /// Whether no later row can be scored either, so that the work should stop at once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub systemic: bool,
+}
+
+impl ScoreError {
+    /// An error of this row only.
+    pub fn of_row(scorer: impl Into<String>, message: impl Into<String>) -> ScoreError {
+        ScoreError { scorer: scorer.into(), message: message.into(), systemic: false }
+    }
+
+    /// An error that every later row would meet as well.
+    pub fn of_scorer(scorer: impl Into<String>, message: impl Into<String>) -> ScoreError {
+        ScoreError { scorer: scorer.into(), message: message.into(), systemic: true }
+    }
+}
+
+/// A scorer can't be built or started: its options, its pattern or its script are wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("scorer {scorer}: {message}")]
+pub struct ScorerSetupError {
+    /// The scorer's name.
+    pub scorer: String,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+impl ScorerSetupError {
+    fn new(scorer: impl Into<String>, message: impl Into<String>) -> ScorerSetupError {
+        ScorerSetupError { scorer: scorer.into(), message: message.into() }
+    }
 }
 
 /// Scores one completion.
@@ -44,4 +118,32 @@ pub trait Scorer: Send + Sync {
         example: &'a Example,
         completion: &'a Completion,
     ) -> BoxFuture<'a, Result<Score, ScoreError>>;
+}
+
+/// What a pure scorer makes of an answer; it becomes a [`Score`] when the scorer's name is added.
+#[derive(Debug, Clone, PartialEq)]
+struct Grade {
+    value: f64,
+    reason: Option<String>,
+}
+
+impl Grade {
+    /// Nothing to complain about.
+    fn pass() -> Grade {
+        Grade { value: 1.0, reason: None }
+    }
+
+    /// Wrong, and why.
+    fn fail(reason: impl Into<String>) -> Grade {
+        Grade { value: 0.0, reason: Some(reason.into()) }
+    }
+}
+
+/// The finished future of a scorer that has nothing to wait for. An `Err` is a message about this row's data.
+fn ready<'a>(name: &str, grade: Result<Grade, String>) -> BoxFuture<'a, Result<Score, ScoreError>> {
+    let score = match grade {
+        Ok(Grade { value, reason }) => Ok(Score { scorer: name.to_owned(), value, reason }),
+        Err(message) => Err(ScoreError::of_row(name, message)),
+    };
+    Box::pin(std::future::ready(score))
 }

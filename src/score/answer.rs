@@ -1,0 +1,58 @@
+//! What the pure scorers share in reading a row: its expected answer, comparison without case, short quotes.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use crate::dataset::Example;
+
+/// Longest piece of an answer that a reason quotes, in characters.
+const QUOTE: usize = 80;
+
+/// The row's expected answer, or the message that it has none.
+pub(super) fn expected(example: &Example) -> Result<&Value, String> {
+    example
+        .expected
+        .as_ref()
+        .ok_or_else(|| "the row has no expected answer; give it one, or use a scorer that needs none".to_owned())
+}
+
+/// A JSON string as it is, any other value as JSON.
+pub(super) fn text_of(value: &Value) -> Cow<'_, str> {
+    match value {
+        Value::String(text) => Cow::Borrowed(text),
+        other => Cow::Owned(other.to_string()),
+    }
+}
+
+/// Whether two texts are the same, by Unicode lower case where case is ignored. Allocates nothing.
+pub(super) fn same(a: &str, b: &str, ignore_case: bool) -> bool {
+    a == b || (ignore_case && a.chars().flat_map(char::to_lowercase).eq(b.chars().flat_map(char::to_lowercase)))
+}
+
+/// The start of a text in quotes, escaped onto one line.
+pub(super) fn quote(text: &str) -> String {
+    match text.char_indices().nth(QUOTE) {
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn case_is_ignored_by_unicode_lower_case() {
+        assert!(same("ÄRGER", "ärger", true));
+        assert!(!same("ÄRGER", "ärger", false));
+        assert!(!same("a", "ab", true));
+    }
+
+    #[test]
+    fn quotes_are_short_and_on_one_line() {
+        assert_eq!(quote("a\nb"), r#""a\nb""#);
+        let long = "é".repeat(500);
+        assert_eq!(quote(&long).chars().count(), QUOTE + 3);
+    }
+}

@@ -1,0 +1,121 @@
+//! `levenshtein`: how alike the answer and the expected text are, letter by letter.
+
+use super::answer::{expected, text_of};
+use super::{Grade, Score, ScoreError, Scorer, ready};
+use crate::dataset::Example;
+use crate::model::{BoxFuture, Completion};
+
+/// Most characters that are compared with one another (the work is their product); see [`Levenshtein`].
+const COMPARED: usize = 4_000;
+
+/// Similarity in [0, 1]: 1 - distance / length of the longer text, in characters, on trimmed text. The distance is
+/// Levenshtein's (V. I. Levenshtein, Soviet Physics Doklady 10, 1966): the fewest insertions, deletions and
+/// substitutions. Two empty texts are alike.
+///
+/// Beyond 4,000 characters (after the common start and end) further ones count as substituted, so that a runaway
+/// answer can't hold up the evaluation; the similarity is then a lower bound.
+#[derive(Debug, Clone)]
+pub struct Levenshtein {
+    name: String,
+}
+
+impl Levenshtein {
+    /// A scorer called `name` in reports.
+    pub fn new(name: impl Into<String>) -> Levenshtein {
+        Levenshtein { name: name.into() }
+    }
+
+    fn grade(example: &Example, answer: &str) -> Result<Grade, String> {
+        let expected = text_of(expected(example)?);
+        let (expected, answer) = (expected.trim(), answer.trim());
+        if expected == answer {
+            return Ok(Grade::pass());
+        }
+        let longer = expected.chars().count().max(answer.chars().count());
+        let distance = distance(expected, answer);
+        Ok(Grade {
+            value: 1.0 - distance as f64 / longer as f64,
+            reason: Some(format!("{distance} of {longer} characters differ")),
+        })
+    }
+}
+
+/// The edit distance; beyond [`COMPARED`] characters an upper bound of it, at most the longer length.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b) = without_common_ends(a, b);
+    let (a, a_rest) = split_at_char(a, COMPARED);
+    let (b, b_rest) = split_at_char(b, COMPARED);
+    strsim::levenshtein(a, b) + a_rest.chars().count().max(b_rest.chars().count())
+}
+
+fn without_common_ends<'a>(a: &'a str, b: &'a str) -> (&'a str, &'a str) {
+    let start: usize = a.chars().zip(b.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum();
+    let (a, b) = (&a[start..], &b[start..]);
+    let end: usize = a.chars().rev().zip(b.chars().rev()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum();
+    (&a[..a.len() - end], &b[..b.len() - end])
+}
+
+fn split_at_char(text: &str, count: usize) -> (&str, &str) {
+    let end = text.char_indices().nth(count).map_or(text.len(), |(at, _)| at);
+    text.split_at(end)
+}
+
+impl Scorer for Levenshtein {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn needs_expected(&self) -> bool {
+        true
+    }
+
+    fn score<'a>(
+        &'a self,
+        example: &'a Example,
+        completion: &'a Completion,
+    ) -> BoxFuture<'a, Result<Score, ScoreError>> {
+        ready(&self.name, Self::grade(example, &completion.text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::super::samples::{reason, try_score, value};
+    use super::*;
+
+    fn scorer() -> Levenshtein {
+        Levenshtein::new("levenshtein")
+    }
+
+    #[test]
+    fn similarity_is_one_less_the_share_of_characters_that_differ() {
+        assert!((value(&scorer(), "kitten", "sitting") - (1.0 - 3.0 / 7.0)).abs() < 1e-12);
+        assert_eq!(value(&scorer(), "same", " same\n"), 1.0);
+        assert_eq!(value(&scorer(), "", ""), 1.0);
+        assert_eq!(value(&scorer(), "abc", ""), 0.0);
+        assert_eq!(value(&scorer(), "é", "e"), 0.0, "characters, not bytes");
+        assert_eq!(reason(&scorer(), "kitten", "sitting"), "3 of 7 characters differ");
+        assert!(try_score(&scorer(), Value::Null, "x").is_err());
+    }
+
+    #[test]
+    fn a_runaway_answer_is_scored_without_comparing_all_of_it() {
+        let long = "é".repeat(1_000_000);
+        let score = value(&scorer(), "abc", &long);
+        assert!((0.0..1e-5).contains(&score), "{score}");
+        let (a, b) = (format!("{long}1{long}"), format!("{long}2{long}"));
+        assert!((value(&scorer(), a, &b) - (1.0 - 1.0 / 2_000_001.0)).abs() < 1e-12);
+    }
+
+    proptest! {
+        #[test]
+        fn common_ends_do_not_change_the_distance(a in "[abé]{0,12}", b in "[abé]{0,12}") {
+            prop_assert_eq!(distance(&a, &b), strsim::levenshtein(&a, &b));
+            let score = value(&scorer(), a, &b);
+            prop_assert!((0.0..=1.0).contains(&score));
+        }
+    }
+}

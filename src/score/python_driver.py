@@ -1,0 +1,114 @@
+"""Runs a user's handler for ratchet: JSON lines on stdin and stdout. Started as `python3 -c <this> <file>`."""
+import inspect
+import json
+import math
+import os
+import sys
+import traceback
+import types
+
+FIELDS = ("output", "expected", "input", "metadata", "tags", "trace")
+
+# The two ends of the protocol move away from descriptors 0 and 1, so that a handler that prints or reads, in Python,
+# in C or in a child process, can't disturb it.
+requests = os.fdopen(os.dup(0), "rb")
+replies = os.fdopen(os.dup(1), "wb")
+nothing = os.open(os.devnull, os.O_RDONLY)
+os.dup2(nothing, 0)
+os.dup2(2, 1)
+sys.stdout = sys.stderr
+
+
+def send(message):
+    replies.write(json.dumps(message).encode("ascii") + b"\n")
+    replies.flush()
+
+
+def text(value):
+    """As text that is valid in any encoding and not endless."""
+    return str(value).encode("utf-8", "replace").decode("utf-8")[:2000]
+
+
+def describe(error, path):
+    """Type, message and the last line of the user's file that took part."""
+    if isinstance(error, SyntaxError) and error.filename == path:
+        return f"{type(error).__name__}: {text(error.msg)} ({path}, line {error.lineno})"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
+    where = f" ({path}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {text(error)}{where}"
+
+
+def load(path):
+    """The handler, the names it is given by position and by keyword, and whether it must have `expected`."""
+    with open(path, "rb") as file:
+        code = compile(file.read(), path, "exec")
+    sys.path.insert(0, os.path.dirname(os.path.abspath(path)))
+    module = types.ModuleType("ratchet_scorer")
+    module.__file__ = path
+    sys.modules[module.__name__] = module
+    exec(code, module.__dict__)
+    handler = getattr(module, "handler", None)
+    if not callable(handler):
+        raise LookupError(f"{path} has no function `handler`; write `def handler(output, expected):`")
+    if inspect.iscoroutinefunction(handler):
+        raise LookupError(f"`handler` in {path} is async; write a plain `def handler(output, expected):`")
+    positional, keywords, needs_expected = [], [], False
+    for name, parameter in inspect.signature(handler).parameters.items():
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            continue
+        if parameter.kind is parameter.VAR_KEYWORD:
+            keywords += [field for field in FIELDS if field not in positional + keywords]
+        elif name in FIELDS:
+            (positional if parameter.kind is parameter.POSITIONAL_ONLY else keywords).append(name)
+            if name == "expected" and parameter.default is parameter.empty:
+                needs_expected = True
+        elif parameter.default is parameter.empty:
+            raise LookupError(f"`handler` in {path} takes `{name}`; it can take {', '.join(FIELDS)}")
+    return handler, positional, keywords, needs_expected
+
+
+def read(result):
+    """Value and reason of what a handler returned: a number or bool, (value, reason), or {"score", "reason"}."""
+    reason = None
+    value = result
+    if isinstance(result, dict):
+        value, reason = result.get("score"), result.get("reason")
+    elif isinstance(result, tuple) and len(result) == 2:
+        value, reason = result
+    shown = text(repr(result))[:200]
+    if value is None or isinstance(value, (str, bytes)):
+        raise TypeError(f"handler returned {shown}; it must return a number from 0 to 1")
+    try:
+        value = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"handler returned {shown}; it must return a number from 0 to 1") from None
+    if not math.isfinite(value):
+        raise ValueError(f"handler returned {shown}; it must return a number from 0 to 1")
+    return value, None if reason is None else text(reason)
+
+
+def main():
+    path = sys.argv[1]
+    try:
+        handler, positional, keywords, needs_expected = load(path)
+    except LookupError as error:
+        return send({"failed": describe(error, path) if error.__traceback__.tb_next is None else text(error.args[0] if error.args else error)})
+    except BaseException as error:
+        return send({"failed": describe(error, path)})
+    send({"wants": positional + keywords, "needs_expected": needs_expected})
+    for line in requests:
+        row = json.loads(line)
+        reply = {"id": row["id"]}
+        try:
+            result = handler(*[row[name] for name in positional], **{name: row[name] for name in keywords})
+        except BaseException as error:
+            reply["error"] = describe(error, path)
+        else:
+            try:
+                reply["score"], reply["reason"] = read(result)
+            except Exception as error:
+                reply["error"] = text(error)
+        send(reply)
+
+
+main()

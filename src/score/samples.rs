@@ -1,0 +1,52 @@
+//! Rows and answers that the tests of scorers are written with.
+
+use serde_json::{Map, Value};
+
+use crate::dataset::Example;
+use crate::model::{Completion, FinishReason, Origin, Usage};
+use crate::score::{Score, ScoreError, Scorer};
+
+/// A row with `expected`; `Value::Null` makes it a row without.
+pub(super) fn row(expected: impl Into<Value>) -> Example {
+    let expected = expected.into();
+    Example {
+        id: "r1".into(),
+        input: "what is it?".into(),
+        expected: (!expected.is_null()).then_some(expected),
+        tags: vec!["edge".into()],
+        metadata: Map::from_iter([("level".to_owned(), Value::from(2))]),
+        pinned: false,
+        weight: 1.0,
+        group: None,
+        split: None,
+    }
+}
+
+/// A completed answer.
+pub(super) fn says(text: &str) -> Completion {
+    Completion {
+        text: text.into(),
+        finish: FinishReason::Stop,
+        usage: Usage::default(),
+        latency_ms: 0,
+        cost: None,
+        origin: Origin::Live,
+        trace: None,
+    }
+}
+
+/// Scores one answer with a pure scorer.
+pub(super) fn try_score(scorer: &dyn Scorer, expected: impl Into<Value>, answer: &str) -> Result<Score, ScoreError> {
+    let (row, answer) = (row(expected), says(answer));
+    futures_util::FutureExt::now_or_never(scorer.score(&row, &answer)).expect("a pure scorer never waits")
+}
+
+/// The value that a pure scorer gives.
+pub(super) fn value(scorer: &dyn Scorer, expected: impl Into<Value>, answer: &str) -> f64 {
+    try_score(scorer, expected, answer).expect("the row can be scored").value
+}
+
+/// The reason that a pure scorer gives, or nothing.
+pub(super) fn reason(scorer: &dyn Scorer, expected: impl Into<Value>, answer: &str) -> String {
+    try_score(scorer, expected, answer).expect("the row can be scored").reason.unwrap_or_default()
+}

@@ -1,0 +1,199 @@
+//! [`ScorerSet`]: all scorers of an evaluation, combined, and the rules that hold for every one of them.
+
+use std::sync::Arc;
+
+use super::{Score, ScoreError, Scorer, ScorerSetupError};
+use crate::dataset::Example;
+use crate::model::{Completion, FinishReason};
+
+/// Scorers with their weights. An answer's value is the weighted mean of its scores.
+#[derive(Clone)]
+pub struct ScorerSet {
+    /// At least one; names differ; weights are finite and above zero.
+    scorers: Vec<(Arc<dyn Scorer>, f64)>,
+}
+
+impl ScorerSet {
+    /// Combines scorers, in the config's order, each with its weight.
+    ///
+    /// # Errors
+    /// No scorer at all, two of the same name, or a weight that isn't above zero and finite.
+    pub fn new(scorers: Vec<(Arc<dyn Scorer>, f64)>) -> Result<ScorerSet, ScorerSetupError> {
+        if scorers.is_empty() {
+            return Err(ScorerSetupError::new("(none)", "there is no scorer; add one as [[scorers]]"));
+        }
+        for (at, (scorer, weight)) in scorers.iter().enumerate() {
+            if !(weight.is_finite() && *weight > 0.0) {
+                return Err(ScorerSetupError::new(scorer.name(), format!("weight is {weight}; it must be above 0")));
+            }
+            if scorers[..at].iter().any(|(earlier, _)| earlier.name() == scorer.name()) {
+                return Err(ScorerSetupError::new(scorer.name(), "two scorers have this name; give each a `name`"));
+            }
+        }
+        Ok(ScorerSet { scorers })
+    }
+
+    /// The scorers' names, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.scorers.iter().map(|(scorer, _)| scorer.name())
+    }
+
+    /// The name of a scorer that can't work on a row without `expected`, if there is one.
+    pub fn needs_expected(&self) -> Option<&str> {
+        self.scorers.iter().find(|(scorer, _)| scorer.needs_expected()).map(|(scorer, _)| scorer.name())
+    }
+
+    /// One score a scorer, in order, and their weighted mean, in [0, 1].
+    ///
+    /// A refused or withheld answer scores 0 everywhere with the reason "refused"; no scorer sees it. A cut answer is
+    /// scored as it is, and a score below 1 says that it was cut.
+    ///
+    /// # Errors
+    /// The first scorer that fails, or that gives NaN or a value outside [0, 1].
+    pub async fn score(&self, example: &Example, completion: &Completion) -> Result<(Vec<Score>, f64), ScoreError> {
+        if matches!(completion.finish, FinishReason::Refusal | FinishReason::Filter) {
+            return Ok((self.names().map(refused).collect(), 0.0));
+        }
+        let mut scores = Vec::with_capacity(self.scorers.len());
+        let (mut sum, mut weights) = (0.0, 0.0);
+        for (scorer, weight) in &self.scorers {
+            let mut score = checked(scorer.score(example, completion).await?)?;
+            if completion.finish == FinishReason::Length && score.value < 1.0 {
+                note_cut(&mut score);
+            }
+            sum += weight * score.value;
+            weights += weight;
+            scores.push(score);
+        }
+        // Rounding may leave a mean of ones a hair above one.
+        Ok((scores, (sum / weights).clamp(0.0, 1.0)))
+    }
+}
+
+impl std::fmt::Debug for ScorerSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.scorers.iter().map(|(scorer, weight)| (scorer.name(), weight))).finish()
+    }
+}
+
+fn refused(name: &str) -> Score {
+    Score { scorer: name.to_owned(), value: 0.0, reason: Some("refused".to_owned()) }
+}
+
+fn checked(score: Score) -> Result<Score, ScoreError> {
+    // NaN is in no range.
+    if (0.0..=1.0).contains(&score.value) {
+        return Ok(score);
+    }
+    Err(ScoreError::of_row(score.scorer, format!("gave {}; a score must be a number from 0 to 1", score.value)))
+}
+
+fn note_cut(score: &mut Score) {
+    const CUT: &str = "the answer was cut at the token limit";
+    score.reason = Some(match score.reason.take() {
+        Some(reason) => format!("{reason}; {CUT}"),
+        None => CUT.to_owned(),
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::super::samples::{row, says};
+    use super::super::{ExactMatch, ExactMatchOptions, Levenshtein};
+    use super::*;
+    use crate::model::BoxFuture;
+
+    /// Always gives the same value.
+    struct Gives(&'static str, f64);
+
+    impl Scorer for Gives {
+        fn name(&self) -> &str {
+            self.0
+        }
+
+        fn needs_expected(&self) -> bool {
+            false
+        }
+
+        fn score<'a>(&'a self, _: &'a Example, _: &'a Completion) -> BoxFuture<'a, Result<Score, ScoreError>> {
+            let score = Score { scorer: self.0.into(), value: self.1, reason: None };
+            Box::pin(std::future::ready(Ok(score)))
+        }
+    }
+
+    fn set(scorers: Vec<(&'static str, f64, f64)>) -> Result<ScorerSet, ScorerSetupError> {
+        let scorers = scorers.into_iter();
+        ScorerSet::new(scorers.map(|(name, value, weight)| (Arc::new(Gives(name, value)) as _, weight)).collect())
+    }
+
+    fn scored(set: &ScorerSet, completion: &Completion) -> Result<(Vec<Score>, f64), ScoreError> {
+        set.score(&row("yes"), completion).now_or_never().unwrap()
+    }
+
+    #[test]
+    fn the_value_is_the_weighted_mean() {
+        let set = set(vec![("a", 1.0, 3.0), ("b", 0.5, 1.0)]).unwrap();
+        let (scores, value) = scored(&set, &says("yes")).unwrap();
+        assert_eq!(value, 0.875);
+        assert_eq!(scores.iter().map(|score| score.scorer.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(set.needs_expected(), None);
+    }
+
+    #[test]
+    fn a_mean_of_ones_is_one_whatever_the_weights() {
+        let set = set(vec![("a", 1.0, 0.1), ("b", 1.0, 0.2), ("c", 1.0, 0.3)]).unwrap();
+        assert_eq!(scored(&set, &says("yes")).unwrap().1, 1.0);
+    }
+
+    #[test]
+    fn a_value_outside_zero_to_one_is_an_error_that_names_the_scorer() {
+        for wrong in [f64::NAN, -0.1, 1.1, f64::INFINITY] {
+            let error = scored(&set(vec![("fine", 1.0, 1.0), ("odd", wrong, 1.0)]).unwrap(), &says("x")).unwrap_err();
+            assert_eq!(error.scorer, "odd");
+            assert!(error.message.contains("from 0 to 1"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_refused_answer_scores_zero_and_no_scorer_sees_it() {
+        let set = set(vec![("odd", f64::NAN, 1.0)]).unwrap();
+        for finish in [FinishReason::Refusal, FinishReason::Filter] {
+            let (scores, value) = scored(&set, &Completion { finish, ..says("yes") }).unwrap();
+            assert_eq!((value, scores[0].reason.as_deref()), (0.0, Some("refused")));
+        }
+    }
+
+    #[test]
+    fn a_cut_answer_is_scored_as_it_is_and_says_so_where_it_fails() {
+        let set = ScorerSet::new(vec![
+            (Arc::new(ExactMatch::new("exact_match", ExactMatchOptions::default())) as _, 1.0),
+            (Arc::new(Levenshtein::new("levenshtein")) as _, 1.0),
+        ])
+        .unwrap();
+        assert_eq!(set.needs_expected(), Some("exact_match"));
+        let cut = |text| Completion { finish: FinishReason::Length, ..says(text) };
+        let (scores, value) = scored(&set, &cut("yes")).unwrap();
+        assert_eq!((value, &scores[0].reason), (1.0, &None));
+        let (scores, _) = scored(&set, &cut("ye")).unwrap();
+        assert!(scores.iter().all(|score| score.reason.as_ref().unwrap().ends_with("cut at the token limit")));
+    }
+
+    #[test]
+    fn an_error_stops_at_the_first_scorer_that_has_one() {
+        let exact = || Arc::new(ExactMatch::new("exact_match", ExactMatchOptions::default())) as Arc<dyn Scorer>;
+        let set = ScorerSet::new(vec![(exact(), 1.0), (Arc::new(Gives("odd", f64::NAN)), 1.0)]).unwrap();
+        let error = set.score(&row(serde_json::Value::Null), &says("x")).now_or_never().unwrap().unwrap_err();
+        assert_eq!(error.scorer, "exact_match");
+    }
+
+    #[test]
+    fn a_set_needs_scorers_of_different_names_and_weights_above_zero() {
+        assert!(set(vec![]).is_err());
+        assert!(set(vec![("a", 1.0, 1.0), ("a", 1.0, 1.0)]).unwrap_err().to_string().contains("two scorers"));
+        for weight in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            assert!(set(vec![("a", 1.0, weight)]).is_err());
+        }
+    }
+}
