@@ -7,6 +7,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 mod chat;
+pub mod embedded;
 
 pub use chat::{Call, CallError, CallKey, ChatRequest, Completion, FinishReason, ModelRole, Origin, TraceStep, Usage};
 
