@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::CONFIDENCE;
 use crate::dataset::Example;
 use crate::digest::Digest;
 use crate::model::{CallError, Completion};
 use crate::score::{Score, ScoreError};
+use crate::stats::{Interval, mean_interval, weighted_mean};
 
 /// An example's completion and scores.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -49,6 +51,14 @@ impl Outcome {
         self.result.as_ref().ok().map(|answer| answer.value)
     }
 
+    /// The error that no later call can escape, where this row met one.
+    pub(crate) fn systemic_fault(&self) -> Option<&CallError> {
+        match &self.result {
+            Err(OutcomeError::Call(error)) if error.is_systemic() => Some(error),
+            _ => None,
+        }
+    }
+
     /// Whether the row ran and its value is below `pass_threshold`.
     pub fn is_failing(&self, pass_threshold: f64) -> bool {
         self.value().is_some_and(|value| value < pass_threshold)
@@ -62,4 +72,39 @@ pub struct Evaluation {
     pub prompts: Digest,
     /// One outcome an example and sample.
     pub outcomes: Vec<Outcome>,
+}
+
+/// Mean value of an evaluation with its uncertainty.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Weighted mean value of the rows that ran, in [0, 1]; 0 where none ran (then `examples` is 0).
+    pub score: f64,
+    /// 95 % interval of the mean.
+    pub interval: Interval,
+    /// Rows that ran.
+    pub examples: usize,
+    /// Rows that could not run.
+    pub errors: usize,
+}
+
+impl Summary {
+    /// Sums up `outcomes`, one a row.
+    pub fn of<'a>(outcomes: impl IntoIterator<Item = &'a Outcome>) -> Self {
+        let (mut values, mut weights, mut errors) = (Vec::new(), Vec::new(), 0);
+        for outcome in outcomes {
+            match outcome.value() {
+                Some(value) => {
+                    values.push(value);
+                    weights.push(outcome.example.weight);
+                }
+                None => errors += 1,
+            }
+        }
+        Self {
+            score: weighted_mean(&values, Some(&weights)).unwrap_or(0.0),
+            interval: mean_interval(&values, Some(&weights), CONFIDENCE),
+            examples: values.len(),
+            errors,
+        }
+    }
 }

@@ -1,1 +1,252 @@
-//! The loop: generations, screen, race, merge, gate.
+//! The loop: generations of diagnose, propose, screen, race, merge and gate; then the sealed test.
+//!
+//! A search is a pure function of its inputs, its seed and the outcomes it measures. It holds no state that a resumed
+//! run would have to read back: resuming is running it again on stored responses. One file for each decision:
+//!
+//! | file | decides |
+//! |---|---|
+//! | `choose.rs` | which strategy is tried on which cluster |
+//! | `screen.rs` | whether a candidate shows anything where it should |
+//! | `race.rs` | whether it is ahead on train |
+//! | `merge.rs` | which survivors become one question |
+//! | `gate.rs` | whether that is kept |
+//! | `noise.rs` | what gain the data can show |
+//!
+//! `generation.rs` acts on these decisions, `meter.rs` measures for them.
+
+mod ask;
+mod choose;
+mod gate;
+mod generation;
+mod judge;
+mod merge;
+mod meter;
+mod noise;
+mod race;
+mod screen;
+mod settings;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+pub use settings::{CallLimits, CallsSpent, GateSettings, Protected, Settings};
+
+use crate::dataset::{Dataset, Example, Split};
+use crate::digest::Digest;
+use crate::eval::{Evaluate, Outcome, OutcomeError, Summary, compare};
+use crate::model::CallError;
+use crate::prompt::PromptSet;
+use crate::propose::{Propose, Strategy};
+use crate::run::{
+    BaselineMeasured, Event, FORMAT, Recorded, RunEnded, RunError, RunStarted, Sink, Stopped, TestOpened,
+};
+use generation::State;
+use meter::{Doing, Meter};
+
+/// Why a search ended before its time. What was kept stays; the run can be resumed.
+#[derive(Debug, thiserror::Error)]
+pub enum Halt {
+    /// It was told to stop.
+    #[error("interrupted")]
+    Interrupted,
+    /// A fault that no later call can escape.
+    #[error(transparent)]
+    Fault(CallError),
+    /// Not one row of the baseline could run.
+    #[error("no row of the baseline could run; the first failed with: {0}")]
+    NothingRan(OutcomeError),
+    /// The run folder could not be written.
+    #[error(transparent)]
+    Run(#[from] RunError),
+}
+
+impl From<CallError> for Halt {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Interrupted => Halt::Interrupted,
+            other => Halt::Fault(other),
+        }
+    }
+}
+
+/// What the task is, for the proposer.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Task {
+    /// In the user's words.
+    pub description: Option<String>,
+    /// The user's hints.
+    pub hints: Vec<String>,
+}
+
+/// Everything that a search works with.
+pub struct Search<'a> {
+    /// What it may do.
+    pub settings: &'a Settings,
+    /// The rows.
+    pub dataset: &'a Dataset,
+    /// The starting prompts.
+    pub baseline: Arc<PromptSet>,
+    /// What the task is.
+    pub task: &'a Task,
+    /// Measures prompts.
+    pub evaluate: &'a dyn Evaluate,
+    /// Makes proposals.
+    pub propose: &'a dyn Propose,
+    /// The strategies to choose from.
+    pub strategies: &'a [Arc<Strategy>],
+    /// Where events go.
+    pub sink: &'a dyn Sink,
+    /// Calls that this run has paid for so far.
+    pub spent: &'a (dyn Fn() -> CallsSpent + Send + Sync),
+    /// Errors that an interrupted run has journalled.
+    pub recorded: Recorded,
+}
+
+/// A prompt with what was measured of it.
+#[derive(Debug, Clone)]
+struct Revision {
+    id: String,
+    prompts: Arc<PromptSet>,
+    /// Train rows that the prompt quotes; left out of both arms wherever it is compared.
+    quoted: BTreeSet<String>,
+    /// First draws, all rows of the split.
+    train: Vec<Outcome>,
+    dev: Vec<Outcome>,
+}
+
+impl Search<'_> {
+    /// Runs the search to its end.
+    ///
+    /// # Errors
+    /// [`Halt`]: interrupted, a fault that no later call can escape, or a run folder that can't be written.
+    pub async fn run(&self) -> Result<RunEnded, Halt> {
+        let meter = Meter::new(self.evaluate, self.sink, self.recorded.rows.clone());
+        self.sink.emit(Event::RunStarted(self.started()))?;
+        let baseline = self.measure_baseline(&meter).await?;
+        let flip_rate = self.measure_noise(&meter, &baseline).await?;
+        let mut state = State::new(baseline.clone(), flip_rate > 0.0);
+        let stopped = self.generations(&meter, &mut state).await?;
+        if state.incumbent.id != baseline.id {
+            self.open_test(&meter, &baseline, &state.incumbent).await?;
+        }
+        let spent = (self.spent)();
+        let calls = BTreeMap::from([("task".to_owned(), spent.task), ("proposer".to_owned(), spent.proposer)]);
+        let ended = RunEnded { stopped, winner: state.incumbent.id.clone(), calls };
+        self.sink.emit(Event::RunEnded(ended.clone()))?;
+        Ok(ended)
+    }
+
+    fn started(&self) -> RunStarted {
+        RunStarted {
+            format: FORMAT,
+            name: self.settings.name.clone(),
+            seed: self.settings.seed,
+            dataset: self.dataset.fingerprint,
+            baseline: self.baseline.digest(),
+            rows: Split::ALL.map(|split| self.dataset.rows(split).len()),
+            generations: self.settings.generations,
+            proposals: self.settings.proposals,
+            pass_threshold: self.settings.pass_threshold,
+            deterministic: self.evaluate.is_deterministic(),
+        }
+    }
+
+    async fn generations(&self, meter: &Meter<'_>, state: &mut State) -> Result<Stopped, Halt> {
+        for generation in 1..=self.settings.generations {
+            if let Some(stopped) = self.stop(state) {
+                return Ok(stopped);
+            }
+            match self.generation(meter, state, generation).await {
+                Err(Halt::Fault(CallError::Budget(_))) => return Ok(Stopped::Budget),
+                other => other?,
+            }
+        }
+        Ok(self.stop(state).filter(|stopped| *stopped == Stopped::TargetScore).unwrap_or(Stopped::Generations))
+    }
+
+    /// Whether there is a reason not to begin another generation.
+    fn stop(&self, state: &State) -> Option<Stopped> {
+        let dev = Summary::of(&state.incumbent.dev);
+        if self.settings.target_score.is_some_and(|target| dev.score >= target) {
+            return Some(Stopped::TargetScore);
+        }
+        if state.without_gain >= self.settings.patience {
+            return Some(Stopped::NoGain);
+        }
+        if !state.incumbent.train.iter().any(|outcome| outcome.is_failing(self.settings.pass_threshold)) {
+            return Some(Stopped::NothingFails);
+        }
+        let least = self.gate_calls() + race::BLOCK as u64 + 1;
+        (self.task_calls_left() < least).then_some(Stopped::Budget)
+    }
+
+    /// Task calls left for the search: the sealed test's share is kept back.
+    fn task_calls_left(&self) -> u64 {
+        let test = 2 * self.dataset.rows(Split::Test).len() as u64;
+        self.settings.calls.task_left((self.spent)()).saturating_sub(test)
+    }
+
+    /// Task calls that one question to the gate takes, without confirmation.
+    fn gate_calls(&self) -> u64 {
+        self.dataset.rows(Split::Dev).len() as u64
+    }
+
+    async fn measure_baseline(&self, meter: &Meter<'_>) -> Result<Revision, Halt> {
+        let (train, dev) = (self.dataset.rows(Split::Train), self.dataset.rows(Split::Dev));
+        let rows: Vec<Arc<Example>> = train.iter().chain(&dev).cloned().collect();
+        let doing = Doing { generation: 0, stage: "baseline", trying: "the prompt as it is".to_owned() };
+        let mut outcomes = meter.measure(&self.baseline, &rows, 0, &doing).await?;
+        if let Some(first) = outcomes.first()
+            && outcomes.iter().all(|outcome| outcome.result.is_err())
+            && let Err(error) = &first.result
+        {
+            return Err(Halt::NothingRan(error.clone()));
+        }
+        meter.journal_failures()?;
+        let dev = outcomes.split_off(train.len());
+        let digest: Digest = self.baseline.digest();
+        let event =
+            BaselineMeasured { train: Summary::of(&outcomes), dev: Summary::of(&dev), tokens: self.baseline.tokens() };
+        self.sink.emit(Event::BaselineMeasured(event))?;
+        let prompts = Arc::clone(&self.baseline);
+        Ok(Revision { id: digest.short(), prompts, quoted: BTreeSet::new(), train: outcomes, dev })
+    }
+
+    /// Measures the model's noise; returns the share of rows that flip.
+    async fn measure_noise(&self, meter: &Meter<'_>, baseline: &Revision) -> Result<f64, Halt> {
+        let dev = self.dataset.rows(Split::Dev);
+        let left = if meter.is_deterministic() { 0 } else { self.task_calls_left() };
+        let rows = noise::rows(&dev, left, self.settings.seed);
+        let doing = Doing { generation: 0, stage: "noise", trying: "the same rows once more".to_owned() };
+        let first = meter.measure(&baseline.prompts, &rows, 0, &doing).await?;
+        let second = meter.measure(&baseline.prompts, &rows, 1, &doing).await?;
+        meter.journal_failures()?;
+        let measured = noise::measured(&first, &second, dev.len());
+        let flip_rate = measured.flip_rate;
+        self.sink.emit(Event::NoiseMeasured(measured))?;
+        Ok(flip_rate)
+    }
+
+    /// Opens the sealed test: baseline and winner, once.
+    async fn open_test(&self, meter: &Meter<'_>, baseline: &Revision, winner: &Revision) -> Result<(), Halt> {
+        let rows = self.dataset.rows(Split::Test);
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let doing =
+            |trying: &str| Doing { generation: self.settings.generations, stage: "test", trying: trying.to_owned() };
+        let before = meter.measure(&baseline.prompts, &rows, 0, &doing("the baseline")).await?;
+        let after = meter.measure(&winner.prompts, &rows, 0, &doing("the winner")).await?;
+        meter.journal_failures()?;
+        let comparison = compare(&before, &after, self.settings.pass_threshold);
+        let shown = !comparison.rows.is_empty() && comparison.interval.low > 0.0;
+        self.sink.emit(Event::TestOpened(TestOpened {
+            baseline: Summary::of(&before),
+            winner: Summary::of(&after),
+            shown,
+            rows_to_show: if shown { 0 } else { gate::rows_to_show(&comparison) },
+            comparison,
+        }))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,146 @@
+//! Two evaluations paired by example: what was fixed, what broke, and how sure the difference is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::{CONFIDENCE, Outcome};
+use crate::stats::{Interval, paired_difference, weighted_mean};
+
+/// What became of one row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Change {
+    /// Failed before, passes now.
+    Fixed,
+    /// Passed before, fails now.
+    Broken,
+    /// Higher, on the same side of the threshold.
+    Improved,
+    /// Lower, on the same side of the threshold.
+    Worsened,
+    /// The same value.
+    Unchanged,
+}
+
+impl Change {
+    /// The change from `before` to `after`.
+    pub fn of(before: f64, after: f64, pass_threshold: f64) -> Self {
+        match (before >= pass_threshold, after >= pass_threshold) {
+            (false, true) => Change::Fixed,
+            (true, false) => Change::Broken,
+            _ if after > before => Change::Improved,
+            _ if after < before => Change::Worsened,
+            _ => Change::Unchanged,
+        }
+    }
+}
+
+/// One row of a comparison.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PairedRow {
+    /// The example's id.
+    pub id: String,
+    /// Mean value before, over the samples counted.
+    pub before: f64,
+    /// Mean value after, over equally many samples.
+    pub after: f64,
+    /// What became of it.
+    pub change: Change,
+}
+
+/// Two evaluations paired by example, over per-row means of equally many samples.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// Rows that ran in both arms, in the order of the first.
+    pub rows: Vec<PairedRow>,
+    /// Rows missing in at least one arm.
+    pub missing: usize,
+    /// Weighted mean before, over `rows`.
+    pub before: f64,
+    /// Weighted mean after, over `rows`.
+    pub after: f64,
+    /// `after - before`.
+    pub difference: f64,
+    /// 95 % interval of the difference.
+    pub interval: Interval,
+    /// Standard error of the difference.
+    pub standard_error: f64,
+    /// Two-sided p value of "no difference": exact McNemar for 0/1 values, else the paired t test.
+    pub p_value: f64,
+}
+
+impl Comparison {
+    /// How many rows changed in the given way.
+    pub fn count(&self, change: Change) -> usize {
+        self.rows.iter().filter(|row| row.change == change).count()
+    }
+
+    /// Rows fixed.
+    pub fn fixed(&self) -> usize {
+        self.count(Change::Fixed)
+    }
+
+    /// Rows broken.
+    pub fn broken(&self) -> usize {
+        self.count(Change::Broken)
+    }
+
+    /// Ids of the rows that changed in the given way.
+    pub fn ids(&self, change: Change) -> impl Iterator<Item = &str> {
+        self.rows.iter().filter(move |row| row.change == change).map(|row| row.id.as_str())
+    }
+}
+
+/// Compares `after` with `before`. Each arm may hold several samples a row; of every row as many samples count as both
+/// arms have. Rows without a value in one arm are missing, not zero.
+pub fn compare(before: &[Outcome], after: &[Outcome], pass_threshold: f64) -> Comparison {
+    let after_values = values_by_row(after);
+    let before_values = values_by_row(before);
+    let (mut rows, mut weights, mut missing) = (Vec::new(), Vec::new(), 0);
+    let mut done = BTreeSet::new();
+    for outcome in before {
+        let id = outcome.example.id.as_str();
+        if !done.insert(id) {
+            continue;
+        }
+        let (old, new) = (&before_values[id], after_values.get(id).map_or(&[][..], Vec::as_slice));
+        let samples = old.len().min(new.len());
+        if samples == 0 {
+            missing += 1;
+            continue;
+        }
+        let mean = |values: &[f64]| values[..samples].iter().sum::<f64>() / samples as f64;
+        let (before, after) = (mean(old), mean(new));
+        let change = Change::of(before, after, pass_threshold);
+        rows.push(PairedRow { id: id.to_owned(), before, after, change });
+        weights.push(outcome.example.weight);
+    }
+    missing += after_values.keys().filter(|id| !before_values.contains_key(*id)).count();
+    let differences: Vec<f64> = rows.iter().map(|row| row.after - row.before).collect();
+    let paired = paired_difference(&differences, Some(&weights), CONFIDENCE);
+    let mean = |pick: fn(&PairedRow) -> f64| {
+        weighted_mean(&rows.iter().map(pick).collect::<Vec<_>>(), Some(&weights)).unwrap_or(0.0)
+    };
+    Comparison {
+        before: mean(|row| row.before),
+        after: mean(|row| row.after),
+        difference: paired.mean,
+        interval: paired.interval,
+        standard_error: paired.standard_error,
+        p_value: paired.p_value,
+        missing,
+        rows,
+    }
+}
+
+/// The values of each row in sample order; a row that never ran has an empty list.
+fn values_by_row(outcomes: &[Outcome]) -> BTreeMap<&str, Vec<f64>> {
+    let mut sorted: Vec<&Outcome> = outcomes.iter().collect();
+    sorted.sort_by_key(|outcome| outcome.sample);
+    let mut values: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for outcome in sorted {
+        values.entry(&outcome.example.id).or_default().extend(outcome.value());
+    }
+    values
+}

@@ -1,0 +1,105 @@
+//! What is asked of a proposer, as data: [`Ask`]; and the seam that answers it: [`Propose`].
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Proposal, Strategy};
+use crate::diagnose::FailureCluster;
+use crate::digest::Digest;
+use crate::model::{BoxFuture, CallError};
+use crate::prompt::PromptSet;
+
+/// A train row as the proposer sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ShownRow {
+    /// The example's id.
+    pub id: String,
+    /// Its input as text.
+    pub input: String,
+    /// The reference answer.
+    pub expected: Option<String>,
+    /// What the incumbent answered, where it was asked.
+    pub answered: Option<String>,
+    /// A scorer's reason, where one was given.
+    pub reason: Option<String>,
+}
+
+/// An idea that was tried before, and how it ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// The strategy's name.
+    pub strategy: String,
+    /// The cluster's label, where there was one.
+    pub cluster: Option<String>,
+    /// The proposal's rationale.
+    pub rationale: String,
+    /// How it ended, in words: `rejected at the gate: fixed 3, broke 5`.
+    pub ended: String,
+}
+
+/// One request for one proposal: a strategy for a cluster.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// The run's seed.
+    pub seed: u64,
+    /// 1 for the first.
+    pub generation: u32,
+    /// Number of the proposal within its generation, 0 first.
+    pub slot: u32,
+    /// How to ask.
+    pub strategy: Arc<Strategy>,
+    /// What to mend; `None` for strategies that look at the task as a whole.
+    pub cluster: Option<FailureCluster>,
+    /// The prompts to edit.
+    pub prompts: Arc<PromptSet>,
+    /// What the task is, in the user's words.
+    pub description: Option<String>,
+    /// The user's hints.
+    pub hints: Vec<String>,
+    /// Labels and how many train rows have them, where the task is one of labels.
+    pub labels: Vec<(String, usize)>,
+    /// Failing train rows: those of the cluster, or of several clusters where there is none.
+    pub failing: Vec<ShownRow>,
+    /// Near neighbours that pass today and must go on passing.
+    pub passing: Vec<ShownRow>,
+    /// Train rows to choose examples from, for strategies that quote rows; empty for all others.
+    pub train_rows: Vec<ShownRow>,
+    /// What was tried here before.
+    pub tried: Vec<Attempt>,
+    /// Digests of all prompts that were tried in this run.
+    pub seen: Arc<BTreeSet<Digest>>,
+}
+
+/// A proposal that passed the static guards, and the prompts it yields.
+#[derive(Debug, Clone)]
+pub struct Proposed {
+    /// The proposal.
+    pub proposal: Proposal,
+    /// The ask's prompts with the edits applied.
+    pub prompts: PromptSet,
+}
+
+/// Why an ask yielded nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Dropped {
+    /// The reply could not be read, also after it was sent back once.
+    #[error("unreadable reply: {0}")]
+    Reply(String),
+    /// A static guard refused the edits, also after they were sent back once.
+    #[error("{0}")]
+    Guard(String),
+    /// There was no reply.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+/// Makes proposals.
+pub trait Propose: Send + Sync {
+    /// Answers one ask.
+    fn propose<'a>(&'a self, ask: &'a Ask) -> BoxFuture<'a, Result<Proposed, Dropped>>;
+
+    /// Whether `prompts` are within the limits of size and growth.
+    fn fits(&self, prompts: &PromptSet) -> bool;
+}

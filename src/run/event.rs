@@ -1,0 +1,422 @@
+//! The engine's only output: one stream of [`Event`]s. The journal, the run folder, the terminal and the reports all
+//! read it.
+//!
+//! Three kinds travel in it. *Decisions* are journalled, in an order that never depends on timing. *Inputs* are
+//! journalled too: what a decision rested on besides stored responses, so that a replay sees the same. *Sightings*
+//! (progress, outcomes on their way into files) are not journalled: they can be had again.
+
+use serde::{Deserialize, Serialize};
+
+use crate::diagnose::FailureCluster;
+use crate::digest::Digest;
+use crate::eval::{Comparison, Outcome, OutcomeError, Summary};
+use crate::model::CallError;
+use crate::propose::Proposal;
+
+/// The version of the run folder's format. A reader opens every version up to its own and refuses newer ones.
+pub const FORMAT: u32 = 1;
+
+/// One event of a run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "event")]
+pub enum Event {
+    /// The run began.
+    RunStarted(RunStarted),
+    /// A row could not run; replay gives the same error.
+    RowFailed(RowFailed),
+    /// A proposer's call failed for good; replay gives the same error.
+    AskFailed(AskFailed),
+    /// The starting prompt was measured.
+    BaselineMeasured(BaselineMeasured),
+    /// The model's noise was measured.
+    NoiseMeasured(NoiseMeasured),
+    /// A generation began.
+    GenerationStarted(GenerationStarted),
+    /// Failures of the incumbent were clustered.
+    Diagnosed(Diagnosed),
+    /// A candidate passed the static guards.
+    Proposed(Proposed),
+    /// An ask yielded no candidate.
+    Dropped(Dropped),
+    /// A candidate was tried where it should show.
+    Screened(Screened),
+    /// A candidate ran over train against the incumbent.
+    Raced(Raced),
+    /// Survivors were merged into one candidate.
+    Merged(Merged),
+    /// The gate decided.
+    Judged(Judged),
+    /// A generation ended.
+    GenerationEnded(GenerationEnded),
+    /// The sealed test was opened.
+    TestOpened(TestOpened),
+    /// The run ended as planned.
+    RunEnded(RunEnded),
+    /// Outcomes of a prompt, for the run folder. Not journalled.
+    #[serde(skip)]
+    Measured(Measured),
+    /// How far things are. Not journalled.
+    #[serde(skip)]
+    Progress(Progress),
+}
+
+impl Event {
+    /// Whether the event belongs in the journal.
+    pub fn is_journalled(&self) -> bool {
+        !matches!(self, Event::Measured(_) | Event::Progress(_))
+    }
+}
+
+/// The run began.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunStarted {
+    /// [`FORMAT`] of the folder.
+    pub format: u32,
+    /// The project's name.
+    pub name: String,
+    /// The run's seed.
+    pub seed: u64,
+    /// Fingerprint of the dataset.
+    pub dataset: Digest,
+    /// Digest of the starting prompts: also the id of the baseline candidate, shortened.
+    pub baseline: Digest,
+    /// Rows of train, dev and test.
+    pub rows: [usize; 3],
+    /// Most generations.
+    pub generations: u32,
+    /// Proposals a generation.
+    pub proposals: u32,
+    /// Values below it are failing.
+    pub pass_threshold: f64,
+    /// Whether the target declares itself deterministic.
+    pub deterministic: bool,
+}
+
+/// A row could not run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RowFailed {
+    /// Digest of the prompts.
+    pub prompts: Digest,
+    /// Id of the example.
+    pub example: String,
+    /// Which draw.
+    pub sample: u32,
+    /// What took the place of its answer.
+    pub error: OutcomeError,
+}
+
+/// A proposer's call failed for good.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AskFailed {
+    /// The generation.
+    pub generation: u32,
+    /// Number of the proposal within its generation.
+    pub slot: u32,
+    /// Its error.
+    pub error: CallError,
+}
+
+/// The starting prompt was measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BaselineMeasured {
+    /// On train.
+    pub train: Summary,
+    /// On dev.
+    pub dev: Summary,
+    /// The starting prompt's size in tokens.
+    pub tokens: usize,
+}
+
+/// The model's noise was measured: the same prompt twice on the same rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NoiseMeasured {
+    /// Rows that ran twice; 0 where the target declares itself deterministic.
+    pub rows: usize,
+    /// Share of those rows whose value differed, in [0, 1].
+    pub flip_rate: f64,
+    /// Ids of the rows that differed.
+    pub flaky: Vec<String>,
+    /// The smallest gain that dev can tell from luck, in [0, 1].
+    pub detectable: f64,
+    /// Dev rows that would show half of that.
+    pub rows_for_half: u64,
+    /// The same in plain words.
+    pub words: String,
+}
+
+/// A generation began.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GenerationStarted {
+    /// 1 for the first.
+    pub generation: u32,
+    /// Id of the incumbent.
+    pub incumbent: String,
+}
+
+/// Failures of the incumbent on train, clustered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Diagnosed {
+    /// The generation.
+    pub generation: u32,
+    /// Largest first.
+    pub clusters: Vec<FailureCluster>,
+}
+
+/// A candidate passed the static guards.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Proposed {
+    /// The generation.
+    pub generation: u32,
+    /// Id of the candidate: the shortened digest of its prompts.
+    pub candidate: String,
+    /// Id of the candidate that was edited.
+    pub parent: String,
+    /// Which strategy made it.
+    pub strategy: String,
+    /// The cluster it is for, by id.
+    pub cluster: Option<String>,
+    /// The proposal.
+    pub proposal: Proposal,
+    /// The prompts that it yields, by name.
+    pub prompts: std::collections::BTreeMap<String, String>,
+    /// Size of the prompts in tokens.
+    pub tokens: usize,
+    /// Unified diff against the parent.
+    pub diff: String,
+}
+
+/// An ask yielded no candidate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Dropped {
+    /// The generation.
+    pub generation: u32,
+    /// Which strategy.
+    pub strategy: String,
+    /// For which cluster, by id.
+    pub cluster: Option<String>,
+    /// Why.
+    pub reason: String,
+}
+
+/// A candidate was tried on the rows it claims to fix and on their passing neighbours.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Screened {
+    /// The generation.
+    pub generation: u32,
+    /// Id of the candidate.
+    pub candidate: String,
+    /// Rows fixed.
+    pub fixed: usize,
+    /// Rows broken.
+    pub broken: usize,
+    /// Rows tried.
+    pub rows: usize,
+    /// Whether it goes on to the race.
+    pub passed: bool,
+}
+
+/// A candidate ran over train in blocks against the incumbent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Raced {
+    /// The generation.
+    pub generation: u32,
+    /// Id of the candidate.
+    pub candidate: String,
+    /// Rows run before it was decided.
+    pub rows: usize,
+    /// Rows that the race had.
+    pub of: usize,
+    /// Rows fixed.
+    pub fixed: usize,
+    /// Rows broken.
+    pub broken: usize,
+    /// Mean paired difference over the rows run.
+    pub difference: f64,
+    /// Its standard error.
+    pub standard_error: f64,
+    /// Whether it survived.
+    pub survived: bool,
+}
+
+/// Survivors were merged into one candidate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Merged {
+    /// The generation.
+    pub generation: u32,
+    /// Id of the merged candidate.
+    pub candidate: String,
+    /// Id of the candidate that was edited.
+    pub parent: String,
+    /// Ids of the candidates merged, best first.
+    pub parts: Vec<String>,
+    /// The merged prompts, by name.
+    pub prompts: std::collections::BTreeMap<String, String>,
+    /// Size of the prompts in tokens.
+    pub tokens: usize,
+    /// Unified diff against the parent.
+    pub diff: String,
+    /// Mean paired difference of the merge on train.
+    pub difference: f64,
+    /// Whether the merge, rather than its best part, goes to the gate.
+    pub better: bool,
+}
+
+/// What the gate says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decision {
+    /// The candidate is the new incumbent.
+    Kept,
+    /// It isn't better, or it breaks what must not break.
+    Rejected,
+    /// The evidence does not suffice.
+    Undecided,
+}
+
+/// The gate's decision with its reason and its numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// Kept, rejected or undecided.
+    pub decision: Decision,
+    /// In plain words, with what it would take to decide where it is undecided.
+    pub reason: String,
+    /// Rows compared.
+    pub rows: usize,
+    /// Rows missing in one arm or both.
+    pub missing: usize,
+    /// Rows fixed.
+    pub fixed: usize,
+    /// Rows broken.
+    pub broken: usize,
+    /// Mean paired difference.
+    pub difference: f64,
+    /// Its standard error.
+    pub standard_error: f64,
+    /// Two-sided p value of "no difference".
+    pub p_value: f64,
+    /// Fresh samples taken of each flipped row, in each arm; 0 where the target is deterministic.
+    pub samples: u32,
+    /// Evidence from the fresh samples that the gain is real; absent where none were taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub e_value: Option<f64>,
+    /// Error rate that this verdict was allowed to spend.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alpha: Option<f64>,
+}
+
+/// The gate decided about a candidate, on dev.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Judged {
+    /// The generation.
+    pub generation: u32,
+    /// Id of the candidate.
+    pub candidate: String,
+    /// Id of the incumbent that it was measured against.
+    pub incumbent: String,
+    /// The decision.
+    pub verdict: Verdict,
+    /// The candidate on dev.
+    pub dev: Summary,
+    /// Ids of dev rows fixed.
+    pub fixed: Vec<String>,
+    /// Ids of dev rows broken.
+    pub broken: Vec<String>,
+}
+
+/// A generation ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GenerationEnded {
+    /// The generation.
+    pub generation: u32,
+    /// Id of the incumbent after it.
+    pub incumbent: String,
+    /// Whether a candidate was kept.
+    pub kept: bool,
+    /// The incumbent on train.
+    pub train: Summary,
+    /// The incumbent on dev.
+    pub dev: Summary,
+}
+
+/// The sealed test was opened: baseline and winner, once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TestOpened {
+    /// The baseline on test.
+    pub baseline: Summary,
+    /// The winner on test.
+    pub winner: Summary,
+    /// The two, paired.
+    pub comparison: Comparison,
+    /// Whether the lower bound of the difference is above zero: the only ground on which to say "better".
+    pub shown: bool,
+    /// Where it isn't shown, about how many test rows would show a difference of this size; 0 where none would.
+    pub rows_to_show: u64,
+}
+
+/// Why a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stopped {
+    /// All generations are done.
+    Generations,
+    /// Several generations in a row kept nothing.
+    NoGain,
+    /// The target score was reached on dev.
+    TargetScore,
+    /// What is left of the budget does not suffice for another generation.
+    Budget,
+    /// No train row fails: there is nothing to mend.
+    NothingFails,
+}
+
+impl Stopped {
+    /// In plain words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Stopped::Generations => "all generations are done",
+            Stopped::NoGain => "several generations in a row kept nothing",
+            Stopped::TargetScore => "the target score was reached",
+            Stopped::Budget => "what is left of the budget does not suffice for another generation",
+            Stopped::NothingFails => "no train row fails",
+        }
+    }
+}
+
+/// The run ended as planned.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunEnded {
+    /// Why.
+    pub stopped: Stopped,
+    /// Id of the winner: the last incumbent.
+    pub winner: String,
+    /// Calls that this run paid for, as each role.
+    pub calls: std::collections::BTreeMap<String, u64>,
+}
+
+/// Outcomes of one candidate at one stage, for the run folder.
+#[derive(Debug, Clone)]
+pub struct Measured {
+    /// The generation; 0 for the baseline.
+    pub generation: u32,
+    /// Id of the candidate.
+    pub candidate: String,
+    /// In the order of the rows.
+    pub outcomes: Vec<Outcome>,
+}
+
+/// How far things are.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Progress {
+    /// The generation; 0 before the first.
+    pub generation: u32,
+    /// What is being done: `baseline`, `propose`, `screen`, `race`, `gate`, `test`.
+    pub stage: &'static str,
+    /// What is being tried, in few words.
+    pub trying: String,
+    /// Rows done in this stage.
+    pub done: usize,
+    /// Rows of this stage.
+    pub of: usize,
+    /// Mean value of the rows done so far.
+    pub score: f64,
+}

@@ -1,0 +1,166 @@
+//! What the proposer is shown for a choice: rows of train only.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::choose::Choice;
+use super::generation::State;
+use super::{Search, screen};
+use crate::dataset::{Example, Split};
+fn labels(_: &[Arc<Example>]) -> Option<Vec<(String, usize)>> {
+    None
+}
+use crate::diagnose::FailureCluster;
+use crate::eval::Outcome;
+use crate::propose::{Ask, Attempt, ShownRow};
+
+/// Most failing rows shown.
+const FAILING: usize = 8;
+/// Most passing neighbours shown.
+const PASSING: usize = 6;
+/// Most train rows to choose examples from.
+const EXAMPLES: usize = 24;
+/// Most earlier attempts shown.
+const TRIED: usize = 8;
+
+impl Search<'_> {
+    /// The asks for `choices`, in slot order.
+    pub(super) fn asks(
+        &self,
+        state: &State,
+        clusters: &[FailureCluster],
+        choices: Vec<Choice>,
+        generation: u32,
+    ) -> Vec<Ask> {
+        let train = self.dataset.rows(Split::Train);
+        let labels = labels(&train).unwrap_or_default();
+        let seen = Arc::new(state.seen.clone());
+        let mut asks = Vec::new();
+        for (slot, choice) in choices.into_iter().enumerate() {
+            let outcomes = &state.incumbent.train;
+            let failing = match &choice.cluster {
+                Some(cluster) => members(cluster, outcomes, FAILING),
+                None => of_several(clusters, outcomes, FAILING),
+            };
+            let passing = self.passing(choice.cluster.as_ref(), clusters, outcomes);
+            let train_rows = if choice.strategy.quotes_rows {
+                self.example_rows(&choice, &failing, outcomes, &state.incumbent.quoted)
+            } else {
+                Vec::new()
+            };
+            asks.push(Ask {
+                seed: self.settings.seed,
+                generation,
+                slot: slot as u32,
+                prompts: Arc::clone(&state.incumbent.prompts),
+                description: self.task.description.clone(),
+                hints: self.task.hints.clone(),
+                labels: labels.clone(),
+                failing: failing.into_iter().map(shown).collect(),
+                passing,
+                train_rows,
+                tried: tried(&state.tried, &choice),
+                seen: Arc::clone(&seen),
+                strategy: choice.strategy,
+                cluster: choice.cluster,
+            });
+        }
+        asks
+    }
+
+    fn passing(
+        &self,
+        cluster: Option<&FailureCluster>,
+        clusters: &[FailureCluster],
+        outcomes: &[Outcome],
+    ) -> Vec<ShownRow> {
+        let Some(cluster) = cluster.or(clusters.first()) else { return Vec::new() };
+        let ids: BTreeSet<String> =
+            screen::passing_neighbours(cluster, outcomes, self.settings.pass_threshold, PASSING)
+                .iter()
+                .map(|example| example.id.clone())
+                .collect();
+        outcomes.iter().filter(|outcome| ids.contains(&outcome.example.id)).map(shown).collect()
+    }
+
+    /// Rows to choose examples from: those that fail here, then rows of the same labels, balanced.
+    fn example_rows(
+        &self,
+        choice: &Choice,
+        failing: &[&Outcome],
+        outcomes: &[Outcome],
+        quoted: &BTreeSet<String>,
+    ) -> Vec<ShownRow> {
+        let wanted: BTreeSet<String> = match &choice.cluster {
+            Some(_) => failing.iter().filter_map(|outcome| outcome.example.expected_text()).collect(),
+            None => BTreeSet::new(),
+        };
+        let first: BTreeSet<&str> = failing.iter().map(|outcome| outcome.example.id.as_str()).collect();
+        let mut by_label: BTreeMap<String, Vec<&Outcome>> = BTreeMap::new();
+        for outcome in outcomes.iter().filter(|outcome| !quoted.contains(&outcome.example.id)) {
+            let label = outcome.example.expected_text().unwrap_or_default();
+            if !first.contains(outcome.example.id.as_str()) && (wanted.is_empty() || wanted.contains(&label)) {
+                by_label.entry(label).or_default().push(outcome);
+            }
+        }
+        let mut rows: Vec<ShownRow> = failing.iter().map(|outcome| example_row(&outcome.example)).collect();
+        let deepest = by_label.values().map(Vec::len).max().unwrap_or(0);
+        for depth in 0..deepest {
+            rows.extend(by_label.values().filter_map(|rows| rows.get(depth)).map(|row| example_row(&row.example)));
+        }
+        rows.truncate(EXAMPLES);
+        rows
+    }
+}
+
+fn members<'a>(cluster: &FailureCluster, outcomes: &'a [Outcome], limit: usize) -> Vec<&'a Outcome> {
+    let ids: BTreeSet<&str> = cluster.members.iter().map(String::as_str).collect();
+    outcomes.iter().filter(|outcome| ids.contains(outcome.example.id.as_str())).take(limit).collect()
+}
+
+/// Failing rows of several clusters in turn.
+fn of_several<'a>(clusters: &[FailureCluster], outcomes: &'a [Outcome], limit: usize) -> Vec<&'a Outcome> {
+    let lists: Vec<Vec<&Outcome>> = clusters.iter().map(|cluster| members(cluster, outcomes, limit)).collect();
+    let mut rows = Vec::new();
+    for depth in 0..limit {
+        rows.extend(lists.iter().filter_map(|list| list.get(depth)).copied());
+    }
+    rows.truncate(limit);
+    rows
+}
+
+fn shown(outcome: &Outcome) -> ShownRow {
+    let answer = outcome.result.as_ref().ok();
+    ShownRow {
+        answered: answer.map(|answer| answer.completion.text.clone()),
+        reason: answer.and_then(|answer| answer.scores.iter().find_map(|score| score.reason.clone())),
+        ..example_row(&outcome.example)
+    }
+}
+
+fn example_row(example: &Example) -> ShownRow {
+    ShownRow {
+        id: example.id.clone(),
+        input: example.input_text(),
+        expected: example.expected_text(),
+        answered: None,
+        reason: None,
+    }
+}
+
+/// The latest attempts at the same cluster, or by the same strategy where there is no cluster.
+fn tried(attempts: &[Attempt], choice: &Choice) -> Vec<Attempt> {
+    let label = choice.cluster.as_ref().map(|cluster| cluster.label.as_str());
+    let mut latest: Vec<Attempt> = attempts
+        .iter()
+        .rev()
+        .filter(|attempt| match label {
+            Some(label) => attempt.cluster.as_deref() == Some(label),
+            None => attempt.strategy == choice.strategy.name,
+        })
+        .take(TRIED)
+        .cloned()
+        .collect();
+    latest.reverse();
+    latest
+}

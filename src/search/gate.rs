@@ -1,0 +1,184 @@
+//! The ratchet rule, as pure decisions over measured outcomes.
+//!
+//! Two doubts are answered apart. *Will it hold on new rows?* One question a generation on dev rows that the proposer
+//! never saw: the gain must exceed its own standard error (the parameter-free Ladder: Blum and Hardt, "The Ladder: a
+//! reliable leaderboard for machine learning competitions", ICML 2015). *Is it the model's noise?* The rows that flipped
+//! are sampled afresh, equally often in both arms, until an e-process rejects "no better than a coin" at the error rate
+//! spent on this generation, or the samples are used up.
+
+use std::collections::BTreeMap;
+
+use super::settings::GateSettings;
+use crate::eval::{Change, Comparison, Outcome};
+use crate::run::{Decision, Verdict};
+use crate::stats::{EProcess, rows_needed};
+
+/// Share of rows that may be missing before a comparison says nothing.
+const MISSING_SHARE: f64 = 0.1;
+
+/// What to do after the first look.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum FirstLook {
+    /// Decided.
+    Decided(Verdict),
+    /// Ahead so far, on a model that may be noisy: sample the flipped rows afresh.
+    Confirm,
+}
+
+/// A verdict on `comparison`, with its numbers.
+pub(super) fn verdict(decision: Decision, reason: String, comparison: &Comparison) -> Verdict {
+    Verdict {
+        decision,
+        reason,
+        rows: comparison.rows.len(),
+        missing: comparison.missing,
+        fixed: comparison.fixed(),
+        broken: comparison.broken(),
+        difference: comparison.difference,
+        standard_error: comparison.standard_error,
+        p_value: comparison.p_value,
+        samples: 0,
+        e_value: None,
+        alpha: None,
+    }
+}
+
+/// The rule on the first samples: missing rows, then the Ladder. `tokens_saved` is how much shorter the candidate's
+/// prompt is; a tie goes to the shorter.
+pub(super) fn first_look(
+    comparison: &Comparison,
+    settings: &GateSettings,
+    deterministic: bool,
+    tokens_saved: i64,
+) -> FirstLook {
+    let rows = comparison.rows.len();
+    if rows == 0 || comparison.missing as f64 > MISSING_SHARE * (rows + comparison.missing) as f64 {
+        let reason = format!("{} of {} rows could not run", comparison.missing, rows + comparison.missing);
+        return FirstLook::Decided(verdict(Decision::Undecided, reason, comparison));
+    }
+    let gain = comparison.difference;
+    let needed = settings.min_gain.max(settings.standard_errors * comparison.standard_error);
+    if gain <= 0.0 && !(gain == 0.0 && comparison.broken() == 0 && tokens_saved > 0) {
+        let reason = format!("no gain on dev: {}", points(gain));
+        return FirstLook::Decided(verdict(Decision::Rejected, reason, comparison));
+    }
+    if gain == 0.0 {
+        let reason = format!("the same score with {tokens_saved} fewer tokens");
+        return FirstLook::Decided(verdict(Decision::Kept, reason, comparison));
+    }
+    if gain <= needed {
+        let sd = comparison.standard_error * (rows as f64).sqrt();
+        let rows_to_decide =
+            if gain > settings.min_gain { (settings.standard_errors * sd / gain).powi(2).ceil() } else { 0.0 };
+        let mut reason = format!("gain of {} is not above {}", points(gain), points(needed));
+        if rows_to_decide > rows as f64 {
+            reason += &format!("; about {rows_to_decide} dev rows would decide");
+        }
+        return FirstLook::Decided(verdict(Decision::Undecided, reason, comparison));
+    }
+    if deterministic {
+        let reason = format!("gain of {} is above {}", points(gain), points(needed));
+        return FirstLook::Decided(verdict(Decision::Kept, reason, comparison));
+    }
+    FirstLook::Confirm
+}
+
+/// The fresh samples of the flipped rows, as evidence.
+pub(super) struct Confirmation {
+    alpha: f64,
+    process: EProcess,
+    samples: u32,
+    /// Sum of (after - before) and number of pairs, by row.
+    gains: BTreeMap<String, (f64, u32)>,
+}
+
+impl Confirmation {
+    /// Evidence to be gathered at error rate `alpha`.
+    pub fn new(alpha: f64) -> Self {
+        Self { alpha, process: EProcess::new(), samples: 0, gains: BTreeMap::new() }
+    }
+
+    /// Takes in one fresh sample of the flipped rows in both arms, paired in row order.
+    pub fn observe(&mut self, before: &[Outcome], after: &[Outcome]) {
+        self.samples += 1;
+        for (old, new) in before.iter().zip(after) {
+            let (Some(old_value), Some(new_value)) = (old.value(), new.value()) else { continue };
+            let gain = self.gains.entry(old.example.id.clone()).or_default();
+            *gain = (gain.0 + new_value - old_value, gain.1 + 1);
+            if old_value != new_value {
+                self.process.observe(new_value > old_value);
+            }
+        }
+    }
+
+    /// Whether the gain is shown to be more than noise.
+    pub fn is_shown(&self) -> bool {
+        self.process.rejects(self.alpha) && self.fresh_gain() > 0.0
+    }
+
+    /// Sum over the flipped rows of the mean fresh gain.
+    fn fresh_gain(&self) -> f64 {
+        self.gains.values().map(|(sum, pairs)| sum / f64::from((*pairs).max(1))).sum()
+    }
+
+    /// The verdict once it is shown, or the samples are used up.
+    pub fn verdict(&self, comparison: &Comparison, settings: &GateSettings) -> Verdict {
+        let fresh = self.fresh_gain() / comparison.rows.len().max(1) as f64;
+        let (decision, reason) = if self.is_shown() && fresh > settings.min_gain {
+            let reason =
+                format!("gain of {} holds on fresh samples ({})", points(comparison.difference), points(fresh));
+            (Decision::Kept, reason)
+        } else if fresh <= settings.min_gain {
+            let reason =
+                format!("the gain of {} was noise: {} on fresh samples", points(comparison.difference), points(fresh));
+            (Decision::Rejected, reason)
+        } else {
+            let reason = format!(
+                "gain of {} on fresh samples can't be told from noise with {} samples a row; more samples or rows would decide",
+                points(fresh),
+                self.samples
+            );
+            (Decision::Undecided, reason)
+        };
+        Verdict {
+            samples: self.samples,
+            e_value: Some(self.process.e_value()),
+            alpha: Some(self.alpha),
+            ..verdict(decision, reason, comparison)
+        }
+    }
+}
+
+/// Rows of `comparison` whose value differs between the arms.
+pub(super) fn flipped(comparison: &Comparison) -> Vec<&str> {
+    comparison.rows.iter().filter(|row| row.change != Change::Unchanged).map(|row| row.id.as_str()).collect()
+}
+
+/// Fresh samples that a guarded row which seems to break is given before it vetoes: more the more rows are guarded, so
+/// that one unlucky draw among many neither breaks nor jams the ratchet. 3 for one row, 5 for twenty, always odd.
+pub(super) fn guard_samples(guarded: usize) -> u32 {
+    let doublings = (guarded.max(1) as f64).log2().ceil() as u32;
+    3 + 2 * (doublings / 4)
+}
+
+/// Whether a guarded row is confirmed as broken by fresh samples: the candidate fails most of them, and the incumbent
+/// doesn't (a row that passed once by luck is no requirement).
+pub(super) fn is_confirmed_broken(before: &[Option<f64>], after: &[Option<f64>], pass_threshold: f64) -> bool {
+    let failing = |values: &[Option<f64>]| values.iter().flatten().filter(|value| **value < pass_threshold).count();
+    let ran = |values: &[Option<f64>]| values.iter().flatten().count();
+    2 * failing(after) > ran(after) && 2 * failing(before) < ran(before)
+}
+
+/// `+3.2 points`: a difference of mean values in hundredths.
+pub(super) fn points(difference: f64) -> String {
+    format!("{:+.1} points", 100.0 * difference)
+}
+
+/// About how many rows would show a difference of this size at 95 % with 80 % power; 0 where none would.
+pub(super) fn rows_to_show(comparison: &Comparison) -> u64 {
+    if comparison.difference <= 0.0 || comparison.standard_error <= 0.0 {
+        return 0;
+    }
+    let sd = comparison.standard_error * (comparison.rows.len() as f64).sqrt();
+    rows_needed(comparison.difference, sd, 0.95, 0.8)
+}

@@ -1,0 +1,215 @@
+//! Asking the gate: measures what [`gate`](super::gate) wants to see, in its order, and no more.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::gate::{self, Confirmation, FirstLook, points};
+use super::generation::{Candidate, State};
+use super::meter::{Doing, Meter};
+use super::{Halt, Search};
+use crate::dataset::{Example, Split};
+use crate::eval::{Change, Comparison, Outcome, compare};
+use crate::run::{Decision, Verdict};
+use crate::stats::spend;
+
+/// A verdict with what it rests on.
+pub(super) struct Judgement {
+    pub verdict: Verdict,
+    /// The candidate on dev, first draws.
+    pub dev: Vec<Outcome>,
+    /// Dev rows, paired with the incumbent's.
+    pub comparison: Comparison,
+}
+
+/// Both arms of a comparison.
+struct Arms<'a> {
+    state: &'a State,
+    candidate: &'a Candidate,
+    generation: u32,
+}
+
+/// Draws that are only ever used to confirm in one generation: the gate's from 100 x generation on, the guards' from 50
+/// further.
+fn fresh_draw(generation: u32, number: u32) -> u32 {
+    100 * generation + number
+}
+
+/// Where the guards' fresh draws begin.
+const GUARD_DRAWS: u32 = 50;
+
+impl Search<'_> {
+    /// Judges `candidate` against the incumbent on dev.
+    pub(super) async fn judge(
+        &self,
+        meter: &Meter<'_>,
+        state: &State,
+        candidate: &Candidate,
+        generation: u32,
+    ) -> Result<Judgement, Halt> {
+        let doing = Doing { generation, stage: "gate", trying: candidate.strategy.clone() };
+        let arms = Arms { state, candidate, generation };
+        let rows = self.dataset.rows(Split::Dev);
+        let dev = meter.measure(&candidate.prompts, &rows, 0, &doing).await?;
+        let comparison = compare(&state.incumbent.dev, &dev, self.settings.pass_threshold);
+        let saved = state.incumbent.prompts.tokens() as i64 - candidate.prompts.tokens() as i64;
+        let look = gate::first_look(&comparison, &self.settings.gate, meter.is_deterministic(), saved);
+        let mut verdict = match look {
+            FirstLook::Decided(verdict) => verdict,
+            FirstLook::Confirm => self.confirm(meter, &arms, &comparison, &doing).await?,
+        };
+        if verdict.decision == Decision::Kept
+            && let Some(reason) = self.broken_guard(meter, &arms, &comparison, &doing).await?
+        {
+            verdict.decision = Decision::Rejected;
+            verdict.reason = reason;
+        }
+        Ok(Judgement { verdict, dev, comparison })
+    }
+
+    /// Samples the flipped rows afresh in both arms until the gain is shown to be more than noise, or until samples or
+    /// budget are used up.
+    async fn confirm(
+        &self,
+        meter: &Meter<'_>,
+        arms: &Arms<'_>,
+        comparison: &Comparison,
+        doing: &Doing,
+    ) -> Result<Verdict, Halt> {
+        let flipped: BTreeSet<&str> = gate::flipped(comparison).into_iter().collect();
+        let rows: Vec<Arc<Example>> = self.rows_named(&flipped);
+        let mut evidence = Confirmation::new(spend(self.settings.gate.alpha, arms.generation));
+        for number in 0..self.settings.gate.max_samples {
+            if evidence.is_shown() || self.task_calls_left() < 2 * rows.len() as u64 {
+                break;
+            }
+            let (before, after) = self.fresh(meter, arms, &rows, number, doing).await?;
+            evidence.observe(&before, &after);
+        }
+        Ok(evidence.verdict(comparison, &self.settings.gate))
+    }
+
+    /// One fresh draw of `rows` in both arms.
+    async fn fresh(
+        &self,
+        meter: &Meter<'_>,
+        arms: &Arms<'_>,
+        rows: &[Arc<Example>],
+        number: u32,
+        doing: &Doing,
+    ) -> Result<(Vec<Outcome>, Vec<Outcome>), Halt> {
+        let draw = fresh_draw(arms.generation, number);
+        let before = meter.measure(&arms.state.incumbent.prompts, rows, draw, doing).await?;
+        let after = meter.measure(&arms.candidate.prompts, rows, draw, doing).await?;
+        Ok((before, after))
+    }
+
+    /// Why a hard guard refuses, if one does: a pinned row that breaks, or a protected tag whose mean drops.
+    async fn broken_guard(
+        &self,
+        meter: &Meter<'_>,
+        arms: &Arms<'_>,
+        comparison: &Comparison,
+        doing: &Doing,
+    ) -> Result<Option<String>, Halt> {
+        if self.settings.protected.pinned {
+            let broken = self.broken_pinned(meter, arms, doing).await?;
+            if !broken.is_empty() {
+                return Ok(Some(format!("breaks pinned {}", broken.join(", "))));
+            }
+        }
+        for (tag, margin) in &self.settings.protected.tags {
+            if let Some(drop) = self.tag_drop(meter, arms, comparison, tag, *margin, doing).await? {
+                return Ok(Some(format!("the mean of tag `{tag}` drops by {}", points(drop).trim_start_matches('+'))));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn broken_pinned(&self, meter: &Meter<'_>, arms: &Arms<'_>, doing: &Doing) -> Result<Vec<String>, Halt> {
+        let pinned: Vec<Arc<Example>> = self
+            .dataset
+            .examples
+            .iter()
+            .filter(|example| example.pinned && !arms.candidate.quoted.contains(&example.id))
+            .cloned()
+            .collect();
+        let before = meter.measure(&arms.state.incumbent.prompts, &pinned, 0, doing).await?;
+        let after = meter.measure(&arms.candidate.prompts, &pinned, 0, doing).await?;
+        let seems_broken = compare(&before, &after, self.settings.pass_threshold);
+        let ids: BTreeSet<&str> = seems_broken.ids(Change::Broken).collect();
+        if meter.is_deterministic() || ids.is_empty() {
+            return Ok(ids.into_iter().map(str::to_owned).collect());
+        }
+        let rows = self.rows_named(&ids);
+        let (before, after) = self.guard_draws(meter, arms, &rows, pinned.len(), doing).await?;
+        let confirmed = rows.iter().enumerate().filter(|(index, _)| {
+            let values = |draws: &[Vec<Outcome>]| -> Vec<Option<f64>> {
+                draws.iter().map(|draw| draw.get(*index).and_then(Outcome::value)).collect()
+            };
+            gate::is_confirmed_broken(&values(&before), &values(&after), self.settings.pass_threshold)
+        });
+        Ok(confirmed.map(|(_, row)| row.id.clone()).collect())
+    }
+
+    /// By how much the mean of `tag` drops, where that is beyond `margin`; confirmed by fresh draws of the rows that
+    /// changed unless the target is deterministic.
+    async fn tag_drop(
+        &self,
+        meter: &Meter<'_>,
+        arms: &Arms<'_>,
+        comparison: &Comparison,
+        tag: &str,
+        margin: f64,
+        doing: &Doing,
+    ) -> Result<Option<f64>, Halt> {
+        let tagged: BTreeSet<&str> = self
+            .dataset
+            .examples
+            .iter()
+            .filter(|example| example.tags.iter().any(|of| of == tag))
+            .map(|example| example.id.as_str())
+            .collect();
+        let rows: Vec<_> = comparison.rows.iter().filter(|row| tagged.contains(row.id.as_str())).collect();
+        let count = rows.len().max(1) as f64;
+        let drop = rows.iter().map(|row| row.before - row.after).sum::<f64>() / count;
+        if drop <= margin {
+            return Ok(None);
+        }
+        if meter.is_deterministic() {
+            return Ok(Some(drop));
+        }
+        let changed: BTreeSet<&str> =
+            rows.iter().filter(|row| row.change != Change::Unchanged).map(|row| row.id.as_str()).collect();
+        let (before, after) = self.guard_draws(meter, arms, &self.rows_named(&changed), rows.len(), doing).await?;
+        let fresh: f64 = before
+            .iter()
+            .flatten()
+            .zip(after.iter().flatten())
+            .filter_map(|(old, new)| Some(old.value()? - new.value()?))
+            .sum();
+        let drop = fresh / before.len().max(1) as f64 / count;
+        Ok((drop > margin).then_some(drop))
+    }
+
+    /// Fresh draws of guarded rows in both arms: more the more rows are guarded.
+    async fn guard_draws(
+        &self,
+        meter: &Meter<'_>,
+        arms: &Arms<'_>,
+        rows: &[Arc<Example>],
+        guarded: usize,
+        doing: &Doing,
+    ) -> Result<(Vec<Vec<Outcome>>, Vec<Vec<Outcome>>), Halt> {
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        for number in 0..gate::guard_samples(guarded) {
+            let (old, new) = self.fresh(meter, arms, rows, GUARD_DRAWS + number, doing).await?;
+            before.push(old);
+            after.push(new);
+        }
+        Ok((before, after))
+    }
+
+    fn rows_named(&self, ids: &BTreeSet<&str>) -> Vec<Arc<Example>> {
+        self.dataset.examples.iter().filter(|example| ids.contains(example.id.as_str())).cloned().collect()
+    }
+}

@@ -1,0 +1,148 @@
+//! Measuring within a search: remembers what was measured, shows progress, and keeps the errors that decisions rest
+//! on, so that they can be journalled in an order that doesn't depend on timing.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::Halt;
+use crate::dataset::Example;
+use crate::digest::Digest;
+use crate::eval::{Evaluate, Outcome, OutcomeError};
+use crate::prompt::PromptSet;
+use crate::run::{Event, Measured, Progress, RowFailed, Sink};
+
+/// What names one outcome: prompts, example, draw.
+type OutcomeKey = (Digest, String, u32);
+
+/// Measures prompts on rows.
+pub(super) struct Meter<'a> {
+    evaluate: &'a dyn Evaluate,
+    sink: &'a dyn Sink,
+    memory: Mutex<Memory>,
+}
+
+#[derive(Default)]
+struct Memory {
+    outcomes: BTreeMap<(Digest, u32), BTreeMap<String, Outcome>>,
+    /// Errors that an interrupted run has journalled: given again, not asked for.
+    recorded: BTreeMap<OutcomeKey, OutcomeError>,
+    /// Errors met and not yet journalled.
+    unjournalled: BTreeMap<OutcomeKey, OutcomeError>,
+}
+
+/// What is being measured, for people.
+#[derive(Debug, Clone)]
+pub(super) struct Doing {
+    pub generation: u32,
+    pub stage: &'static str,
+    pub trying: String,
+}
+
+impl<'a> Meter<'a> {
+    pub fn new(evaluate: &'a dyn Evaluate, sink: &'a dyn Sink, recorded: BTreeMap<OutcomeKey, OutcomeError>) -> Self {
+        let memory = Memory { recorded, ..Memory::default() };
+        Self { evaluate, sink, memory: Mutex::new(memory) }
+    }
+
+    pub fn is_deterministic(&self) -> bool {
+        self.evaluate.is_deterministic()
+    }
+
+    /// One outcome a row, in the order of `rows`; asks only for what is not known.
+    pub async fn measure(
+        &self,
+        prompts: &Arc<PromptSet>,
+        rows: &[Arc<Example>],
+        sample: u32,
+        doing: &Doing,
+    ) -> Result<Vec<Outcome>, Halt> {
+        let digest = prompts.digest();
+        let unknown = self.take_recorded(digest, rows, sample);
+        if !unknown.is_empty() {
+            let tally = Mutex::new((0_usize, 0.0_f64));
+            let on_outcome = |outcome: &Outcome| self.show(&tally, unknown.len(), outcome, doing);
+            let evaluation = self.evaluate.evaluate(prompts, &unknown, sample, &on_outcome).await?;
+            self.remember(digest, sample, &evaluation.outcomes);
+            self.sink.emit(Event::Measured(Measured {
+                generation: doing.generation,
+                candidate: digest.short(),
+                outcomes: evaluation.outcomes,
+            }))?;
+        }
+        let memory = self.memory();
+        let known = memory.outcomes.get(&(digest, sample));
+        Ok(rows.iter().filter_map(|row| known.and_then(|known| known.get(&row.id)).cloned()).collect())
+    }
+
+    /// Journals the errors met since the last call, in canonical order. Called before every decision.
+    pub fn journal_failures(&self) -> Result<(), Halt> {
+        let failures = std::mem::take(&mut self.memory().unjournalled);
+        for ((prompts, example, sample), error) in failures {
+            self.sink.emit(Event::RowFailed(RowFailed { prompts, example, sample, error }))?;
+        }
+        Ok(())
+    }
+
+    /// Says what is being done before any row of it is.
+    pub fn announce(&self, doing: &Doing) {
+        self.sight(doing, 0, 0, 0.0);
+    }
+
+    /// Rows not known yet; those whose error is on record become known on the way.
+    fn take_recorded(&self, digest: Digest, rows: &[Arc<Example>], sample: u32) -> Vec<Arc<Example>> {
+        let mut memory = self.memory();
+        let mut unknown = Vec::new();
+        for row in rows {
+            if memory.outcomes.get(&(digest, sample)).is_some_and(|known| known.contains_key(&row.id)) {
+                continue;
+            }
+            let key = (digest, row.id.clone(), sample);
+            if let Some(error) = memory.recorded.get(&key).cloned() {
+                memory.unjournalled.insert(key, error.clone());
+                let outcome = Outcome { example: Arc::clone(row), sample, result: Err(error) };
+                memory.outcomes.entry((digest, sample)).or_default().insert(row.id.clone(), outcome);
+            } else {
+                unknown.push(Arc::clone(row));
+            }
+        }
+        unknown
+    }
+
+    fn remember(&self, digest: Digest, sample: u32, outcomes: &[Outcome]) {
+        let mut memory = self.memory();
+        for outcome in outcomes {
+            let id = outcome.example.id.clone();
+            if let Err(error) = &outcome.result {
+                memory.unjournalled.insert((digest, id.clone(), sample), error.clone());
+            }
+            memory.outcomes.entry((digest, sample)).or_default().insert(id, outcome.clone());
+        }
+    }
+
+    fn show(&self, tally: &Mutex<(usize, f64)>, of: usize, outcome: &Outcome, doing: &Doing) {
+        let (done, sum) = {
+            let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+            tally.0 += 1;
+            tally.1 += outcome.value().unwrap_or(0.0);
+            *tally
+        };
+        self.sight(doing, done, of, sum / done as f64);
+    }
+
+    fn sight(&self, doing: &Doing, done: usize, of: usize, score: f64) {
+        let progress = Progress {
+            generation: doing.generation,
+            stage: doing.stage,
+            trying: doing.trying.clone(),
+            done,
+            of,
+            score,
+        };
+        // Progress is a sighting: a terminal that is gone must not end the run.
+        let _ = self.sink.emit(Event::Progress(progress));
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

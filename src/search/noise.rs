@@ -1,0 +1,55 @@
+//! The noise floor: how often the same prompt gets another value on the same row, and what gain dev can therefore show.
+
+use std::sync::Arc;
+
+use rand::seq::SliceRandom;
+
+use crate::dataset::Example;
+use crate::eval::Outcome;
+use crate::run::NoiseMeasured;
+use crate::seed;
+use crate::stats::{minimum_detectable_effect, rows_needed};
+
+/// Of what may be spent, the share that measuring the noise may take.
+const BUDGET_SHARE: u64 = 20;
+
+/// Most rows run twice.
+const MOST_ROWS: usize = 100;
+
+/// An edit that does anything changes the value of about one row in ten; the smallest spread a difference can have.
+const EDIT_CHANGES: f64 = 0.1;
+
+/// The dev rows to run a second time, scaled to `calls_left`: all up to a hundred, but at most a twentieth of the calls.
+pub(super) fn rows(dev: &[Arc<Example>], calls_left: u64, seed: u64) -> Vec<Arc<Example>> {
+    let most = usize::try_from(calls_left / BUDGET_SHARE).unwrap_or(usize::MAX).min(MOST_ROWS);
+    let mut rows = dev.to_vec();
+    rows.shuffle(&mut seed::generator(seed, 0, "noise"));
+    rows.truncate(most);
+    rows
+}
+
+/// Sums up two draws of the same rows. Without rows, the target is taken at its word that it has no noise.
+pub(super) fn measured(first: &[Outcome], second: &[Outcome], dev_rows: usize) -> NoiseMeasured {
+    let pairs: Vec<(&Outcome, f64, f64)> =
+        first.iter().zip(second).filter_map(|(first, second)| Some((first, first.value()?, second.value()?))).collect();
+    let flaky: Vec<String> =
+        pairs.iter().filter(|(_, one, two)| one != two).map(|(outcome, ..)| outcome.example.id.clone()).collect();
+    let squares: f64 = pairs.iter().map(|(_, one, two)| (one - two).powi(2)).sum();
+    let noise_variance = if pairs.is_empty() { 0.0 } else { squares / pairs.len() as f64 };
+    let flip_rate = if pairs.is_empty() { 0.0 } else { flaky.len() as f64 / pairs.len() as f64 };
+    let spread = (EDIT_CHANGES + noise_variance).sqrt();
+    let detectable = minimum_detectable_effect(dev_rows as u64, spread, 0.95, 0.8).min(1.0);
+    let rows_for_half = rows_needed(detectable / 2.0, spread, 0.95, 0.8);
+    let noise = if pairs.is_empty() {
+        "the target declares itself deterministic".to_owned()
+    } else {
+        format!("{} of {} rows changed when asked twice", flaky.len(), pairs.len())
+    };
+    let words = format!(
+        "{noise}; with {dev_rows} dev rows, gains under {:.1} points can't be told from luck; {rows_for_half} rows would \
+         show {:.1}",
+        100.0 * detectable,
+        50.0 * detectable
+    );
+    NoiseMeasured { rows: pairs.len(), flip_rate, flaky, detectable, rows_for_half, words }
+}

@@ -1,0 +1,94 @@
+//! What a search may do and when it stops: [`Settings`], resolved from the config.
+
+use std::collections::BTreeMap;
+
+/// Settings of one search. One set of defaults serves every task.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// The project's name.
+    pub name: String,
+    /// Seed of every random choice.
+    pub seed: u64,
+    /// Most generations, at least 1.
+    pub generations: u32,
+    /// Proposals a generation, at least 1.
+    pub proposals: u32,
+    /// Stop after this many generations in a row that kept nothing.
+    pub patience: u32,
+    /// Stop once the incumbent reaches this mean value on dev, in (0, 1].
+    pub target_score: Option<f64>,
+    /// Values below it are failing, in (0, 1].
+    pub pass_threshold: f64,
+    /// The gate's.
+    pub gate: GateSettings,
+    /// What must not break.
+    pub protected: Protected,
+    /// Calls that the run may pay for.
+    pub calls: CallLimits,
+}
+
+/// When the gate keeps.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GateSettings {
+    /// The mean paired difference must be above this, in [0, 1).
+    pub min_gain: f64,
+    /// And above this many standard errors of it. 1 is the parameter-free Ladder (Blum and Hardt, ICML 2015).
+    pub standard_errors: f64,
+    /// Rate of keeping the model's noise over the whole run, in (0, 1).
+    pub alpha: f64,
+    /// Most fresh samples of a flipped row, in each arm.
+    pub max_samples: u32,
+}
+
+impl Default for GateSettings {
+    fn default() -> Self {
+        Self { min_gain: 0.0, standard_errors: 1.0, alpha: 0.05, max_samples: 8 }
+    }
+}
+
+/// What must not break.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Protected {
+    /// Whether pinned rows veto.
+    pub pinned: bool,
+    /// Tags whose mean must not drop by more than a margin, in [0, 1].
+    pub tags: BTreeMap<String, f64>,
+}
+
+/// Most calls that a run may pay for; `None` is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CallLimits {
+    /// All roles together.
+    pub total: Option<u64>,
+    /// The task model's.
+    pub task: Option<u64>,
+    /// The proposer's.
+    pub proposer: Option<u64>,
+}
+
+/// Calls that a run has paid for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CallsSpent {
+    /// All roles together.
+    pub total: u64,
+    /// The task model's.
+    pub task: u64,
+    /// The proposer's.
+    pub proposer: u64,
+}
+
+impl CallLimits {
+    /// Task calls that are left after `spent`; `u64::MAX` where there is no limit.
+    pub fn task_left(&self, spent: CallsSpent) -> u64 {
+        left(self.total, spent.total).min(left(self.task, spent.task))
+    }
+
+    /// Proposer calls that are left after `spent`; `u64::MAX` where there is no limit.
+    pub fn proposer_left(&self, spent: CallsSpent) -> u64 {
+        left(self.total, spent.total).min(left(self.proposer, spent.proposer))
+    }
+}
+
+fn left(limit: Option<u64>, spent: u64) -> u64 {
+    limit.map_or(u64::MAX, |limit| limit.saturating_sub(spent))
+}
