@@ -74,6 +74,26 @@ pub struct Call {
     pub draw: String,
 }
 
+/// Which provider answers: part of a call's key, so that two providers of a model of the same name are never mixed up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderId {
+    /// The provider's kind as the config names it: `openai`, `embedded`, …
+    pub kind: String,
+    /// Its address; for a provider without one, whatever else decides its answers (the embedded model's version).
+    pub base_url: String,
+}
+
+impl Call {
+    /// The key under which the answer is stored: a digest of the provider, the whole request and the draw. The role is
+    /// not part of it: the same question is the same question, whoever pays.
+    pub fn key(&self, provider: &ProviderId) -> CallKey {
+        // Strings, numbers and maps with string keys always serialise; should that ever change, the debug form is as
+        // good a key, since nothing reads it back.
+        let request = serde_json::to_vec(&self.request).unwrap_or_else(|_| format!("{:?}", self.request).into_bytes());
+        Digest::of_parts([provider.kind.as_bytes(), provider.base_url.as_bytes(), &request, self.draw.as_bytes()])
+    }
+}
+
 /// Why the model stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -158,6 +178,15 @@ pub enum CallError {
     /// The provider failed in a way that may pass: 408, 409, 429, 5xx, a timeout, a reset, a cut or invalid body.
     #[error("the provider failed: {0}")]
     Transient(String),
+    /// The provider failed likewise and said how long to wait. Only providers say this: the stack waits, and where
+    /// asking again didn't help it reports `Transient`.
+    #[error("the provider asks to wait {retry_after_ms} ms: {message}")]
+    Busy {
+        /// What the provider said.
+        message: String,
+        /// The wait it asked for, in milliseconds.
+        retry_after_ms: u64,
+    },
     /// The provider will not take this request, now or later: 400, 404, 422.
     #[error("the provider refused the request: {0}")]
     Rejected(String),
@@ -181,7 +210,7 @@ pub enum CallError {
 impl CallError {
     /// Whether asking the same again may help.
     pub fn is_transient(&self) -> bool {
-        matches!(self, CallError::Unreachable(_) | CallError::Transient(_))
+        matches!(self, CallError::Unreachable(_) | CallError::Transient(_) | CallError::Busy { .. })
     }
 
     /// Whether no later call can succeed either, so that the work should stop at once.

@@ -6,10 +6,30 @@
 use std::future::Future;
 use std::pin::Pin;
 
+mod budget;
 mod chat;
 pub mod embedded;
+mod ledger;
+mod limit;
+mod openai;
+mod price;
+mod retry;
+mod stack;
+mod store;
+#[cfg(test)]
+mod testing;
 
-pub use chat::{Call, CallError, CallKey, ChatRequest, Completion, FinishReason, ModelRole, Origin, TraceStep, Usage};
+pub use budget::{Budget, Limits, Reservation};
+pub use chat::{
+    Call, CallError, CallKey, ChatRequest, Completion, FinishReason, ModelRole, Origin, ProviderId, TraceStep, Usage,
+};
+pub use ledger::{Ledger, RoleSpend, Spend};
+pub use limit::Limit;
+pub use openai::{OpenAi, OpenAiConfig, OpenAiError};
+pub use price::Price;
+pub use retry::RetryPolicy;
+pub use stack::{Provider, Session, Stack};
+pub use store::{Paid, Store};
 
 /// A boxed future, as the object-safe traits return it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -1,0 +1,129 @@
+//! What a run has used so far: the numbers that the progress line, the report and `--json` show.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use super::{CallKey, Completion, ModelRole, Origin};
+use crate::money::Money;
+
+/// What was used, by role. But for `failed` it depends on which calls were completed alone: not on their order, on how
+/// often the same one was made, or on whether the run was interrupted in between.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Spend {
+    /// Roles that made a call.
+    pub roles: BTreeMap<ModelRole, RoleSpend>,
+}
+
+/// What one role used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoleSpend {
+    /// Distinct calls that this run paid for.
+    pub live: u64,
+    /// Distinct calls that were paid for earlier.
+    pub stored: u64,
+    /// Attempts of this process that brought no answer, those asked again with success included.
+    pub failed: u64,
+    /// Tokens read by the live calls.
+    pub tokens_in: u64,
+    /// Tokens written by the live calls.
+    pub tokens_out: u64,
+    /// Cost of the live calls whose price is known.
+    pub cost: Money,
+    /// Live calls whose price isn't known.
+    pub unpriced: u64,
+}
+
+impl Spend {
+    /// All roles together.
+    pub fn total(&self) -> RoleSpend {
+        self.roles.values().fold(RoleSpend::default(), |sum, role| RoleSpend {
+            live: sum.live + role.live,
+            stored: sum.stored + role.stored,
+            failed: sum.failed + role.failed,
+            tokens_in: sum.tokens_in + role.tokens_in,
+            tokens_out: sum.tokens_out + role.tokens_out,
+            cost: sum.cost + role.cost,
+            unpriced: sum.unpriced + role.unpriced,
+        })
+    }
+}
+
+/// The running account behind [`Spend`], shared by all stacks of a run.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    account: Mutex<Account>,
+}
+
+#[derive(Debug, Default)]
+struct Account {
+    spend: Spend,
+    /// Calls counted already.
+    seen: BTreeSet<(ModelRole, CallKey)>,
+}
+
+impl Ledger {
+    /// What was used so far.
+    pub fn spend(&self) -> Spend {
+        self.lock().spend.clone()
+    }
+
+    /// Counts a completed call, once.
+    pub(super) fn note(&self, role: ModelRole, key: CallKey, completion: &Completion) {
+        let mut account = self.lock();
+        if !account.seen.insert((role, key)) {
+            return;
+        }
+        let entry = account.spend.roles.entry(role).or_default();
+        match completion.origin {
+            Origin::Stored => entry.stored += 1,
+            Origin::Live => {
+                entry.live += 1;
+                entry.tokens_in += completion.usage.input;
+                entry.tokens_out += completion.usage.output;
+                match completion.cost {
+                    Some(cost) => entry.cost += cost,
+                    None => entry.unpriced += 1,
+                }
+            }
+        }
+    }
+
+    /// Counts an attempt without an answer.
+    pub(super) fn note_failure(&self, role: ModelRole) {
+        self.lock().spend.roles.entry(role).or_default().failed += 1;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Account> {
+        // Plain counters: a panic elsewhere can't leave them half changed.
+        self.account.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Digest;
+    use crate::model::testing::answer;
+
+    #[test]
+    fn a_call_counts_once_however_often_it_is_made() {
+        let ledger = Ledger::default();
+        let paid = Completion { cost: Some(Money::from_dollars(0.5)), ..answer("a") };
+        for _ in 0..3 {
+            ledger.note(ModelRole::Task, Digest::of(b"1"), &paid);
+        }
+        ledger.note(ModelRole::Task, Digest::of(b"2"), &Completion { origin: Origin::Stored, ..paid.clone() });
+        ledger.note(ModelRole::Proposer, Digest::of(b"3"), &answer("b"));
+        ledger.note_failure(ModelRole::Proposer);
+        let spend = ledger.spend();
+        assert_eq!(spend.roles[&ModelRole::Task].stored, 1);
+        let total = spend.total();
+        assert_eq!((total.live, total.stored, total.failed, total.unpriced), (2, 1, 1, 1));
+        assert_eq!((total.tokens_in, total.tokens_out, total.cost), (20, 4, Money::from_dollars(0.5)));
+        let json = serde_json::to_value(&spend).unwrap();
+        assert_eq!(json["task"]["live"], 1);
+    }
+}

@@ -1,0 +1,194 @@
+//! The stack around one provider: store (single flight) -> retry -> budget -> limit -> provider.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::budget::Budgeted;
+use super::limit::Limited;
+use super::retry::Retry;
+use super::store::Stored;
+use super::{
+    BoxFuture, Budget, Call, CallError, CallKey, Chat, Completion, Ledger, Limit, Price, ProviderId, RetryPolicy, Store,
+};
+
+/// A provider and how it may be asked.
+#[derive(Clone)]
+pub struct Provider {
+    /// Which one it is.
+    pub id: ProviderId,
+    /// What answers.
+    pub chat: Arc<dyn Chat>,
+    /// How many attempts at a time.
+    pub limit: Limit,
+    /// How often it is asked again.
+    pub retry: RetryPolicy,
+    /// What it costs, where that is known.
+    pub price: Option<Price>,
+}
+
+/// What all stacks of one run share.
+#[derive(Clone)]
+pub struct Session {
+    /// The response store.
+    pub store: Arc<Store>,
+    /// Who pays: the run's id. Answers stored under it are live ones, also after a resume.
+    pub run: Arc<str>,
+    /// The run's limits.
+    pub budget: Arc<Budget>,
+    /// What the run has used.
+    pub ledger: Arc<Ledger>,
+    /// Cancelled when the run is to stop: calls on their way are dropped, new ones are not made.
+    pub interrupt: CancellationToken,
+    /// Errors that an interrupted run has journalled: such a call ends likewise, without being made.
+    pub recorded: Arc<BTreeMap<CallKey, CallError>>,
+}
+
+/// All layers around one provider. Calls of any role can be made through it.
+pub struct Stack {
+    id: ProviderId,
+    stored: Stored,
+    ledger: Arc<Ledger>,
+    interrupt: CancellationToken,
+    recorded: Arc<BTreeMap<CallKey, CallError>>,
+}
+
+impl Stack {
+    /// Puts the layers around `provider`.
+    pub fn new(provider: Provider, session: &Session) -> Self {
+        let limited = Arc::new(Limited { inner: provider.chat, limit: provider.limit });
+        let budgeted = Arc::new(Budgeted {
+            inner: limited,
+            budget: Arc::clone(&session.budget),
+            price: provider.price,
+            ledger: Arc::clone(&session.ledger),
+        });
+        let retry = Arc::new(Retry::new(budgeted, provider.retry));
+        Self {
+            id: provider.id,
+            stored: Stored::new(retry, Arc::clone(&session.store), Arc::clone(&session.run)),
+            ledger: Arc::clone(&session.ledger),
+            interrupt: session.interrupt.clone(),
+            recorded: Arc::clone(&session.recorded),
+        }
+    }
+
+    /// The key of `call` here: what the store and the journal know it by.
+    pub fn key(&self, call: &Call) -> CallKey {
+        call.key(&self.id)
+    }
+
+    async fn answer(&self, call: &Call) -> Result<Completion, CallError> {
+        let key = self.key(call);
+        if let Some(error) = self.recorded.get(&key) {
+            return Err(error.clone());
+        }
+        if self.interrupt.is_cancelled() {
+            return Err(CallError::Interrupted);
+        }
+        let answer = self.interrupt.run_until_cancelled(self.stored.answer(key, call)).await;
+        let completion = answer.unwrap_or(Err(CallError::Interrupted))?;
+        self.ledger.note(call.role, key, &completion);
+        Ok(completion)
+    }
+}
+
+impl Chat for Stack {
+    fn complete<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Completion, CallError>> {
+        Box::pin(self.answer(call))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::join_all;
+
+    use super::*;
+    use crate::model::testing::{Script, answer, call};
+    use crate::model::{Limits, ModelRole, Origin};
+
+    fn session(store: &Arc<Store>, run: &str) -> Session {
+        Session {
+            store: Arc::clone(store),
+            run: run.into(),
+            budget: Budget::new(Limits::default()),
+            ledger: Arc::default(),
+            interrupt: CancellationToken::new(),
+            recorded: Arc::default(),
+        }
+    }
+
+    fn stack(replies: Vec<Result<Completion, CallError>>, session: &Session) -> (Arc<Script>, Stack) {
+        let script = Arc::new(Script::new(replies));
+        let provider = Provider {
+            id: ProviderId { kind: "script".into(), base_url: String::new() },
+            chat: script.clone(),
+            limit: Limit::new(8),
+            retry: RetryPolicy::default(),
+            price: Some(Price { input: 1.0, output: 1.0, cached: None }),
+        };
+        (script, Stack::new(provider, session))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn identical_calls_share_one_request_and_count_once() {
+        let session = session(&Store::in_memory(), "r1");
+        let (script, stack) = stack(vec![Err(CallError::Transient("500".into())), Ok(answer("billing"))], &session);
+        let same = call("0");
+        let answers = join_all((0..50).map(|_| stack.complete(&same))).await;
+        assert!(answers.into_iter().all(|answer| answer.unwrap().text == "billing"));
+        assert_eq!(script.asked(), 2, "the failed attempt and the answer");
+        let spend = session.ledger.spend().roles[&ModelRole::Task];
+        assert_eq!((spend.live, spend.stored, spend.failed, spend.cost.picos()), (1, 0, 1, 12_000_000));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_is_live_for_the_run_that_paid_and_stored_for_others() {
+        let store = Store::in_memory();
+        let (_, first) = stack(vec![Ok(answer("billing"))], &session(&store, "r1"));
+        assert_eq!(first.complete(&call("0")).await.unwrap().origin, Origin::Live);
+        let (resumed_script, resumed) = stack(vec![], &session(&store, "r1"));
+        assert_eq!(resumed.complete(&call("0")).await.unwrap().origin, Origin::Live);
+        let (other_script, other) = stack(vec![], &session(&store, "r2"));
+        assert_eq!(other.complete(&call("0")).await.unwrap().origin, Origin::Stored);
+        assert_eq!(resumed_script.asked() + other_script.asked(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_draw_is_another_call_and_errors_are_not_stored() {
+        let session = session(&Store::in_memory(), "r1");
+        let rejected = CallError::Rejected("too long".into());
+        let (script, stack) = stack(vec![Err(rejected.clone()), Ok(answer("a")), Ok(answer("b"))], &session);
+        assert_eq!(stack.complete(&call("0")).await.unwrap_err(), rejected);
+        assert_eq!(stack.complete(&call("0")).await.unwrap().text, "a");
+        assert_eq!(stack.complete(&call("1")).await.unwrap().text, "b");
+        assert_eq!(script.asked(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_recorded_error_is_returned_without_asking() {
+        let mut session = session(&Store::in_memory(), "r1");
+        let (_, stack_for_key) = stack(vec![], &session);
+        let error = CallError::Transient("overloaded".into());
+        session.recorded = Arc::new([(stack_for_key.key(&call("0")), error.clone())].into());
+        let (script, stack) = stack(vec![Ok(answer("a"))], &session);
+        assert_eq!(stack.complete(&call("0")).await.unwrap_err(), error);
+        assert_eq!(script.asked(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_interrupt_drops_calls_on_their_way_and_makes_no_new_ones() {
+        let session = session(&Store::in_memory(), "r1");
+        let wait = CallError::Busy { message: "slow".into(), retry_after_ms: 50_000 };
+        let (script, stack) = stack(vec![Err(wait), Ok(answer("a"))], &session);
+        let waiting = call("0");
+        let (result, ()) = tokio::join!(stack.complete(&waiting), async {
+            tokio::task::yield_now().await;
+            session.interrupt.cancel();
+        });
+        assert_eq!(result.unwrap_err(), CallError::Interrupted);
+        assert_eq!(stack.complete(&call("1")).await.unwrap_err(), CallError::Interrupted);
+        assert_eq!(script.asked(), 1);
+    }
+}

@@ -1,0 +1,141 @@
+//! The response store: every answer is paid for once. An answer is committed before anybody sees it, identical calls
+//! on their way share one request, and errors are never stored.
+//!
+//! [`Store`] is the shelf, a file or its in-memory twin; [`Stored`] is the layer of the stack that reads through it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{Call, CallError, CallKey, Chat, Completion, ModelRole, Origin, Usage};
+use crate::money::Money;
+use flight::Flights;
+use memory::MemoryShelf;
+use sqlite::SqliteShelf;
+
+mod flight;
+mod memory;
+mod sqlite;
+
+/// One stored answer.
+#[derive(Debug, Clone, PartialEq)]
+struct Response {
+    key: CallKey,
+    /// The run that paid.
+    run: Arc<str>,
+    role: ModelRole,
+    model: String,
+    completion: Completion,
+}
+
+/// What a run has paid for in one role.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Paid {
+    /// Distinct calls.
+    pub calls: u64,
+    /// Their tokens.
+    pub usage: Usage,
+    /// Their cost, as far as it is known.
+    pub cost: Money,
+}
+
+/// The answers of a project, shared by all its runs.
+pub struct Store {
+    shelf: Shelf,
+    flights: Arc<Flights>,
+}
+
+enum Shelf {
+    Sqlite(SqliteShelf),
+    Memory(MemoryShelf),
+}
+
+impl Store {
+    /// Opens the store at `path`, making it and its folder if there is none. Several processes may have it open.
+    ///
+    /// # Errors
+    /// [`CallError::Store`], saying what to do, when the file is damaged, locked, of a newer version or no store.
+    pub fn open(path: &Path) -> Result<Arc<Self>, CallError> {
+        Ok(Self::on(Shelf::Sqlite(SqliteShelf::open(path)?)))
+    }
+
+    /// A store that is gone with the process.
+    pub fn in_memory() -> Arc<Self> {
+        Self::on(Shelf::Memory(MemoryShelf::default()))
+    }
+
+    fn on(shelf: Shelf) -> Arc<Self> {
+        Arc::new(Self { shelf, flights: Arc::default() })
+    }
+
+    /// What `run` has paid for so far, by role: for the budget of a run that is resumed.
+    ///
+    /// # Errors
+    /// [`CallError::Store`] when the file can't be read.
+    pub fn paid(&self, run: &str) -> Result<BTreeMap<ModelRole, Paid>, CallError> {
+        match &self.shelf {
+            Shelf::Sqlite(shelf) => shelf.paid(run),
+            Shelf::Memory(shelf) => Ok(shelf.paid(run)),
+        }
+    }
+
+    fn read(&self, key: CallKey) -> Result<Option<Response>, CallError> {
+        match &self.shelf {
+            Shelf::Sqlite(shelf) => shelf.read(key),
+            Shelf::Memory(shelf) => Ok(shelf.read(key)),
+        }
+    }
+
+    /// Commits `response` and returns what is stored under its key: where another process was faster, its answer, so
+    /// that a later replay sees what this run saw.
+    async fn write(&self, response: Response) -> Result<Response, CallError> {
+        match &self.shelf {
+            Shelf::Sqlite(shelf) => shelf.write(response).await,
+            Shelf::Memory(shelf) => Ok(shelf.write(response)),
+        }
+    }
+}
+
+/// The outermost layer of the stack: answers from the store, or asks once and stores.
+pub(super) struct Stored {
+    inner: Arc<dyn Chat>,
+    store: Arc<Store>,
+    run: Arc<str>,
+}
+
+impl Stored {
+    pub(super) fn new(inner: Arc<dyn Chat>, store: Arc<Store>, run: Arc<str>) -> Self {
+        Self { inner, store, run }
+    }
+
+    /// The answer to `call`, whose key is `key`.
+    pub(super) async fn answer(&self, key: CallKey, call: &Call) -> Result<Completion, CallError> {
+        let flight = self.store.flights.join(key, || {
+            let (inner, store, run) = (Arc::clone(&self.inner), Arc::clone(&self.store), Arc::clone(&self.run));
+            let call = call.clone();
+            Box::pin(async move { fetch(inner, store, run, key, call).await })
+        });
+        let response = flight.await?;
+        let origin = if response.run == self.run { Origin::Live } else { Origin::Stored };
+        Ok(Completion { origin, ..response.completion })
+    }
+}
+
+/// Reads the answer, or asks for it and stores it. The read comes after the flight has begun: whoever held the flight
+/// before has committed by then, so that nothing is asked for twice.
+async fn fetch(
+    inner: Arc<dyn Chat>,
+    store: Arc<Store>,
+    run: Arc<str>,
+    key: CallKey,
+    call: Call,
+) -> Result<Response, CallError> {
+    if let Some(response) = store.read(key)? {
+        return Ok(response);
+    }
+    let completion = inner.complete(&call).await?;
+    store.write(Response { key, run, role: call.role, model: call.request.model, completion }).await
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,293 @@
+//! The store as one SQLite file, shared by several processes. One thread writes, whatever is queued in one transaction
+//! (group commit); reads go through a connection of their own, which in WAL mode never waits for a writer.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, TransactionBehavior, params};
+use tokio::sync::oneshot;
+
+use super::{Paid, Response};
+use crate::model::{CallError, CallKey, Completion, FinishReason, ModelRole, Origin, Usage};
+use crate::money::Money;
+
+/// Version of the file's layout, in its `user_version`.
+const VERSION: i64 = 1;
+
+/// The key is the place of a row: `WITHOUT ROWID` saves a second tree. Long columns come last, so that counting never
+/// reads them.
+const SCHEMA: &str = "
+CREATE TABLE responses (
+    key        BLOB PRIMARY KEY,
+    run        TEXT NOT NULL,
+    role       TEXT NOT NULL,
+    model      TEXT NOT NULL,
+    finish     TEXT NOT NULL,
+    input      INTEGER NOT NULL,
+    output     INTEGER NOT NULL,
+    cached     INTEGER NOT NULL,
+    latency_ms INTEGER NOT NULL,
+    cost       INTEGER,
+    created    INTEGER NOT NULL DEFAULT (unixepoch()),
+    text       TEXT NOT NULL,
+    trace      TEXT
+) WITHOUT ROWID, STRICT;
+PRAGMA user_version = 1;";
+
+const READ: &str = "SELECT run, role, model, finish, input, output, cached, latency_ms, cost, text, trace
+    FROM responses WHERE key = ?1";
+
+const INSERT: &str = "INSERT INTO responses
+    (key, run, role, model, finish, input, output, cached, latency_ms, cost, text, trace)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT (key) DO NOTHING";
+
+const PAID: &str = "SELECT role, count(*), sum(input), sum(output), sum(cached), coalesce(sum(cost), 0)
+    FROM responses WHERE run = ?1 GROUP BY role";
+
+/// How long another process may hold the file.
+const BUSY: Duration = Duration::from_secs(30);
+
+/// Most answers in one transaction.
+const BATCH: usize = 1024;
+
+type Reply = oneshot::Sender<Result<Response, CallError>>;
+
+/// The store's file.
+pub(super) struct SqliteShelf {
+    path: Arc<Path>,
+    reader: Mutex<Connection>,
+    /// `None` only while it is being dropped: the closed queue ends the writer.
+    queue: Option<Sender<(Response, Reply)>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl SqliteShelf {
+    pub(super) fn open(path: &Path) -> Result<Self, CallError> {
+        let explain = |error| explained(path, &error);
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(|error| {
+                CallError::Store(format!("can't make the folder {}: {error}; check its permissions", folder.display()))
+            })?;
+        }
+        let mut connection = connect(path).map_err(explain)?;
+        prepare(&mut connection, path)?;
+        let reader = connect(path).map_err(explain)?;
+        let (queue, orders) = channel();
+        let path: Arc<Path> = path.into();
+        let writer = Writer { connection, path: path.to_path_buf() };
+        let writer = std::thread::Builder::new()
+            .name("response-store".into())
+            .spawn(move || writer.run(&orders))
+            .map_err(|error| CallError::Store(format!("can't start its writer: {error}")))?;
+        Ok(Self { path, reader: Mutex::new(reader), queue: Some(queue), writer: Some(writer) })
+    }
+
+    pub(super) fn read(&self, key: CallKey) -> Result<Option<Response>, CallError> {
+        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        read(&reader, key).map_err(|error| explained(&self.path, &error))
+    }
+
+    pub(super) async fn write(&self, response: Response) -> Result<Response, CallError> {
+        let ended = || CallError::Store(format!("{}: its writer has ended; start again", self.path.display()));
+        let (reply, answer) = oneshot::channel();
+        let queue = self.queue.as_ref().ok_or_else(ended)?;
+        queue.send((response, reply)).map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?
+    }
+
+    pub(super) fn paid(&self, run: &str) -> Result<BTreeMap<ModelRole, Paid>, CallError> {
+        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let paid = || -> rusqlite::Result<_> {
+            let mut statement = reader.prepare_cached(PAID)?;
+            let rows = statement.query_map([run], |row| {
+                let usage = Usage { input: count(row, 2)?, output: count(row, 3)?, cached: count(row, 4)? };
+                Ok((
+                    value(&ROLES, row, 0)?,
+                    Paid { calls: count(row, 1)?, usage, cost: Money::from_picos(count(row, 5)?) },
+                ))
+            })?;
+            rows.collect()
+        };
+        paid().map_err(|error| explained(&self.path, &error))
+    }
+}
+
+impl Drop for SqliteShelf {
+    fn drop(&mut self) {
+        drop(self.queue.take());
+        if let Some(writer) = self.writer.take() {
+            // What is queued is still written; a writer that panicked has nothing left to say.
+            let _ = writer.join();
+        }
+    }
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY)?;
+    // FULL: an answer must survive a power cut before a decision rests on it. Group commit pays for it.
+    connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 8000;")?;
+    Ok(connection)
+}
+
+/// Makes the table in a new file, and checks that an old one is ours before anything in it is touched.
+fn prepare(connection: &mut Connection, path: &Path) -> Result<(), CallError> {
+    let explain = |error| explained(path, &error);
+    if is_ready(connection, path)? {
+        return Ok(());
+    }
+    connection.pragma_update(None, "journal_mode", "WAL").map_err(explain)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(explain)?;
+    // Another process may have made it in the meantime.
+    if !is_ready(&transaction, path)? {
+        transaction.execute_batch(SCHEMA).map_err(explain)?;
+    }
+    transaction.commit().map_err(explain)
+}
+
+/// Whether the file has its table; `false` for a new file, an error for one that isn't ours.
+fn is_ready(connection: &Connection, path: &Path) -> Result<bool, CallError> {
+    let explain = |error| explained(path, &error);
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(explain)?;
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(explain)?;
+    match version {
+        0 if tables == 0 => Ok(false),
+        VERSION => Ok(true),
+        0 => Err(CallError::Store(format!("{} is not a response store: name another file", path.display()))),
+        _ => Err(CallError::Store(format!(
+            "{} has version {version}, this program knows up to {VERSION}: use a newer ratchet",
+            path.display()
+        ))),
+    }
+}
+
+struct Writer {
+    connection: Connection,
+    path: PathBuf,
+}
+
+impl Writer {
+    /// Writes until the queue is closed and empty.
+    fn run(mut self, orders: &Receiver<(Response, Reply)>) {
+        while let Ok(first) = orders.recv() {
+            let (mut responses, replies): (Vec<_>, Vec<_>) =
+                std::iter::once(first).chain(orders.try_iter()).take(BATCH).unzip();
+            let written = self.commit(&mut responses).map_err(|error| explained(&self.path, &error));
+            for (response, reply) in responses.into_iter().zip(replies) {
+                // Whoever asked may be gone; the answer is kept all the same.
+                let _ = reply.send(written.clone().map(|()| response));
+            }
+        }
+    }
+
+    /// One transaction. A response whose key is taken is replaced by the one that is stored.
+    fn commit(&mut self, responses: &mut [Response]) -> rusqlite::Result<()> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for response in responses {
+            if insert(&transaction, response)? == 0
+                && let Some(stored) = read(&transaction, response.key)?
+            {
+                *response = stored;
+            }
+        }
+        transaction.commit()
+    }
+}
+
+fn insert(connection: &Connection, response: &Response) -> rusqlite::Result<usize> {
+    let Completion { text, finish, usage, latency_ms, cost, trace, origin: _ } = &response.completion;
+    let trace = trace.as_ref().map(serde_json::to_string).transpose();
+    connection.prepare_cached(INSERT)?.execute(params![
+        response.key.as_bytes(),
+        &*response.run,
+        word(&ROLES, &response.role),
+        response.model,
+        word(&FINISHES, finish),
+        integer(usage.input),
+        integer(usage.output),
+        integer(usage.cached),
+        integer(*latency_ms),
+        cost.map(|cost| integer(cost.picos())),
+        text,
+        trace.map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?,
+    ])
+}
+
+fn read(connection: &Connection, key: CallKey) -> rusqlite::Result<Option<Response>> {
+    let mut statement = connection.prepare_cached(READ)?;
+    statement.query_row([key.as_bytes()], |row| response(key, row)).optional()
+}
+
+fn response(key: CallKey, row: &Row<'_>) -> rusqlite::Result<Response> {
+    let usage = Usage { input: count(row, 4)?, output: count(row, 5)?, cached: count(row, 6)? };
+    let trace = row.get_ref(10)?.as_str_or_null()?.map(serde_json::from_str).transpose();
+    let completion = Completion {
+        text: row.get(9)?,
+        finish: value(&FINISHES, row, 3)?,
+        usage,
+        latency_ms: count(row, 7)?,
+        cost: row.get::<_, Option<i64>>(8)?.map(|picos| Money::from_picos(picos.max(0) as u64)),
+        origin: Origin::Stored,
+        trace: trace.map_err(|error| {
+            rusqlite::Error::FromSqlConversionFailure(10, rusqlite::types::Type::Text, error.into())
+        })?,
+    };
+    Ok(Response { key, run: row.get(0)?, role: value(&ROLES, row, 1)?, model: row.get(2)?, completion })
+}
+
+/// A count as SQLite's signed integer.
+fn integer(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    Ok(u64::try_from(row.get::<_, i64>(column)?).unwrap_or_default())
+}
+
+/// What the columns `role` and `finish` hold: written into every file, so never changed.
+const ROLES: [(ModelRole, &str); 3] =
+    [(ModelRole::Task, "task"), (ModelRole::Proposer, "proposer"), (ModelRole::Judge, "judge")];
+const FINISHES: [(FinishReason, &str); 5] = [
+    (FinishReason::Stop, "stop"),
+    (FinishReason::Length, "length"),
+    (FinishReason::Refusal, "refusal"),
+    (FinishReason::Filter, "filter"),
+    (FinishReason::Tool, "tool"),
+];
+
+/// The word for `value`; every value is in its table.
+fn word<T: PartialEq>(table: &[(T, &'static str)], value: &T) -> &'static str {
+    table.iter().find(|(known, _)| known == value).map_or("", |(_, word)| word)
+}
+
+/// The value of the word in a column.
+fn value<T: Copy>(table: &[(T, &'static str)], row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    let found = row.get_ref(column)?.as_str()?;
+    table.iter().find(|(_, word)| *word == found).map(|(value, _)| *value).ok_or_else(|| {
+        let unknown = format!("unknown word {found:?} in column {column}").into();
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, unknown)
+    })
+}
+
+/// What went wrong with the file at `path`, and what to do about it.
+fn explained(path: &Path, error: &rusqlite::Error) -> CallError {
+    let advice = match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            "the file is damaged, or no store: move it away and start again (its answers will be asked for anew)"
+        }
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            "another process keeps it locked: end that one, or wait, and start again"
+        }
+        Some(ErrorCode::DiskFull) => "the disk is full: make room and resume",
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
+            "check the permissions of the file and its folder"
+        }
+        _ => "check the disk and resume; if it happens again, move the file away",
+    };
+    CallError::Store(format!("{}: {error}; {advice}", path.display()))
+}

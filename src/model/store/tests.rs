@@ -1,0 +1,207 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::future::join_all;
+use tempfile::TempDir;
+
+use super::*;
+use crate::model::testing::{answer, call};
+use crate::model::{BoxFuture, FinishReason, ProviderId, TraceStep};
+
+/// Answers each draw with itself, after a turn of the scheduler.
+#[derive(Default)]
+struct Echo {
+    asked: AtomicUsize,
+}
+
+impl Chat for Echo {
+    fn complete<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Completion, CallError>> {
+        Box::pin(async move {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+            Ok(answer(&call.draw))
+        })
+    }
+}
+
+fn key(call: &Call) -> CallKey {
+    call.key(&ProviderId { kind: "echo".into(), base_url: String::new() })
+}
+
+async fn ask(stored: &Stored, draw: &str) -> Result<Completion, CallError> {
+    let call = call(draw);
+    stored.answer(key(&call), &call).await
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+#[tokio::test]
+async fn the_store_survives_being_reopened_with_every_field() {
+    let folder = folder();
+    let path = folder.path().join("deep/responses.sqlite");
+    let trace = vec![TraceStep { name: "search".into(), input: 1.into(), output: "x".into(), error: None }];
+    let completion = Completion {
+        text: "Schrödinger's \u{1f408}\n".into(),
+        finish: FinishReason::Length,
+        usage: Usage { input: 7, output: 5, cached: 3 },
+        latency_ms: 42,
+        cost: Some(Money::from_picos(9)),
+        origin: Origin::Stored,
+        trace: Some(trace),
+    };
+    let key = CallKey::of(b"k");
+    let response = Response { key, run: "r1".into(), role: ModelRole::Judge, model: "tiny".into(), completion };
+    Store::open(&path).unwrap().write(response.clone()).await.unwrap();
+    let store = Store::open(&path).unwrap();
+    assert_eq!(store.read(key).unwrap(), Some(response));
+    let paid = Paid { calls: 1, usage: Usage { input: 7, output: 5, cached: 3 }, cost: Money::from_picos(9) };
+    assert_eq!(store.paid("r1").unwrap(), [(ModelRole::Judge, paid)].into());
+    assert_eq!(store.paid("r2").unwrap(), BTreeMap::new());
+}
+
+#[tokio::test]
+async fn the_in_memory_twin_counts_what_the_file_counts() {
+    let folder = folder();
+    let file = Store::open(&folder.path().join("s")).unwrap();
+    let memory = Store::in_memory();
+    for store in [&file, &memory] {
+        let echo: Arc<Echo> = Arc::default();
+        for (run, draws) in [("r1", 0..5), ("r2", 3..9)] {
+            let stored = Stored::new(echo.clone(), Arc::clone(store), run.into());
+            for draw in draws {
+                ask(&stored, &draw.to_string()).await.unwrap();
+            }
+        }
+        assert_eq!(echo.asked.load(Ordering::Relaxed), 9);
+    }
+    assert_eq!(file.paid("r2").unwrap(), memory.paid("r2").unwrap());
+    assert_eq!(file.paid("r2").unwrap()[&ModelRole::Task].calls, 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_asked_for_twice_however_many_ask() {
+    let folder = folder();
+    let store = Store::open(&folder.path().join("s")).unwrap();
+    let echo: Arc<Echo> = Arc::default();
+    let stored = Arc::new(Stored::new(echo.clone(), store, "r1".into()));
+    let tasks = (0..600).map(|n| {
+        let stored = Arc::clone(&stored);
+        tokio::spawn(async move { ask(&stored, &(n % 50).to_string()).await.unwrap().text })
+    });
+    for (n, text) in join_all(tasks).await.into_iter().enumerate() {
+        assert_eq!(text.unwrap(), (n % 50).to_string());
+    }
+    assert_eq!(echo.asked.load(Ordering::Relaxed), 50);
+}
+
+#[tokio::test]
+async fn a_caller_who_gives_up_does_not_take_the_answer_from_others() {
+    let echo: Arc<Echo> = Arc::default();
+    let stored = Stored::new(echo.clone(), Store::in_memory(), "r1".into());
+    let mut first = Box::pin(ask(&stored, "0"));
+    let mut second = Box::pin(ask(&stored, "0"));
+    assert!(futures_util::poll!(&mut first).is_pending());
+    assert!(futures_util::poll!(&mut second).is_pending());
+    drop(first);
+    assert_eq!(second.await.unwrap().text, "0");
+    assert_eq!(echo.asked.load(Ordering::Relaxed), 1);
+    let abandoned = Box::pin(ask(&stored, "1"));
+    drop(abandoned);
+    assert_eq!(ask(&stored, "1").await.unwrap().text, "1");
+}
+
+#[tokio::test]
+async fn two_processes_see_each_others_answers_and_the_first_one_stays() {
+    let folder = folder();
+    let path = folder.path().join("s");
+    let stores: Vec<_> = (0..2).map(|_| Store::open(&path).unwrap()).collect();
+    let key = CallKey::of(b"k");
+    let response = |run: &str, text: &str| Response {
+        key,
+        run: run.into(),
+        role: ModelRole::Task,
+        model: "tiny".into(),
+        completion: Completion { origin: Origin::Stored, ..answer(text) },
+    };
+    stores[0].write(response("r1", "first")).await.unwrap();
+    assert_eq!(stores[1].read(key).unwrap().unwrap().completion.text, "first");
+    let kept = stores[1].write(response("r2", "second")).await.unwrap();
+    assert_eq!((&*kept.run, kept.completion.text.as_str()), ("r1", "first"));
+}
+
+#[test]
+fn a_new_file_can_be_opened_by_many_at_once() {
+    let folder = folder();
+    let path = folder.path().join("s");
+    std::thread::scope(|scope| {
+        let opened: Vec<_> = (0..8).map(|_| scope.spawn(|| Store::open(&path).map(drop))).collect();
+        for store in opened {
+            store.join().unwrap().unwrap();
+        }
+    });
+}
+
+fn refusal(path: &Path) -> String {
+    match Store::open(path) {
+        Err(CallError::Store(message)) => message,
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("it was opened"),
+    }
+}
+
+#[test]
+fn a_file_that_is_no_store_is_refused_and_left_as_it_is() {
+    let folder = folder();
+    let path = folder.path().join("notes.txt");
+    let text = "not a database at all\n".repeat(200);
+    std::fs::write(&path, &text).unwrap();
+    assert!(refusal(&path).contains("move it away"), "{}", refusal(&path));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+
+    let other = folder.path().join("other.sqlite");
+    rusqlite::Connection::open(&other).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
+    assert!(refusal(&other).contains("not a response store"), "{}", refusal(&other));
+}
+
+#[test]
+fn a_file_of_a_newer_version_is_refused() {
+    let folder = folder();
+    let path = folder.path().join("s");
+    drop(Store::open(&path).unwrap());
+    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 7).unwrap();
+    assert!(refusal(&path).contains("version 7"), "{}", refusal(&path));
+}
+
+#[tokio::test]
+async fn a_damaged_page_is_an_error_that_says_what_to_do() {
+    let folder = folder();
+    let path = folder.path().join("s");
+    let stored = Stored::new(Arc::<Echo>::default(), Store::open(&path).unwrap(), "r1".into());
+    for draw in 0..200 {
+        ask(&stored, &draw.to_string()).await.unwrap();
+    }
+    drop(stored);
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[4096..].fill(0xAB);
+    std::fs::write(&path, bytes).unwrap();
+    let stored = Stored::new(Arc::<Echo>::default(), Store::open(&path).unwrap(), "r1".into());
+    let error = ask(&stored, "0").await.unwrap_err();
+    assert!(matches!(&error, CallError::Store(message) if message.contains("damaged")), "{error}");
+}
+
+/// Not a benchmark, a tripwire: reading must stay far below what a debug build would make of a full scan.
+#[tokio::test]
+async fn two_thousand_stored_answers_are_read_back_at_once() {
+    let folder = folder();
+    let store = Store::open(&folder.path().join("s")).unwrap();
+    let stored = Stored::new(Arc::<Echo>::default(), store, "r1".into());
+    let draws: Vec<_> = (0..2000).map(|n| n.to_string()).collect();
+    join_all(draws.iter().map(|draw| ask(&stored, draw))).await;
+    let started = std::time::Instant::now();
+    for draw in &draws {
+        ask(&stored, draw).await.unwrap();
+    }
+    eprintln!("{:?} a read", started.elapsed() / 2000);
+    assert!(started.elapsed().as_secs() < 2);
+}

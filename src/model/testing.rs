@@ -1,0 +1,60 @@
+//! Calls, answers and a scripted provider for this module's unit tests.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::{BoxFuture, Call, CallError, Chat, ChatRequest, Completion, FinishReason, ModelRole, Origin, Usage};
+use crate::prompt::{Message, Role};
+
+/// A task call whose draw is `draw`.
+pub(super) fn call(draw: &str) -> Call {
+    let request = ChatRequest {
+        model: "tiny".into(),
+        messages: vec![Message { role: Role::User, content: "Ticket: my card was charged twice".into() }],
+        temperature: Some(0.0),
+        max_tokens: None,
+        json: false,
+        extra: serde_json::Map::new(),
+    };
+    Call { role: ModelRole::Task, request, draw: draw.into() }
+}
+
+/// A live answer with `text`.
+pub(super) fn answer(text: &str) -> Completion {
+    Completion {
+        text: text.into(),
+        finish: FinishReason::Stop,
+        usage: Usage { input: 10, output: 2, cached: 0 },
+        latency_ms: 0,
+        cost: None,
+        origin: Origin::Live,
+        trace: None,
+    }
+}
+
+/// Replies with the given results in order.
+pub(super) struct Script {
+    replies: Mutex<VecDeque<Result<Completion, CallError>>>,
+    asked: AtomicUsize,
+}
+
+impl Script {
+    pub(super) fn new(replies: Vec<Result<Completion, CallError>>) -> Self {
+        Self { replies: Mutex::new(replies.into()), asked: AtomicUsize::new(0) }
+    }
+
+    pub(super) fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
+impl Chat for Script {
+    fn complete<'a>(&'a self, _call: &'a Call) -> BoxFuture<'a, Result<Completion, CallError>> {
+        Box::pin(async move {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            let reply = self.replies.lock().unwrap().pop_front();
+            reply.unwrap_or_else(|| Err(CallError::Local("the script is over".into())))
+        })
+    }
+}
