@@ -7,7 +7,7 @@ use super::*;
 use crate::model::testing::{answer, call};
 use crate::model::{BoxFuture, FinishReason, ProviderId, TraceStep};
 
-/// Answers each draw with itself, after a turn of the scheduler.
+/// Answers each draw with itself, after a few turns of the scheduler.
 #[derive(Default)]
 struct Echo {
     asked: AtomicUsize,
@@ -17,7 +17,9 @@ impl Chat for Echo {
     fn complete<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Completion, CallError>> {
         Box::pin(async move {
             self.asked.fetch_add(1, Ordering::Relaxed);
-            tokio::task::yield_now().await;
+            for _ in 0..3 {
+                tokio::task::yield_now().await;
+            }
             Ok(answer(&call.draw))
         })
     }
