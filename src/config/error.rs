@@ -68,7 +68,7 @@ pub enum Cause {
         /// The allowed word that looks most like it, if any does.
         nearest: Option<String>,
     },
-    /// A key that must be there is absent; says what it is for.
+    /// A key that must be there is absent; says what it is for, or what it takes.
     Missing(String),
     /// Keys that don't go together.
     Conflict(String),
@@ -89,7 +89,7 @@ impl fmt::Display for Problem {
         write!(f, "{place}: ")?;
         match cause {
             Cause::Syntax(message) | Cause::Conflict(message) => f.write_str(message),
-            Cause::Missing(purpose) => write!(f, "{key} is missing: {purpose}"),
+            Cause::Missing(purpose) => write!(f, "`{key}` is missing: {purpose}"),
             Cause::Value { found, allowed, nearest } => {
                 write!(f, "`{key}` is {found}, but must be {allowed}")?;
                 write_nearest(f, nearest.as_deref())

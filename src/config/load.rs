@@ -2,12 +2,12 @@
 
 use std::sync::LazyLock;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::error::{Cause, ConfigError, Problem};
-use super::schema::{check, dotted};
+use super::schema::{Finding, check, dotted};
 use super::source::{At, Source};
-use super::{Config, ModelConfig, Provider};
+use super::{Config, Provider};
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(|| schemars::schema_for!(Config).to_value());
 
@@ -20,21 +20,18 @@ impl Config {
     /// range, missing keys, and keys that contradict each other.
     pub fn parse(file_name: &str, text: &str, overrides: &[(String, String)]) -> Result<Self, ConfigError> {
         let source = Source::parse(file_name, text, overrides)?;
-        let findings = check(&SCHEMA, &source.root);
-        if !findings.is_empty() {
-            let mut problems: Vec<Problem> =
-                findings.into_iter().map(|finding| problem(&source, &finding.path, finding.cause)).collect();
-            problems.sort_by(|one, other| one.place.cmp(&other.place));
-            return Err(ConfigError { problems });
+        let mut findings = check(&SCHEMA, &source.root);
+        findings.extend(prompt_conflict(&source.root));
+        if let Some(error) = error(&source, findings) {
+            return Err(error);
         }
-        // The schema has found everything that serde would; this is for what only a type's own reading knows.
-        let config: Config = serde_path_to_error::deserialize(&source.root).map_err(|error| {
-            let path: Vec<String> = error.path().iter().map(ToString::to_string).collect();
-            problem(&source, &path, Cause::Conflict(error.inner().to_string()))
+        // The schema has found everything that serde would; should it ever take more than the types do, this says so.
+        let config: Config = serde_path_to_error::deserialize(&source.root).map_err(|failed| {
+            let path: Vec<String> = failed.path().iter().map(ToString::to_string).collect();
+            let cause = Cause::Conflict(failed.inner().to_string());
+            Problem { place: source.place(&path, At::Value), key: dotted(&path), cause }
         })?;
-        let problems: Vec<Problem> =
-            config.conflicts().into_iter().map(|(key, cause)| conflict(&source, key, cause)).collect();
-        if problems.is_empty() { Ok(config) } else { Err(ConfigError { problems }) }
+        error(&source, config.conflicts()).map_or(Ok(config), Err)
     }
 
     /// The JSON schema of `ratchet.toml`, for editors.
@@ -42,42 +39,53 @@ impl Config {
         SCHEMA.clone()
     }
 
-    /// What no key alone shows: the key to point at, and what is wrong.
-    fn conflicts(&self) -> Vec<(&'static str, Cause)> {
+    /// What no key alone shows.
+    fn conflicts(&self) -> Vec<Finding> {
         let mut found = Vec::new();
-        match (&self.prompt, self.prompts.is_empty()) {
-            (None, true) => found.push(("prompt", Cause::Missing("The prompt file to optimise.".to_owned()))),
-            (Some(_), false) => {
-                let message = "both `prompt` and [prompts] are given; keep one of them";
-                found.push(("prompts", Cause::Conflict(message.to_owned())));
-            }
-            _ => {}
-        }
-        if let Some(split) = self.dataset.split {
-            let sum = split.train + split.dev + split.test;
-            if (sum - 1.0).abs() > 1e-6 {
-                let message = format!("the shares in `dataset.split` sum to {sum:.4}, but must sum to 1");
-                found.push(("dataset.split", Cause::Conflict(message)));
+        let models = [("task", Some(&self.models.task)), ("proposer", self.models.proposer.as_ref())];
+        for (role, model) in models {
+            if model.is_some_and(|model| model.provider == Provider::Openai && model.model.is_none()) {
+                let purpose = "Its name as the provider knows it; required by `openai`.";
+                found.push(finding(&["models", role, "model"], Cause::Missing(purpose.to_owned())));
             }
         }
-        let nameless = |model: &ModelConfig| model.provider == Provider::Openai && model.model.is_none();
-        let purpose = "Its name as the provider knows it; required by `openai`.";
-        if nameless(&self.models.task) {
-            found.push(("models.task.model", Cause::Missing(purpose.to_owned())));
-        }
-        if self.models.proposer.as_ref().is_some_and(nameless) {
-            found.push(("models.proposer.model", Cause::Missing(purpose.to_owned())));
+        for (index, scorer) in self.scorers.iter().enumerate() {
+            if self.scorers[..index].iter().any(|earlier| earlier.name() == scorer.name()) {
+                let message = format!("two scorers are called `{}`; give one of them another `name`", scorer.name());
+                found.push(finding(&["scorers", &index.to_string()], Cause::Conflict(message)));
+            }
         }
         found
     }
 }
 
-fn problem(source: &Source<'_>, path: &[String], cause: Cause) -> Problem {
-    let at = if matches!(cause, Cause::UnknownKey { .. }) { At::Key } else { At::Value };
-    Problem { place: source.place(path, at), key: dotted(path), cause }
+/// There must be either `prompt` or `[prompts]`.
+fn prompt_conflict(root: &Value) -> Option<Finding> {
+    match (root.get("prompt"), root.get("prompts").and_then(Value::as_object)) {
+        (Some(_), Some(prompts)) if !prompts.is_empty() => {
+            let message = "both `prompt` and [prompts] are given; keep one of them";
+            Some(finding(&["prompts"], Cause::Conflict(message.to_owned())))
+        }
+        (None, prompts) if prompts.is_none_or(Map::is_empty) => {
+            Some(finding(&["prompt"], Cause::Missing("The prompt file to optimise; or [prompts].".to_owned())))
+        }
+        _ => None,
+    }
 }
 
-fn conflict(source: &Source<'_>, key: &str, cause: Cause) -> Problem {
-    let path: Vec<String> = key.split('.').map(str::to_owned).collect();
-    Problem { place: source.place(&path, At::Key), key: key.to_owned(), cause }
+fn finding(path: &[&str], cause: Cause) -> Finding {
+    Finding { path: path.iter().map(|part| (*part).to_owned()).collect(), cause }
+}
+
+/// The error for what was found, in order of place; none if nothing was.
+fn error(source: &Source<'_>, findings: Vec<Finding>) -> Option<ConfigError> {
+    let mut problems: Vec<Problem> = findings
+        .into_iter()
+        .map(|Finding { path, cause }| {
+            let at = if matches!(cause, Cause::Value { .. }) { At::Value } else { At::Key };
+            Problem { place: source.place(&path, at), key: dotted(&path), cause }
+        })
+        .collect();
+    problems.sort_by(|one, other| one.place.cmp(&other.place));
+    (!problems.is_empty()).then_some(ConfigError { problems })
 }

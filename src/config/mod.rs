@@ -6,6 +6,7 @@
 
 mod error;
 mod load;
+mod models;
 mod schema;
 mod scorers;
 mod sections;
@@ -14,8 +15,6 @@ mod source;
 mod tests;
 
 pub use error::{Cause, ConfigError, Place, Problem};
+pub use models::{ModelConfig, Models, Price, Provider};
 pub use scorers::{ScorerConfig, ScorerKind};
-pub use sections::{
-    Budget, Columns, Config, DatasetConfig, FieldMap, Gate, Guards, ModelConfig, Models, Price, Provider, RoleBudget,
-    Search, SplitFractions, Store,
-};
+pub use sections::{Budget, Config, Gate, Guards, RoleBudget, Search, Store};

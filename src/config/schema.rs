@@ -82,8 +82,7 @@ impl<'s> Walk<'s> {
             return;
         }
         let nearest = value.as_str().and_then(|found| nearest(found, words.iter().copied()));
-        let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
-        self.report(Cause::Value { found: shown(value), allowed: one_of(&quoted), nearest });
+        self.report(Cause::Value { found: shown(value), allowed: quoted(words), nearest });
     }
 
     fn table(&mut self, schema: &'s Value, table: &Map<String, Value>) {
@@ -144,8 +143,7 @@ impl<'s> Walk<'s> {
                 variants.iter().find(|variant| tag_of(variant).is_some_and(|(_, word)| found == word))
             }
             None => {
-                let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
-                self.at(tag.to_owned(), |walk| walk.report(Cause::Missing(one_of(&quoted))));
+                self.at(tag.to_owned(), |walk| walk.report(Cause::Missing(quoted(&words))));
                 None
             }
         }
@@ -161,7 +159,11 @@ impl<'s> Walk<'s> {
         {
             return self.at(key.to_owned(), |walk| walk.missing(name, inner));
         }
-        let purpose = purpose.and_then(Value::as_str).unwrap_or("it has no default").replace('\n', " ");
+        let words = words(schema);
+        let purpose = match purpose.and_then(Value::as_str) {
+            Some(purpose) if words.is_empty() => purpose.replace('\n', " "),
+            _ => quoted(&words),
+        };
         self.at(key.to_owned(), |walk| walk.report(Cause::Missing(purpose)));
     }
 
@@ -182,13 +184,13 @@ impl<'s> Walk<'s> {
             let branches: Vec<String> = branches.iter().map(|branch| self.describe(self.resolve(branch))).collect();
             return one_of(&branches);
         }
-        let words: Vec<String> = words(schema).iter().map(|word| format!("\"{word}\"")).collect();
+        let words = words(schema);
         if !words.is_empty() {
-            return one_of(&words);
+            return quoted(&words);
         }
         let names: Vec<String> = types(schema).into_iter().map(|name| type_name(name).to_owned()).collect();
         match (one_of(&names), range(schema)) {
-            (names, _) if names.is_empty() => "a finite number in the range of 64 bits".to_owned(),
+            (names, _) if names.is_empty() => "a finite number of at most 64 bits".to_owned(),
             (names, Some(range)) => format!("{names} {range}"),
             (names, None) => names,
         }
@@ -287,7 +289,6 @@ fn range(schema: &Value) -> Option<String> {
         bound.map(|(bound, itself)| format!("{} {bound}", if itself { with } else { without }))
     };
     let [least, most] = bounds(schema);
-    let most = most.filter(|(bound, _)| *bound != f64::from(u32::MAX));
     let sides = [side(least, "of at least", "above"), side(most, "at most", "below")];
     let sides: Vec<String> = sides.into_iter().flatten().collect();
     (!sides.is_empty()).then(|| sides.join(" and "))
@@ -297,7 +298,8 @@ fn range(schema: &Value) -> Option<String> {
 fn shown(value: &Value) -> String {
     const MOST: usize = 60;
     match value {
-        Value::Null => "not finite or too large a number".to_owned(),
+        Value::Null => "a number that is infinite, undefined or too large".to_owned(),
+        Value::Array(items) if items.is_empty() => "an empty list".to_owned(),
         Value::Array(_) => "a list".to_owned(),
         Value::Object(_) => "a table".to_owned(),
         other => {
@@ -305,6 +307,10 @@ fn shown(value: &Value) -> String {
             if text.chars().count() <= MOST { text } else { text.chars().take(MOST).chain(['…']).collect() }
         }
     }
+}
+
+fn quoted(words: &[&str]) -> String {
+    one_of(&words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>())
 }
 
 fn one_of(alternatives: &[String]) -> String {

@@ -1,13 +1,13 @@
-//! The tables of `ratchet.toml`, apart from the scorers.
+//! The whole of `ratchet.toml`, with the tables that steer the search.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
-use super::ScorerConfig;
+use super::{Models, ScorerConfig};
+use crate::dataset::Source;
 
 /// A Ratchet project: what to optimise, on which data, with which models, and how far.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -38,8 +38,8 @@ pub struct Config {
     /// The prompt files to optimise by name, for a target with several.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub prompts: BTreeMap<String, PathBuf>,
-    /// The dataset: a path, or a table with path, columns and splits.
-    pub dataset: DatasetConfig,
+    /// The dataset: a path, or a table that also says which columns hold what.
+    pub dataset: Source,
     /// The models by role.
     pub models: Models,
     /// How answers are scored; the score of a row is the weighted mean of all scorers.
@@ -87,222 +87,6 @@ fn one() -> f64 {
 
 fn default_runs() -> PathBuf {
     "runs".into()
-}
-
-/// The dataset: where it is, which columns hold what, and how it is split.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(from = "PathOrDataset")]
-pub struct DatasetConfig {
-    /// The file: JSONL, JSON, CSV, TSV or YAML.
-    pub path: PathBuf,
-    /// Which column holds what, where the names differ from Ratchet's.
-    #[serde(skip_serializing_if = "FieldMap::is_default")]
-    pub fields: FieldMap,
-    /// Shares of the splits.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub split: Option<SplitFractions>,
-}
-
-/// The two ways to write a dataset.
-#[derive(Deserialize, JsonSchema)]
-#[serde(untagged)]
-enum PathOrDataset {
-    /// The path alone.
-    Path(#[schemars(length(min = 1))] PathBuf),
-    /// A table.
-    Table(DatasetTable),
-}
-
-/// The dataset: where it is, which columns hold what, and how it is split.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct DatasetTable {
-    /// The file: JSONL, JSON, CSV, TSV or YAML.
-    #[schemars(length(min = 1))]
-    path: PathBuf,
-    /// Which column holds what, where the names differ from Ratchet's: `fields = { input = "text" }`.
-    #[serde(default)]
-    fields: FieldMap,
-    /// Shares of the splits, for rows that don't name their own; by default 40/40/20, or what a small dataset allows.
-    #[serde(default)]
-    split: Option<SplitFractions>,
-}
-
-impl From<PathOrDataset> for DatasetConfig {
-    fn from(written: PathOrDataset) -> Self {
-        match written {
-            PathOrDataset::Path(path) => Self { path, fields: FieldMap::default(), split: None },
-            PathOrDataset::Table(DatasetTable { path, fields, split }) => Self { path, fields, split },
-        }
-    }
-}
-
-/// The name of the column that holds each part of an example; an absent key means the column of the same name.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct FieldMap {
-    /// The input; several columns make a map, which templates see as `input.column`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub input: Option<Columns>,
-    /// The reference answer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub expected: Option<String>,
-    /// The row's id.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
-    /// The row's tags.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tags: Option<String>,
-    /// A map of anything else.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub metadata: Option<String>,
-    /// Whether the row must not break.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pinned: Option<String>,
-    /// The row's weight in every mean.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub weight: Option<String>,
-    /// The group whose rows share a split.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub group: Option<String>,
-    /// The split that the row names for itself.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub split: Option<String>,
-}
-
-impl FieldMap {
-    fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-/// One column, or several.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum Columns {
-    /// The column's value is the input.
-    One(String),
-    /// The input is a map of these columns.
-    Many(#[schemars(length(min = 1))] Vec<String>),
-}
-
-/// Shares of the three splits, which sum to 1.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SplitFractions {
-    /// Share of train in (0, 1).
-    #[schemars(extend("exclusiveMinimum" = 0.0, "exclusiveMaximum" = 1.0))]
-    pub train: f64,
-    /// Share of dev in (0, 1).
-    #[schemars(extend("exclusiveMinimum" = 0.0, "exclusiveMaximum" = 1.0))]
-    pub dev: f64,
-    /// Share of test in [0, 1); with 0 no gain can be shown.
-    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
-    pub test: f64,
-}
-
-/// The models by role.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Models {
-    /// Answers the rows.
-    pub task: ModelConfig,
-    /// Proposes edits; by default the task model.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub proposer: Option<ModelConfig>,
-}
-
-/// One model and how to reach it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ModelConfig {
-    /// What serves it.
-    pub provider: Provider,
-    /// Its name as the provider knows it; required by `openai`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1))]
-    pub model: Option<String>,
-    /// `openai` only: the endpoint up to and without `/chat/completions`; by default `https://api.openai.com/v1`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1))]
-    pub base_url: Option<String>,
-    /// `openai` only: the environment variable that holds the key; absent means that none is sent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1))]
-    pub api_key_env: Option<String>,
-    /// Sampling temperature; by default the provider's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0.0))]
-    pub temperature: Option<f64>,
-    /// Most tokens of an answer; by default the provider's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
-    pub max_tokens: Option<u32>,
-    /// Most calls under way at once.
-    #[serde(default = "default_max_concurrency")]
-    #[schemars(range(min = 1))]
-    pub max_concurrency: usize,
-    /// Seconds after which a call counts as failed, and is tried again.
-    #[serde(default = "default_timeout")]
-    #[schemars(extend("exclusiveMinimum" = 0.0))]
-    pub timeout_seconds: f64,
-    /// How often a call that failed for a passing reason is tried again.
-    #[serde(default = "default_retries")]
-    pub retries: u32,
-    /// Whether the same request always gets the same answer; by default only `embedded` does.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deterministic: Option<bool>,
-    /// What it costs, for the cost figures.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub price: Option<Price>,
-    /// Further parameters of the request, sent as they are: `extra = { reasoning_effort = "low" }`.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub extra: Map<String, Value>,
-}
-
-impl ModelConfig {
-    /// Whether the same request always gets the same answer: as declared, else true for the embedded model alone.
-    pub fn is_deterministic(&self) -> bool {
-        self.deterministic.unwrap_or(self.provider == Provider::Embedded)
-    }
-}
-
-fn default_max_concurrency() -> usize {
-    16
-}
-
-fn default_timeout() -> f64 {
-    120.0
-}
-
-fn default_retries() -> u32 {
-    5
-}
-
-/// What serves a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Provider {
-    /// The small classifier that is part of Ratchet: no key, no network.
-    Embedded,
-    /// Any OpenAI-compatible chat completions endpoint.
-    Openai,
-}
-
-/// Prices in US dollars for a million tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Price {
-    /// Tokens read.
-    #[schemars(range(min = 0.0))]
-    pub input: f64,
-    /// Tokens written.
-    #[schemars(range(min = 0.0))]
-    pub output: f64,
-    /// Tokens read from the provider's cache; by default as `input`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0.0))]
-    pub cached: Option<f64>,
 }
 
 /// How the search goes on and when it stops.

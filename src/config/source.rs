@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::error::{Cause, Place, Problem};
+use super::error::{Cause, ConfigError, Place, Problem};
 
 /// A config file with the overrides applied.
 pub(super) struct Source<'a> {
@@ -28,7 +28,7 @@ pub(super) enum At {
 
 impl<'a> Source<'a> {
     /// Reads `text` and applies the overrides in order.
-    pub(super) fn parse(file: &'a str, text: &'a str, overrides: &'a [(String, String)]) -> Result<Self, Problem> {
+    pub(super) fn parse(file: &'a str, text: &'a str, overrides: &'a [(String, String)]) -> Result<Self, ConfigError> {
         let document = DeTable::parse(text).map_err(|error| {
             let place = position(file, text, error.span().map_or(0, |span| span.start));
             let message = format!("not valid TOML: {}", error.message().trim_end().replace('\n', ", "));
@@ -69,7 +69,7 @@ impl<'a> Source<'a> {
         }
         let (depth, span) = self.span(path, at);
         if depth < path.len()
-            && let Some((key, _)) = self.overrides.iter().rev().find(|(_, parts)| parts.starts_with(path))
+            && let Some((key, _)) = self.overrides.iter().rev().find(|(_, parts)| parts.starts_with(&path[..=depth]))
         {
             return Place::Override((*key).to_owned());
         }

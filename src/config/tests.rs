@@ -25,7 +25,7 @@ runs = "out/runs"
 
 [dataset]
 path = "datasets/support-tickets.csv"
-split = { train = 0.5, dev = 0.3, test = 0.2 }
+lock = "splits.json"
 [dataset.fields]
 input = ["subject", "body"]
 expected = "label"
@@ -169,4 +169,196 @@ fn a_config_that_uses_every_key_is_read_and_survives_being_written() {
     assert_eq!(read(&written).unwrap(), config, "{written}");
     let written = toml::to_string(&read(SMALL).unwrap()).unwrap();
     assert_eq!(read(&written).unwrap(), read(SMALL).unwrap(), "{written}");
+}
+#[test]
+fn an_unknown_key_is_named_with_its_line_and_the_nearest_known_one() {
+    assert_snapshot!(errors_with("provider = ", "modle = \"x\"\nprovider = "), @"ratchet.toml:5:1: unknown key `modle` in [models.task]; did you mean `model`?");
+    assert_snapshot!(errors("[serach]\n"), @"ratchet.toml:9:2: unknown key `serach` at the top level; did you mean `search`?");
+    assert_snapshot!(errors("[store]\nzzz = 1\n"), @"ratchet.toml:10:1: unknown key `zzz` in [store]; allowed: path");
+    assert_snapshot!(errors("[[scorers]]\ntype = \"numeric\"\n\ntolerence = 1\n"), @"ratchet.toml:12:1: unknown key `tolerence` in [scorers.1]; did you mean `tolerance`?");
+    assert_snapshot!(errors("[[scorers]]\ntype = \"json_valid\"\ntrim = true\n"), @"ratchet.toml:11:1: unknown key `trim` in [scorers.1]; allowed: name, weight, type");
+    assert_snapshot!(errors_with("\"d.jsonl\"", "{ path = \"d\",\n  fields = { inptu = \"text\" } }"), @"ratchet.toml:3:14: unknown key `inptu` in [dataset.fields]; did you mean `input`?");
+    assert_snapshot!(errors("[budget.task]\n\"usd.x\" = 1\n"), @"ratchet.toml:10:1: unknown key `usd.x` in [budget.task]; allowed: calls");
+}
+
+#[test]
+fn a_value_of_the_wrong_type_is_shown_with_what_the_key_takes() {
+    assert_snapshot!(errors("[search]\ngenerations = \"ten\"\n"), @r#"ratchet.toml:10:15: `search.generations` is "ten", but must be a whole number of at least 1"#);
+    assert_snapshot!(errors("[search]\nseed = 1.5\n"), @"ratchet.toml:10:8: `search.seed` is 1.5, but must be a whole number of at least 0");
+    assert_snapshot!(errors("[guards]\npinned = \"yes\"\nprotected_tags = true\n"), @r#"
+    ratchet.toml:10:10: `guards.pinned` is "yes", but must be true or false
+    ratchet.toml:11:18: `guards.protected_tags` is true, but must be a list or a table
+    "#);
+    assert_snapshot!(errors_with("\"d.jsonl\"", "7"), @"ratchet.toml:2:11: `dataset` is 7, but must be a string or a table");
+    assert_snapshot!(errors_with("prompt = \"p.prompty\"", "prompt = \"p\"\nhints = [\n  \"a\",\n  2,\n]"), @"ratchet.toml:4:3: `hints.1` is 2, but must be a string");
+    assert_snapshot!(errors("[gate]\nalpha = nan\n"), @"ratchet.toml:10:9: `gate.alpha` is a number that is infinite, undefined or too large, but must be a number above 0 and below 1");
+    assert_snapshot!(errors("[search]\nseed = 99999999999999999999\n"), @"ratchet.toml:10:8: `search.seed` is a number that is infinite, undefined or too large, but must be a whole number of at least 0");
+    assert_snapshot!(errors("[models.proposer]\nprovider = \"embedded\"\nextra = { a = [inf] }\n"), @"ratchet.toml:11:16: `models.proposer.extra.a.0` is a number that is infinite, undefined or too large, but must be a finite number of at most 64 bits");
+    assert_snapshot!(errors("[models.proposer]\nprovider = \"embedded\"\nmax_tokens = 4294967296\n"), @"ratchet.toml:11:14: `models.proposer.max_tokens` is 4294967296, but must be a whole number of at least 1 and at most 4294967295");
+}
+
+#[test]
+fn a_value_out_of_range_is_shown_with_the_range() {
+    assert_snapshot!(errors("[search]\ngenerations = 0\n"), @"ratchet.toml:10:15: `search.generations` is 0, but must be a whole number of at least 1");
+    assert_snapshot!(errors("[[scorers]]\ntype = \"json_valid\"\nweight = 0\n"), @"ratchet.toml:11:10: `scorers.1.weight` is 0, but must be a number above 0");
+    assert_snapshot!(errors("[[scorers]]\ntype = \"json_fields\"\nfields = { a = 1, b = -1 }\n"), @"ratchet.toml:11:23: `scorers.1.fields.b` is -1, but must be a number above 0");
+    assert_snapshot!(errors_with("dataset", "pass_threshold = 1.5\ndataset"), @"ratchet.toml:2:18: `pass_threshold` is 1.5, but must be a number above 0 and at most 1");
+    assert_snapshot!(errors_with("dataset", "pass_threshold = 0\ndataset"), @"ratchet.toml:2:18: `pass_threshold` is 0, but must be a number above 0 and at most 1");
+    assert_snapshot!(errors("[guards]\nprotected_tags = { edge = 2 }\n"), @"ratchet.toml:10:27: `guards.protected_tags.edge` is 2, but must be a number of at least 0 and at most 1");
+    assert_snapshot!(errors_with("\"p.prompty\"", "\"\""), @r#"ratchet.toml:1:10: `prompt` is "", but must be a string that is not empty"#);
+}
+
+#[test]
+fn an_unknown_provider_or_scorer_is_shown_with_those_that_there_are() {
+    assert_snapshot!(errors_with("embedded", "opnai"), @r#"ratchet.toml:5:12: `models.task.provider` is "opnai", but must be "embedded" or "openai"; did you mean `openai`?"#);
+    assert_snapshot!(errors_with("exact_match", "exactmatch"), @r#"ratchet.toml:8:8: `scorers.0.type` is "exactmatch", but must be "exact_match", "contains", "regex", "numeric", "levenshtein", "json_valid", "json_fields", "set_match", "list_match", "python" or "command"; did you mean `exact_match`?"#);
+    assert_snapshot!(errors_with("type = \"exact_match\"", "weight = 2"), @r#"ratchet.toml:7:1: `scorers.0.type` is missing: "exact_match", "contains", "regex", "numeric", "levenshtein", "json_valid", "json_fields", "set_match", "list_match", "python" or "command""#);
+}
+
+#[test]
+fn what_must_be_there_is_asked_for() {
+    assert_snapshot!(read("").unwrap_err(), @r#"
+    ratchet.toml:1:1: `dataset` is missing: The dataset: a path, or a table that also says which columns hold what.
+    ratchet.toml:1:1: `models.task` is missing: The model that answers the rows.
+    ratchet.toml:1:1: `scorers` is missing: How answers are scored; the score of a row is the weighted mean of all scorers.
+    ratchet.toml:1:1: `prompt` is missing: The prompt file to optimise; or [prompts].
+    "#);
+    assert_snapshot!(errors_with("provider = \"embedded\"", ""), @r#"ratchet.toml:4:9: `models.task.provider` is missing: "embedded" or "openai""#);
+    assert_snapshot!(errors("[[scorers]]\ntype = \"python\"\n"), @"ratchet.toml:9:1: `scorers.1.path` is missing: The Python file.");
+    assert_snapshot!(errors_with("\"embedded\"", "\"openai\""), @"ratchet.toml:4:9: `models.task.model` is missing: Its name as the provider knows it; required by `openai`.");
+    assert_snapshot!(errors("[[scorers]]\ntype = \"exact_match\"\n"), @"ratchet.toml:9:1: two scorers are called `exact_match`; give one of them another `name`");
+    assert_snapshot!(errors("[prompts]\na = \"a.prompty\"\n"), @"ratchet.toml:9:2: both `prompt` and [prompts] are given; keep one of them");
+    assert_snapshot!(set(SMALL, &[("scorers", "[]")]).unwrap_err(), @"--set scorers: `scorers` is an empty list, but must be a list that is not empty");
+}
+
+#[test]
+fn text_that_is_not_toml_is_pointed_at() {
+    assert_snapshot!(errors("[search\n"), @"ratchet.toml:9:8: not valid TOML: unclosed table, expected `]`");
+    assert_snapshot!(errors("[search]\nseed = 1\nseed = 2\n"), @"ratchet.toml:11:1: not valid TOML: duplicate key");
+    assert_snapshot!(errors("[search]\nseed = \n"), @"ratchet.toml:10:8: not valid TOML: string values must be quoted, expected literal string");
+}
+
+#[test]
+fn all_problems_are_told_at_once_in_the_order_of_the_file() {
+    assert_snapshot!(errors("[search]\nproposals = 0\nsede = 1\n[gate]\nalpha = 2\n[budget]\ncalls = -1\n"), @r#"
+    ratchet.toml:10:13: `search.proposals` is 0, but must be a whole number of at least 1
+    ratchet.toml:11:1: unknown key `sede` in [search]; did you mean `seed`?
+    ratchet.toml:13:9: `gate.alpha` is 2, but must be a number above 0 and below 1
+    ratchet.toml:15:9: `budget.calls` is -1, but must be a whole number of at least 1
+    "#);
+}
+
+#[test]
+fn an_override_takes_the_place_of_any_key_or_adds_it() {
+    let config = set(
+        FULL,
+        &[
+            ("search.generations", "3"),
+            ("models.task.model", "foo"),
+            ("scorers.0", "{ type = \"contains\", name = \"has\" }"),
+            ("scorers.12.type", "levenshtein"),
+            ("scorers.12.name", "near"),
+            ("guards.protected_tags.\"channel:chat\"", "0.1"),
+            ("search.seed", "5"),
+            ("search.seed", "6"),
+            ("models.task.extra.nested", "[1, 2]"),
+        ],
+    )
+    .unwrap();
+    assert_eq!((config.search.generations, config.search.seed), (3, 6));
+    assert_eq!(config.models.task.model.as_deref(), Some("foo"));
+    assert_eq!(config.scorers[0].kind, ScorerKind::Contains { any: None, ignore_case: false });
+    assert_eq!(config.scorers[12].kind, ScorerKind::Levenshtein {});
+    assert_eq!(config.guards.protected_tags["channel:chat"], 0.1);
+    assert_eq!(config.models.task.extra["nested"], serde_json::json!([1, 2]));
+    let without_scorers = SMALL.split("[[").next().unwrap();
+    assert_eq!(set(without_scorers, &[("scorers.0.type", "json_valid")]).unwrap().scorers.len(), 1);
+}
+
+#[test]
+fn an_error_in_an_override_names_the_override() {
+    assert_snapshot!(set(SMALL, &[("search.generatoins", "3")]).unwrap_err(), @"--set search.generatoins: unknown key `generatoins` in [search]; did you mean `generations`?");
+    assert_snapshot!(set(SMALL, &[("serch.generations", "3")]).unwrap_err(), @"--set serch.generations: unknown key `serch` at the top level; did you mean `search`?");
+    assert_snapshot!(set(SMALL, &[("search.generations", "many")]).unwrap_err(), @r#"--set search.generations: `search.generations` is "many", but must be a whole number of at least 1"#);
+    assert_snapshot!(set(SMALL, &[("scorers.0.type", "\"contain\"")]).unwrap_err(), @r#"--set scorers.0.type: `scorers.0.type` is "contain", but must be "exact_match", "contains", "regex", "numeric", "levenshtein", "json_valid", "json_fields", "set_match", "list_match", "python" or "command"; did you mean `contains`?"#);
+    assert_snapshot!(set(SMALL, &[("scorers.5.type", "contains")]).unwrap_err(), @"--set scorers.5.type: `scorers` is a list of 1; `5` is no place in it");
+    assert_snapshot!(set(SMALL, &[("prompt.x", "1")]).unwrap_err(), @r#"--set prompt.x: `prompt` is "p.prompty", which has no key `x`"#);
+    assert_snapshot!(set(SMALL, &[("search..seed", "1")]).unwrap_err(), @"--set search..seed: `search..seed` is not a dotted key; write it like `search.generations` or `scorers.0.weight`");
+    assert_snapshot!(set(SMALL, &[("models.proposer.model", "m")]).unwrap_err(), @r#"--set models.proposer.model: `models.proposer.provider` is missing: "embedded" or "openai""#);
+}
+
+#[test]
+fn a_project_is_named_after_its_file_or_its_folder() {
+    let config = read(SMALL).unwrap();
+    assert_eq!(config.name(std::path::Path::new("/home/me/tickets/ratchet.toml")), "tickets");
+    assert_eq!(config.name(std::path::Path::new("banking.toml")), "banking");
+    assert_eq!(config.name(std::path::Path::new("ratchet.toml")), "ratchet");
+    assert_eq!(read(FULL).unwrap().name(std::path::Path::new("x.toml")), "support-tickets");
+}
+
+#[test]
+fn one_prompt_is_called_prompt_and_several_have_their_names() {
+    assert_eq!(read(SMALL).unwrap().prompt_files().keys().copied().collect::<Vec<_>>(), ["prompt"]);
+    let several = SMALL.replace("prompt = \"p.prompty\"", "prompts = { b = \"2\", a = \"1\" }");
+    assert_eq!(read(&several).unwrap().prompt_files().keys().copied().collect::<Vec<_>>(), ["a", "b"]);
+}
+
+#[test]
+fn every_key_of_the_schema_is_described() {
+    fn undescribed(schema: &serde_json::Value, found: &mut Vec<String>) {
+        for (key, value) in schema.as_object().into_iter().flatten() {
+            if key == "properties" {
+                let lacking = value
+                    .as_object()
+                    .into_iter()
+                    .flatten()
+                    .filter(|(name, property)| *name != "type" && property.get("description").is_none());
+                found.extend(lacking.map(|(name, _)| name.clone()));
+            }
+            undescribed(value, found);
+        }
+        for item in schema.as_array().into_iter().flatten() {
+            undescribed(item, found);
+        }
+    }
+    let mut found = Vec::new();
+    undescribed(&Config::json_schema(), &mut found);
+    assert!(found.is_empty(), "no doc comment on {found:?}");
+}
+
+#[test]
+fn a_scorer_type_is_named_as_it_is_written() {
+    for scorer in read(FULL).unwrap().scorers {
+        assert_eq!(serde_json::to_value(&scorer.kind).unwrap()["type"], scorer.kind.type_name());
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_reading_panic(text in "\\PC*") {
+        let _ = read(&text);
+    }
+
+    #[test]
+    fn no_cut_or_patched_config_makes_reading_panic(from in 0..FULL.len(), to in 0..FULL.len(), patch in "[\\PC\n]{0,8}") {
+        let (from, to) = (from.min(to), from.max(to));
+        let _ = read(&format!("{}{patch}{}", &FULL[..from], &FULL[to..]));
+    }
+
+    #[test]
+    fn no_override_makes_reading_panic(key in "[a-z0-9.\"]{0,20}|\\PC*", value in "\\PC*") {
+        let _ = set(FULL, &[(&key, &value)]);
+    }
+
+    #[test]
+    fn a_wrong_number_anywhere_is_reported_on_its_own_line(line in 0..FULL.lines().count()) {
+        let lines: Vec<&str> = FULL.lines().collect();
+        let Some((key, _)) = lines[line].split_once(" = ") else { return Ok(()) };
+        let mut broken: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
+        broken[line] = format!("{key} = -99");
+        let problems = read(&broken.join("\n")).err().map(|error| error.problems).unwrap_or_default();
+        let at = |problem: &Problem| matches!(&problem.place, Place::File { line: found, .. } if *found == line + 1);
+        // No key of the example takes such a number.
+        prop_assert!(problems.iter().any(at), "{}: {problems:?}", broken[line]);
+    }
 }

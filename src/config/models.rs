@@ -1,0 +1,109 @@
+//! `[models.*]`: which models are used for what, and how they are reached.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// The models by role.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Models {
+    /// The model that answers the rows.
+    pub task: ModelConfig,
+    /// The model that proposes edits; by default the task model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposer: Option<ModelConfig>,
+}
+
+/// One model and how to reach it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// What serves it.
+    pub provider: Provider,
+    /// Its name as the provider knows it; required by `openai`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub model: Option<String>,
+    /// `openai` only: the endpoint up to and without `/chat/completions`; by default `https://api.openai.com/v1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub base_url: Option<String>,
+    /// `openai` only: the environment variable that holds the key; absent means that none is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub api_key_env: Option<String>,
+    /// Sampling temperature; by default the provider's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0))]
+    pub temperature: Option<f64>,
+    /// Most tokens of an answer; by default the provider's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub max_tokens: Option<u32>,
+    /// Most calls under way at once.
+    #[serde(default = "default_max_concurrency")]
+    #[schemars(range(min = 1))]
+    pub max_concurrency: usize,
+    /// Seconds after which a call counts as failed, and is tried again.
+    #[serde(default = "default_timeout")]
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    pub timeout_seconds: f64,
+    /// How often a call that failed for a passing reason is tried again.
+    #[serde(default = "default_retries")]
+    pub retries: u32,
+    /// Whether the same request always gets the same answer; by default only `embedded` does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deterministic: Option<bool>,
+    /// What it costs, for the cost figures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Price>,
+    /// Further parameters of the request, sent as they are: `extra = { reasoning_effort = "low" }`.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub extra: Map<String, Value>,
+}
+
+impl ModelConfig {
+    /// Whether the same request always gets the same answer: as declared, else true for the embedded model alone.
+    pub fn is_deterministic(&self) -> bool {
+        self.deterministic.unwrap_or(self.provider == Provider::Embedded)
+    }
+}
+
+fn default_max_concurrency() -> usize {
+    16
+}
+
+fn default_timeout() -> f64 {
+    120.0
+}
+
+fn default_retries() -> u32 {
+    5
+}
+
+/// What serves a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Provider {
+    /// The small classifier that is part of Ratchet: no key, no network.
+    Embedded,
+    /// Any OpenAI-compatible chat completions endpoint.
+    Openai,
+}
+
+/// Prices in US dollars for a million tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Price {
+    /// Tokens read.
+    #[schemars(range(min = 0.0))]
+    pub input: f64,
+    /// Tokens written.
+    #[schemars(range(min = 0.0))]
+    pub output: f64,
+    /// Tokens read from the provider's cache; by default as `input`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0))]
+    pub cached: Option<f64>,
+}
