@@ -1,0 +1,6 @@
+//! The one integration binary.
+
+#[path = "../sim/mod.rs"]
+mod sim;
+
+mod worlds;
