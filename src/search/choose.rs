@@ -57,8 +57,8 @@ pub(super) fn kind(cluster: Option<&FailureCluster>) -> &'static str {
 }
 
 /// Chooses `count` pairs of strategy and cluster. Clusters take turns, largest first, with a turn for the task as a
-/// whole after every two; each turn goes to the strategy with the best draw among those that apply and have not yet
-/// been chosen for that cluster in this generation.
+/// whole after every two; each turn goes to the strategy that has been chosen least often for that cluster in this
+/// generation, and among those to the one with the best draw.
 pub(super) fn choose(
     clusters: &[FailureCluster],
     strategies: &[Arc<Strategy>],
@@ -68,35 +68,26 @@ pub(super) fn choose(
     generation: u32,
 ) -> Vec<Choice> {
     let mut random = seed::generator(seed, generation, "choose");
-    let mut turns: Vec<Option<&FailureCluster>> = Vec::new();
-    for (index, cluster) in clusters.iter().enumerate() {
-        turns.push(Some(cluster));
-        if index % 2 == 1 {
-            turns.push(None);
-        }
-    }
-    if clusters.len() % 2 == 1 {
-        turns.push(None);
-    }
     let mut chosen: Vec<Choice> = Vec::new();
     let mut dry = 0;
+    let turns = turns(clusters);
     for turn in turns.iter().cycle() {
         if chosen.len() >= count || dry >= turns.len() {
             break;
         }
-        let mut best: Option<(f64, &Arc<Strategy>)> = None;
-        for strategy in strategies.iter().filter(|strategy| strategy.applies_to(*turn)) {
-            let draw = bandit.draw(&strategy.name, kind(*turn), random.random_range(0.001..0.999));
-            let taken = chosen.iter().any(|choice| {
-                choice.strategy.name == strategy.name
-                    && choice.cluster.as_ref().map(|cluster| &cluster.id) == turn.map(|cluster| &cluster.id)
-            });
-            if !taken && best.is_none_or(|(best, _)| draw > best) {
-                best = Some((draw, strategy));
-            }
-        }
+        let of_turn = |choice: &&Choice| choice.cluster.as_ref().map(|of| &of.id) == turn.map(|of| &of.id);
+        let best = strategies
+            .iter()
+            .filter(|strategy| strategy.applies_to(*turn))
+            .map(|strategy| {
+                let times =
+                    chosen.iter().filter(of_turn).filter(|choice| choice.strategy.name == strategy.name).count();
+                let draw = bandit.draw(&strategy.name, kind(*turn), random.random_range(0.001..0.999));
+                (times, -draw, strategy)
+            })
+            .min_by(|one, other| one.0.cmp(&other.0).then(one.1.total_cmp(&other.1)));
         match best {
-            Some((_, strategy)) => {
+            Some((_, _, strategy)) => {
                 chosen.push(Choice { strategy: Arc::clone(strategy), cluster: turn.cloned() });
                 dry = 0;
             }
@@ -104,4 +95,71 @@ pub(super) fn choose(
         }
     }
     chosen
+}
+
+/// The clusters in turn, with a turn for the task as a whole (`None`) after every two, and one at the end of a round.
+fn turns(clusters: &[FailureCluster]) -> Vec<Option<&FailureCluster>> {
+    let mut turns: Vec<Option<&FailureCluster>> = Vec::new();
+    for pair in clusters.chunks(2) {
+        turns.extend(pair.iter().map(Some));
+        turns.push(None);
+    }
+    turns
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose::FailureKind;
+
+    fn strategy(name: &str, kinds: &[&str]) -> Arc<Strategy> {
+        Arc::new(Strategy {
+            name: name.to_owned(),
+            summary: String::new(),
+            kinds: kinds.iter().map(|kind| (*kind).to_owned()).collect(),
+            quotes_rows: false,
+            instruction: String::new(),
+        })
+    }
+
+    fn cluster(id: &str) -> FailureCluster {
+        FailureCluster {
+            id: id.to_owned(),
+            kind: FailureKind::Format,
+            label: id.to_owned(),
+            members: vec!["row".to_owned()],
+            share: 0.1,
+        }
+    }
+
+    #[test]
+    fn clusters_take_turns_and_no_strategy_is_repeated_before_the_others_had_theirs() {
+        let strategies = [strategy("a", &["format"]), strategy("b", &["format"]), strategy("whole", &[])];
+        let chosen = choose(&[cluster("x"), cluster("y")], &strategies, &Bandit::default(), 6, 1, 1);
+        let names: Vec<(Option<&str>, &str)> = chosen
+            .iter()
+            .map(|choice| (choice.cluster.as_ref().map(|of| of.id.as_str()), choice.strategy.name.as_str()))
+            .collect();
+        assert_eq!(names.len(), 6);
+        assert_eq!(names[2], (None, "whole"));
+        assert_ne!(names[0].1, names[3].1, "{names:?}");
+        assert_ne!(names[1].1, names[4].1, "{names:?}");
+    }
+
+    #[test]
+    fn what_survives_is_drawn_more_often() {
+        let mut bandit = Bandit::default();
+        for _ in 0..20 {
+            bandit.observe("good", "format", true);
+            bandit.observe("bad", "format", false);
+        }
+        let strategies = [strategy("good", &["format"]), strategy("bad", &["format"])];
+        let first = |seed| choose(&[cluster("x")], &strategies, &bandit, 1, seed, 1)[0].strategy.name.clone();
+        assert!((0..50).filter(|seed| first(*seed) == "good").count() > 45);
+    }
+
+    #[test]
+    fn nothing_is_chosen_where_no_strategy_applies() {
+        assert!(choose(&[cluster("x")], &[strategy("a", &["refusal"])], &Bandit::default(), 3, 1, 1).is_empty());
+    }
 }
