@@ -1,6 +1,9 @@
-//! A run's events and the folder they leave behind.
+//! A run's events and the folder they leave behind: journal, files, snapshot; and reading them again.
 
 mod event;
+mod files;
+mod folder;
+mod journal;
 mod sink;
 
 pub use event::{
@@ -8,4 +11,7 @@ pub use event::{
     Judged, Measured, Merged, NoiseMeasured, Progress, Proposed, Raced, RowFailed, RunEnded, RunStarted, Screened,
     Stopped, TestOpened, Verdict,
 };
+pub use files::Files;
+pub use folder::{Manifest, RunFolder, RunState, state, unique_length};
+pub use journal::{Journal, read_events};
 pub use sink::{Recorded, RunError, Sink};

@@ -1,0 +1,215 @@
+//! What a run leaves beside its journal: one folder a generation, the best prompt so far and its diff. All of it
+//! follows from the events, so that a resumed run writes the same bytes again.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{Decision, Event, Merged, Proposed, RunError, Sink};
+use crate::durable;
+use crate::eval::Outcome;
+use crate::prompt::{Prompt, PromptSet};
+
+/// Writes a run's files from its events.
+pub struct Files {
+    folder: PathBuf,
+    state: Mutex<State>,
+}
+
+struct State {
+    baseline: PromptSet,
+    /// Diff of each candidate against its parent.
+    diffs: BTreeMap<String, String>,
+    prompts: BTreeMap<String, BTreeMap<String, String>>,
+    kept: Option<String>,
+    /// By generation and candidate: lines of `outcomes.jsonl`.
+    outcomes: BTreeMap<(u32, String), String>,
+    /// By generation and candidate: what `verdict.json` will say.
+    verdicts: BTreeMap<(u32, String), BTreeMap<&'static str, Value>>,
+}
+
+impl Files {
+    /// Files of a run that starts from `baseline`, in `folder`.
+    pub fn new(folder: &Path, baseline: &PromptSet) -> Self {
+        let state = State {
+            baseline: baseline.clone(),
+            diffs: BTreeMap::new(),
+            prompts: BTreeMap::new(),
+            kept: None,
+            outcomes: BTreeMap::new(),
+            verdicts: BTreeMap::new(),
+        };
+        Self { folder: folder.to_path_buf(), state: Mutex::new(state) }
+    }
+
+    fn generation(&self, generation: u32) -> PathBuf {
+        self.folder.join("generations").join(format!("{generation:03}"))
+    }
+
+    fn candidate(&self, generation: u32, candidate: &str) -> PathBuf {
+        self.generation(generation).join("candidates").join(candidate)
+    }
+
+    fn write_candidate(&self, state: &mut State, candidate: &New<'_>) -> Result<(), RunError> {
+        let folder = self.candidate(candidate.generation, candidate.id);
+        write_json(&folder.join("proposal.json"), &candidate.proposal)?;
+        durable::write(&folder.join("edit.diff"), candidate.diff.as_bytes())?;
+        write_prompts(&folder, "prompt", candidate.prompts)?;
+        state.diffs.insert(candidate.id.to_owned(), candidate.diff.to_owned());
+        state.prompts.insert(candidate.id.to_owned(), candidate.prompts.clone());
+        Ok(())
+    }
+
+    fn flush_generation(&self, state: &mut State) -> Result<(), RunError> {
+        for ((generation, candidate), lines) in std::mem::take(&mut state.outcomes) {
+            let path = self.candidate(generation, &candidate).join("outcomes.jsonl");
+            durable::write(&path, lines.as_bytes())?;
+        }
+        for ((generation, candidate), verdict) in std::mem::take(&mut state.verdicts) {
+            write_json(&self.candidate(generation, &candidate).join("verdict.json"), &verdict)?;
+        }
+        Ok(())
+    }
+
+    fn write_kept(&self, state: &mut State, generation: u32) -> Result<(), RunError> {
+        let Some(kept) = state.kept.take() else { return Ok(()) };
+        if let Some(diff) = state.diffs.get(&kept) {
+            durable::write(&self.generation(generation).join("kept.diff"), diff.as_bytes())?;
+        }
+        if let Some(prompts) = state.prompts.get(&kept) {
+            self.write_best(&state.baseline, prompts)?;
+        }
+        Ok(())
+    }
+
+    fn write_best(&self, baseline: &PromptSet, prompts: &BTreeMap<String, String>) -> Result<(), RunError> {
+        write_prompts(&self.folder, "best.prompt", prompts)?;
+        let parsed: Option<Vec<Prompt>> = prompts.iter().map(|(name, text)| Prompt::parse(name, text).ok()).collect();
+        if let Some(best) = parsed.and_then(|prompts| PromptSet::new(prompts).ok()) {
+            durable::write(&self.folder.join("best.diff"), baseline.unified_diff(&best).as_bytes())?;
+        }
+        Ok(())
+    }
+
+    fn take(&self, state: &mut State, event: &Event) -> Result<(), RunError> {
+        match event {
+            Event::Diagnosed(diagnosed) => {
+                write_json(&self.generation(diagnosed.generation).join("clusters.json"), &diagnosed.clusters)?;
+            }
+            Event::Proposed(proposed) => self.write_candidate(state, &New::of_proposal(proposed))?,
+            Event::Merged(merged) => self.write_candidate(state, &New::of_merge(merged))?,
+            Event::Screened(screened) => {
+                state.note(screened.generation, &screened.candidate, "screened", json!(screened));
+            }
+            Event::Raced(raced) => state.note(raced.generation, &raced.candidate, "raced", json!(raced)),
+            Event::Judged(judged) => {
+                state.note(judged.generation, &judged.candidate, "judged", json!(judged));
+                if judged.verdict.decision == Decision::Kept {
+                    state.kept = Some(judged.candidate.clone());
+                }
+            }
+            Event::Measured(measured) => {
+                let key = (measured.generation, measured.candidate.clone());
+                let lines = state.outcomes.entry(key).or_default();
+                for outcome in &measured.outcomes {
+                    lines.push_str(&outcome_line(outcome));
+                    lines.push('\n');
+                }
+            }
+            Event::NoiseMeasured(_) => {
+                let baseline: BTreeMap<String, String> =
+                    state.baseline.iter().map(|prompt| (prompt.name().to_owned(), prompt.text().to_owned())).collect();
+                self.write_best(&state.baseline, &baseline)?;
+                self.flush_generation(state)?;
+            }
+            Event::GenerationEnded(ended) => {
+                self.write_kept(state, ended.generation)?;
+                self.flush_generation(state)?;
+            }
+            Event::RunEnded(_) => self.flush_generation(state)?,
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    fn note(&mut self, generation: u32, candidate: &str, stage: &'static str, value: Value) {
+        self.verdicts.entry((generation, candidate.to_owned())).or_default().insert(stage, value);
+    }
+}
+
+impl Sink for Files {
+    fn emit(&self, event: Event) -> Result<(), RunError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.take(&mut state, &event)
+    }
+}
+
+/// A new candidate, proposed or merged.
+struct New<'a> {
+    generation: u32,
+    id: &'a str,
+    proposal: Value,
+    diff: &'a str,
+    prompts: &'a BTreeMap<String, String>,
+}
+
+impl<'a> New<'a> {
+    fn of_proposal(event: &'a Proposed) -> Self {
+        let proposal = json!({
+            "parent": event.parent,
+            "strategy": event.strategy,
+            "cluster": event.cluster,
+            "proposal": event.proposal,
+        });
+        let Proposed { generation, candidate, diff, prompts, .. } = event;
+        Self { generation: *generation, id: candidate, proposal, diff, prompts }
+    }
+
+    fn of_merge(event: &'a Merged) -> Self {
+        let proposal = json!({ "parent": event.parent, "merge_of": event.parts });
+        let Merged { generation, candidate, diff, prompts, .. } = event;
+        Self { generation: *generation, id: candidate, proposal, diff, prompts }
+    }
+}
+
+/// One prompt goes to `name`, several go into a folder of that name.
+fn write_prompts(folder: &Path, name: &str, prompts: &BTreeMap<String, String>) -> Result<(), RunError> {
+    if let [text] = prompts.values().collect::<Vec<_>>()[..] {
+        durable::write(&folder.join(name), text.as_bytes())?;
+    } else {
+        for (prompt, text) in prompts {
+            durable::write(&folder.join(name).join(prompt), text.as_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+fn write_json(path: &Path, value: &impl Serialize) -> Result<(), RunError> {
+    let mut text = serde_json::to_string_pretty(value).map_err(|error| RunError::Unreadable {
+        path: path.to_path_buf(),
+        message: format!("could not be written as JSON: {error}"),
+    })?;
+    text.push('\n');
+    durable::write(path, text.as_bytes())?;
+    Ok(())
+}
+
+/// One line of `outcomes.jsonl`: what a person or jq wants to know of a row, without times and money.
+fn outcome_line(outcome: &Outcome) -> String {
+    let mut line = json!({ "id": outcome.example.id, "sample": outcome.sample });
+    match &outcome.result {
+        Ok(answer) => {
+            line["value"] = json!(answer.value);
+            line["answer"] = json!(answer.completion.text);
+            line["finish"] = json!(answer.completion.finish);
+            line["scores"] = json!(answer.scores);
+        }
+        Err(error) => line["error"] = json!(error.to_string()),
+    }
+    line.to_string()
+}

@@ -1,0 +1,223 @@
+//! Run folders: their names, their `run.json`, finding and listing them.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Event, FORMAT, RunEnded, RunError, read_events};
+use crate::clock;
+use crate::digest::Digest;
+use crate::durable;
+
+const MANIFEST: &str = "run.json";
+
+/// `run.json`: what a run is, written when it begins and never changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`FORMAT`] of the folder.
+    pub format: u32,
+    /// The run's id: the folder's name.
+    pub run: String,
+    /// The project's name.
+    pub name: String,
+    /// When it began, in UTC.
+    pub started: String,
+    /// The version of Ratchet that began it.
+    pub version: String,
+    /// The config file it was started from.
+    pub config: PathBuf,
+}
+
+/// One run's folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunFolder {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What its `run.json` says.
+    pub manifest: Manifest,
+}
+
+/// How far a run is, from its journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunState {
+    /// It ended as planned.
+    Finished,
+    /// It was interrupted, or is still going on.
+    Unfinished,
+}
+
+impl RunFolder {
+    /// Creates the folder of a run of `name` that begins at `now` (since the Unix epoch) under `runs`.
+    ///
+    /// # Errors
+    /// The folder can't be written.
+    pub fn create(runs: &Path, name: &str, config: &Path, now: Duration) -> Result<Self, RunError> {
+        let started = clock::timestamp(now);
+        let stem = format!("{}-{}", compact(&started), slug(name));
+        let mut run = stem.clone();
+        let mut number = 1;
+        while runs.join(&run).exists() {
+            number += 1;
+            run = format!("{stem}-{number}");
+        }
+        let manifest = Manifest {
+            format: FORMAT,
+            run: run.clone(),
+            name: name.to_owned(),
+            started,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            config: config.to_path_buf(),
+        };
+        let path = runs.join(run);
+        let mut text = serde_json::to_string_pretty(&manifest)
+            .map_err(|error| RunError::Unreadable { path: path.clone(), message: error.to_string() })?;
+        text.push('\n');
+        durable::write(&path.join(MANIFEST), text.as_bytes())?;
+        Ok(Self { path, manifest })
+    }
+
+    /// Opens the run folder at `path`.
+    ///
+    /// # Errors
+    /// It isn't one, or it was written by a newer version of Ratchet.
+    pub fn open(path: &Path) -> Result<Self, RunError> {
+        let file = path.join(MANIFEST);
+        let unreadable = |message: String| RunError::Unreadable { path: file.clone(), message };
+        let text = std::fs::read_to_string(&file)
+            .map_err(|error| unreadable(format!("can't be read ({error}); is this a run folder?")))?;
+        let manifest: Manifest =
+            serde_json::from_str(&text).map_err(|error| unreadable(format!("isn't a run's: {error}")))?;
+        if manifest.format > FORMAT {
+            return Err(unreadable(format!(
+                "written by Ratchet {} (format {}); update Ratchet to open it",
+                manifest.version, manifest.format
+            )));
+        }
+        Ok(Self { path: path.to_path_buf(), manifest })
+    }
+
+    /// All runs under `runs`, oldest first. What isn't a run folder is passed over; no folder means no runs.
+    pub fn list(runs: &Path) -> Vec<Self> {
+        let entries = std::fs::read_dir(runs).into_iter().flatten().flatten();
+        let mut found: Vec<Self> = entries.filter_map(|entry| Self::open(&entry.path()).ok()).collect();
+        found.sort_by(|one, other| one.manifest.run.cmp(&other.manifest.run));
+        found
+    }
+
+    /// The run that `id` names: its whole id, a prefix of its short id, a folder, or `last`.
+    ///
+    /// # Errors
+    /// None does, or several do.
+    pub fn find(runs: &Path, id: &str) -> Result<Self, RunError> {
+        let all = Self::list(runs);
+        let unknown = |message: String| RunError::Unreadable { path: runs.to_path_buf(), message };
+        if id == "last" {
+            return all
+                .into_iter()
+                .next_back()
+                .ok_or_else(|| unknown("holds no run yet; start one with `ratchet optimize`".to_owned()));
+        }
+        if Path::new(id).join(MANIFEST).is_file() {
+            return Self::open(Path::new(id));
+        }
+        let matching: Vec<&Self> =
+            all.iter().filter(|run| run.manifest.run == id || run.short_id().starts_with(id)).collect();
+        match matching[..] {
+            [run] => Ok(run.clone()),
+            [] => Err(unknown(format!("holds no run `{id}`; `ratchet runs` lists those that are there"))),
+            _ => {
+                let names: Vec<String> =
+                    matching.iter().map(|run| format!("{} ({})", run.short_id(), run.manifest.run)).collect();
+                Err(unknown(format!("`{id}` names several runs: {}", names.join(", "))))
+            }
+        }
+    }
+
+    /// Eight hex digits that name the run; any unique prefix will do.
+    pub fn short_id(&self) -> String {
+        Digest::of(self.manifest.run.as_bytes()).short()[..8].to_owned()
+    }
+
+    /// The run's events so far.
+    ///
+    /// # Errors
+    /// The journal can't be read.
+    pub fn events(&self) -> Result<Vec<Event>, RunError> {
+        read_events(&self.path)
+    }
+
+    /// Where the snapshot is.
+    pub fn snapshot(&self) -> PathBuf {
+        self.path.join("snapshot")
+    }
+}
+
+/// How far the run with these events is, and how it ended.
+pub fn state(events: &[Event]) -> (RunState, Option<&RunEnded>) {
+    match events.last() {
+        Some(Event::RunEnded(ended)) => (RunState::Finished, Some(ended)),
+        _ => (RunState::Unfinished, None),
+    }
+}
+
+/// The length of the shortest prefix, at least 4, under which all `ids` differ.
+pub fn unique_length(ids: &[String]) -> usize {
+    let mut sorted: Vec<&String> = ids.iter().collect();
+    sorted.sort();
+    let shared = |one: &str, other: &str| one.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
+    let longest = sorted.windows(2).map(|pair| shared(pair[0], pair[1])).max().unwrap_or(0);
+    (longest + 1).max(4)
+}
+
+/// `2026-01-31T22:05:09Z` as `20260131-220509`.
+fn compact(timestamp: &str) -> String {
+    timestamp.chars().filter(char::is_ascii_digit).take(14).enumerate().fold(
+        String::new(),
+        |mut text, (index, digit)| {
+            if index == 8 {
+                text.push('-');
+            }
+            text.push(digit);
+            text
+        },
+    )
+}
+
+fn slug(name: &str) -> String {
+    let lower: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
+    lower.split('-').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn create(runs: &Path, name: &str) -> RunFolder {
+        RunFolder::create(runs, name, Path::new("ratchet.toml"), Duration::from_secs(1_000_000_000)).unwrap()
+    }
+
+    #[test]
+    fn a_run_is_found_by_id_by_unique_prefix_by_folder_and_as_the_last() {
+        let runs = tempfile::tempdir().unwrap();
+        let first = create(runs.path(), "Support tickets");
+        let second = create(runs.path(), "Support tickets");
+        assert_eq!(first.manifest.run, "20010909-014640-support-tickets");
+        assert_eq!(second.manifest.run, "20010909-014640-support-tickets-2");
+        let find = |id: &str| RunFolder::find(runs.path(), id).map(|run| run.manifest.run);
+        assert_eq!(find(&first.manifest.run).unwrap(), first.manifest.run);
+        assert_eq!(find(&second.short_id()).unwrap(), second.manifest.run);
+        assert_eq!(find("last").unwrap(), second.manifest.run);
+        assert_eq!(find(first.path.to_str().unwrap()).unwrap(), first.manifest.run);
+        assert!(find("").unwrap_err().to_string().contains("several"));
+        assert!(find("zzz").unwrap_err().to_string().contains("ratchet runs"));
+    }
+
+    #[test]
+    fn ids_are_shown_as_short_as_they_stay_unique() {
+        assert_eq!(unique_length(&["abcdefgh".into(), "abcdezzz".into()]), 6);
+        assert_eq!(unique_length(&["abcdefgh".into()]), 4);
+    }
+}
