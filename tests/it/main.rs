@@ -1,6 +1,9 @@
 //! The one integration binary.
 
+#[path = "../fake/mod.rs"]
+mod fake;
 #[path = "../sim/mod.rs"]
 mod sim;
 
+mod model;
 mod worlds;

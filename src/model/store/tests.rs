@@ -191,19 +191,3 @@ async fn a_damaged_page_is_an_error_that_says_what_to_do() {
     let error = ask(&stored, "0").await.unwrap_err();
     assert!(matches!(&error, CallError::Store(message) if message.contains("damaged")), "{error}");
 }
-
-/// Not a benchmark, a tripwire: reading must stay far below what a debug build would make of a full scan.
-#[tokio::test]
-async fn two_thousand_stored_answers_are_read_back_at_once() {
-    let folder = folder();
-    let store = Store::open(&folder.path().join("s")).unwrap();
-    let stored = Stored::new(Arc::<Echo>::default(), store, "r1".into());
-    let draws: Vec<_> = (0..2000).map(|n| n.to_string()).collect();
-    join_all(draws.iter().map(|draw| ask(&stored, draw))).await;
-    let started = std::time::Instant::now();
-    for draw in &draws {
-        ask(&stored, draw).await.unwrap();
-    }
-    eprintln!("{:?} a read", started.elapsed() / 2000);
-    assert!(started.elapsed().as_secs() < 2);
-}

@@ -1,0 +1,333 @@
+//! A fake OpenAI-compatible server, for tests, benchmarks and by hand: serves any `Chat`, or one fixed answer, with a
+//! latency and faults, and counts what it was asked. Binds to loopback only.
+//!
+//! Which requests fail is drawn from their content, not from their order of arrival, so that a test sees the same
+//! faults every time.
+#![allow(dead_code, reason = "tests, benchmarks and the example each use a part of it")]
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{ConnectInfo, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use futures_util::{StreamExt, stream};
+use prompt_ratchet::digest::Digest;
+use prompt_ratchet::model::{Call, CallError, Chat, ChatRequest, Completion, FinishReason, ModelRole};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use tokio::net::TcpListener;
+
+use super::wire::{Doom, Wires};
+
+/// What answers.
+pub enum Answers {
+    /// A model.
+    Chat(Arc<dyn Chat>),
+    /// Always this text, without reading the request: as fast as the server can be.
+    Fixed(String),
+}
+
+/// One way to fail.
+#[derive(Debug, Clone)]
+pub enum Fault {
+    /// Status 500.
+    ServerError,
+    /// Status 429 with this `Retry-After`.
+    RateLimited(String),
+    /// The connection is reset in place of a response.
+    Reset,
+    /// The body ends half way.
+    Cut,
+    /// No response, ever.
+    Stall,
+    /// An error object with status 200.
+    ErrorBody,
+    /// This status and this body, whatever they are.
+    Raw(u16, String),
+}
+
+/// Shares of the requests that fail, from 0 to 1; together at most 1.
+#[derive(Debug, Clone, Default)]
+pub struct Rates(pub Vec<(f64, Fault)>);
+
+/// How the server behaves.
+#[derive(Debug, Clone, Default)]
+pub struct Behaviour {
+    /// Time before each response.
+    pub latency: Duration,
+    /// Faults of the first requests, in order of arrival; `None` is no fault.
+    pub first: VecDeque<Option<Fault>>,
+    /// Faults of all others.
+    pub rates: Rates,
+}
+
+/// What the server was asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stats {
+    /// Chat requests, those that were made to fail included.
+    pub requests: u64,
+    /// Of them, those that were answered.
+    pub answered: u64,
+    /// Different bodies among all requests.
+    pub distinct: u64,
+}
+
+/// A running server; it stops when this is dropped.
+pub struct Server {
+    /// Where it listens.
+    pub address: SocketAddr,
+    shared: Arc<Shared>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+struct Shared {
+    answers: Answers,
+    latency: Duration,
+    first: Mutex<VecDeque<Option<Fault>>>,
+    rates: Rates,
+    requests: AtomicU64,
+    answered: AtomicU64,
+    /// How often each body was seen.
+    bodies: Mutex<HashMap<Digest, u64>>,
+    last: Mutex<Option<Received>>,
+}
+
+/// The last chat request.
+#[derive(Debug, Clone)]
+pub struct Received {
+    /// Its `Authorization` header.
+    pub authorization: Option<String>,
+    /// Its body.
+    pub body: Bytes,
+}
+
+impl Server {
+    /// Listens on loopback at `port`, 0 for any that is free.
+    pub async fn start(port: u16, answers: Answers, behaviour: Behaviour) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared {
+            answers,
+            latency: behaviour.latency,
+            first: Mutex::new(behaviour.first),
+            rates: behaviour.rates,
+            requests: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
+            bodies: Mutex::default(),
+            last: Mutex::default(),
+        });
+        let app = Router::new()
+            .route("/v1/chat/completions", post(chat))
+            .route("/stats", get(stats))
+            .with_state(Arc::clone(&shared))
+            .into_make_service_with_connect_info::<Doom>();
+        let task = tokio::spawn(async move {
+            let _ = axum::serve(Wires(listener), app).await;
+        });
+        Ok(Self { address, shared, task })
+    }
+
+    /// What to give a client as `base_url`.
+    pub fn base_url(&self) -> String {
+        format!("http://{}/v1", self.address)
+    }
+
+    /// What it was asked so far.
+    pub fn stats(&self) -> Stats {
+        self.shared.stats()
+    }
+
+    /// The last chat request.
+    pub fn last(&self) -> Option<Received> {
+        self.shared.last.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Shared {
+    fn stats(&self) -> Stats {
+        Stats {
+            requests: self.requests.load(Ordering::SeqCst),
+            answered: self.answered.load(Ordering::SeqCst),
+            distinct: self.bodies.lock().unwrap().len() as u64,
+        }
+    }
+
+    /// Notes the request; the fault that it gets, and how often the body was seen before.
+    fn receive(&self, body: &Bytes) -> (Option<Fault>, u64) {
+        self.requests.fetch_add(1, Ordering::SeqCst);
+        let digest = Digest::of(body);
+        let seen = {
+            let mut bodies = self.bodies.lock().unwrap();
+            let count = bodies.entry(digest).or_default();
+            *count += 1;
+            *count - 1
+        };
+        let planned = self.first.lock().unwrap().pop_front();
+        (planned.unwrap_or_else(|| self.rates.draw(digest, seen)), seen)
+    }
+}
+
+impl Rates {
+    /// The fault of the `seen`-th request with this body.
+    fn draw(&self, body: Digest, seen: u64) -> Option<Fault> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let drawn = Digest::of_parts([body.as_bytes().as_slice(), &seen.to_le_bytes()]).as_u64();
+        let mut at = drawn as f64 / u64::MAX as f64;
+        self.0.iter().find_map(|(rate, fault)| {
+            at -= rate;
+            (at < 0.0).then(|| fault.clone())
+        })
+    }
+}
+
+async fn stats(State(shared): State<Arc<Shared>>) -> Response {
+    json_response(StatusCode::OK, &shared.stats())
+}
+
+async fn chat(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(doom): ConnectInfo<Doom>,
+    headers: axum::http::HeaderMap,
+    body: Bytes,
+) -> Response {
+    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let (fault, seen) = shared.receive(&body);
+    *shared.last.lock().unwrap() = Some(Received { authorization, body: body.clone() });
+    if !shared.latency.is_zero() {
+        tokio::time::sleep(shared.latency).await;
+    }
+    match fault {
+        None => {
+            shared.answered.fetch_add(1, Ordering::SeqCst);
+            answer(&shared.answers, &body, seen).await
+        }
+        Some(Fault::ServerError) => failure(StatusCode::INTERNAL_SERVER_ERROR, "injected fault"),
+        Some(Fault::RateLimited(retry_after)) => {
+            let response = failure(StatusCode::TOO_MANY_REQUESTS, "slow down");
+            ([(header::RETRY_AFTER, retry_after)], response).into_response()
+        }
+        Some(Fault::Reset) => {
+            doom.reset();
+            StatusCode::OK.into_response()
+        }
+        Some(Fault::Cut) => cut(answer(&shared.answers, &body, seen).await).await,
+        Some(Fault::Stall) => std::future::pending().await,
+        Some(Fault::ErrorBody) => failure(StatusCode::OK, "overloaded"),
+        Some(Fault::Raw(status, body)) => {
+            (StatusCode::from_u16(status).unwrap(), [(header::CONTENT_TYPE, "application/json")], body).into_response()
+        }
+    }
+}
+
+/// The first half of `response`, under the length of the whole.
+async fn cut(response: Response) -> Response {
+    let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    let half = stream::iter([Ok(body.slice(..body.len() / 2))]);
+    // The pause lets the half be sent before the error closes the connection.
+    let end = stream::once(async {
+        tokio::task::yield_now().await;
+        Err(io::Error::other("cut"))
+    });
+    let headers = [(header::CONTENT_LENGTH, body.len().to_string()), (header::CONTENT_TYPE, "application/json".into())];
+    (headers, Body::from_stream(half.chain(end))).into_response()
+}
+
+fn failure(status: StatusCode, message: &str) -> Response {
+    json_response(status, &json!({"error": {"message": message, "type": "fake"}}))
+}
+
+fn json_response(status: StatusCode, body: &impl Serialize) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], serde_json::to_vec(body).unwrap()).into_response()
+}
+
+/// A request's body; everything else that it may hold is passed on as `extra`.
+#[derive(Deserialize)]
+struct Incoming {
+    model: String,
+    messages: Vec<prompt_ratchet::prompt::Message>,
+    temperature: Option<f64>,
+    max_tokens: Option<u32>,
+    response_format: Option<Value>,
+    #[serde(flatten)]
+    extra: Map<String, Value>,
+}
+
+async fn answer(answers: &Answers, body: &Bytes, seen: u64) -> Response {
+    let chat = match answers {
+        Answers::Fixed(text) => return completion("fixed", text, "stop", 1, 1),
+        Answers::Chat(chat) => chat,
+    };
+    let incoming: Incoming = match serde_json::from_slice(body) {
+        Ok(incoming) => incoming,
+        Err(error) => return failure(StatusCode::BAD_REQUEST, &error.to_string()),
+    };
+    let request = ChatRequest {
+        model: incoming.model,
+        messages: incoming.messages,
+        temperature: incoming.temperature,
+        max_tokens: incoming.max_tokens,
+        json: incoming.response_format.is_some_and(|format| format["type"] == "json_object"),
+        extra: incoming.extra,
+    };
+    // HTTP doesn't say what a call is for, nor which draw it is: every repeat is another one.
+    let call = Call { role: ModelRole::Task, request, draw: seen.to_string() };
+    match chat.complete(&call).await {
+        Ok(Completion { text, finish, usage, .. }) => {
+            let finish = match finish {
+                FinishReason::Stop | FinishReason::Refusal => "stop",
+                FinishReason::Length => "length",
+                FinishReason::Filter => "content_filter",
+                FinishReason::Tool => "tool_calls",
+            };
+            completion(&call.request.model, &text, finish, usage.input, usage.output)
+        }
+        Err(error @ CallError::Denied(_)) => failure(StatusCode::UNAUTHORIZED, &error.to_string()),
+        Err(error @ CallError::Rejected(_)) => failure(StatusCode::BAD_REQUEST, &error.to_string()),
+        Err(error) => failure(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+    }
+}
+
+#[derive(Serialize)]
+struct Outgoing<'a> {
+    id: &'static str,
+    object: &'static str,
+    model: &'a str,
+    choices: [Choice<'a>; 1],
+    usage: Value,
+}
+
+#[derive(Serialize)]
+struct Choice<'a> {
+    index: u32,
+    message: OutgoingMessage<'a>,
+    finish_reason: &'a str,
+}
+
+#[derive(Serialize)]
+struct OutgoingMessage<'a> {
+    role: &'static str,
+    content: &'a str,
+}
+
+fn completion(model: &str, content: &str, finish_reason: &str, input: u64, output: u64) -> Response {
+    let choice = Choice { index: 0, message: OutgoingMessage { role: "assistant", content }, finish_reason };
+    let usage = json!({"prompt_tokens": input, "completion_tokens": output, "total_tokens": input + output});
+    let body = Outgoing { id: "fake", object: "chat.completion", model, choices: [choice], usage };
+    json_response(StatusCode::OK, &body)
+}
