@@ -98,3 +98,118 @@ impl Scorer for CommandScorer {
         })
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use futures_util::future::join_all;
+    use serde_json::json;
+
+    use super::super::samples::{row, says};
+    use super::*;
+
+    /// A program that is a line of shell.
+    fn shell(script: &str) -> CommandOptions {
+        CommandOptions::new(vec!["sh".into(), "-c".into(), script.into()], ".")
+    }
+
+    async fn start(options: CommandOptions) -> CommandScorer {
+        CommandScorer::start("command", options).await.unwrap()
+    }
+
+    async fn score(scorer: &CommandScorer, answer: &str) -> Result<Score, ScoreError> {
+        scorer.score(&row("yes"), &says(answer)).await
+    }
+
+    /// Replies to each line with `$reply`, in which ID stands for the line's id.
+    fn replying(reply: &str) -> CommandOptions {
+        let script =
+            r#"while read -r line; do id=${line#*:}; id=${id%%,*}; printf '%s\n' "$1" | sed "s/ID/$id/"; done"#;
+        CommandOptions::new(vec!["sh".into(), "-c".into(), script.into(), "sh".into(), reply.into()], ".")
+    }
+
+    #[tokio::test]
+    async fn a_program_reads_rows_and_writes_scores_as_json_lines() {
+        let scorer = start(replying(r#"{"id": ID, "score": 0.5, "reason": "so so"}"#)).await;
+        assert!(!scorer.needs_expected());
+        for score in join_all(["a", "é", "c\nd"].map(|answer| score(&scorer, answer))).await {
+            assert_eq!(score.unwrap(), Score { scorer: "command".into(), value: 0.5, reason: Some("so so".into()) });
+        }
+        assert_eq!(score(&start(replying(r#"{"id": ID, "score": true}"#)).await, "a").await.unwrap().value, 1.0);
+    }
+
+    #[tokio::test]
+    async fn a_row_has_all_its_fields() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = CommandOptions {
+            dir: dir.path().into(),
+            ..shell(r#"while read -r line; do printf '%s\n' "$line" > row.json; echo '{"id": 1, "score": 1}'; done"#)
+        };
+        score(&start(options).await, "a\n").await.unwrap();
+        let row: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(dir.path().join("row.json")).unwrap()).unwrap();
+        assert_eq!(
+            row,
+            json!({"id": 1, "output": "a\n", "input": "what is it?", "expected": "yes", "metadata": {"level": 2},
+                   "tags": ["edge"], "trace": null})
+        );
+    }
+
+    #[tokio::test]
+    async fn a_reply_that_is_no_score_is_an_error_of_the_row() {
+        for (reply, told) in [
+            (r#"{"id": ID, "error": "no rubric"}"#, "no rubric"),
+            (r#"{"id": ID, "score": NaN}"#, "NaN"),
+            (r#"{"id": ID, "score": "high"}"#, r#"gave "high" as its score"#),
+            (r#"{"id": ID}"#, "gave null"),
+            ("debugging", "wrote \"debugging\", which is no reply"),
+            (r#"{"id": 99, "score": 1}"#, "replied to id 99, which was not asked"),
+        ] {
+            let error = score(&start(replying(reply)).await, "a").await.unwrap_err();
+            assert!(error.message.contains(told) && !error.systemic, "{reply}: {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_program_that_ends_at_once_is_given_up_and_says_how_it_ended() {
+        let scorer = start(shell("echo 'no such table' >&2; exit 9")).await;
+        let mut errors = Vec::new();
+        for _ in 0..8 {
+            errors.push(score(&scorer, "a").await.unwrap_err());
+        }
+        let last = errors.last().unwrap();
+        assert!(last.systemic, "{last}");
+        assert!(last.message.contains("exit status: 9") && last.message.contains("no such table"), "{last}");
+    }
+
+    #[tokio::test]
+    async fn a_program_that_never_replies_times_out() {
+        let mut options = shell("while read -r line; do :; done");
+        options.timeout = Duration::from_millis(100);
+        let error = score(&start(options).await, "a").await.unwrap_err();
+        assert!(error.message.contains("no reply within 0.1 s"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn any_timeout_above_zero_will_do() {
+        let mut options = replying(r#"{"id": ID, "score": 1}"#);
+        options.timeout = Duration::MAX;
+        assert_eq!(score(&start(options.clone()).await, "a").await.unwrap().value, 1.0);
+        options.timeout = Duration::ZERO;
+        assert!(CommandScorer::start("command", options).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_program_that_can_not_be_started_is_told_at_the_start() {
+        for run in [vec![], vec!["./no-such-program".to_owned()], vec!["no-such-program".to_owned()]] {
+            let dir = tempfile::tempdir().unwrap();
+            assert!(CommandScorer::start("command", CommandOptions::new(run, dir.path())).await.is_err());
+        }
+    }
+
+    #[test]
+    fn a_program_with_a_slash_is_a_file_of_the_directory() {
+        assert_eq!(located("./score.sh", Path::new("/project")), Path::new("/project/score.sh"));
+        assert_eq!(located("/bin/score", Path::new("/project")), Path::new("/bin/score"));
+        assert_eq!(located("jq", Path::new("/project")), Path::new("jq"));
+    }
+}

@@ -103,11 +103,11 @@ mod tests {
 
     #[test]
     fn a_runaway_answer_is_scored_without_comparing_all_of_it() {
-        let long = "é".repeat(1_000_000);
+        let long = "é".repeat(100_000);
         let score = value(&scorer(), "abc", &long);
-        assert!((0.0..1e-5).contains(&score), "{score}");
+        assert!((0.0..1e-4).contains(&score), "{score}");
         let (a, b) = (format!("{long}1{long}"), format!("{long}2{long}"));
-        assert!((value(&scorer(), a, &b) - (1.0 - 1.0 / 2_000_001.0)).abs() < 1e-12);
+        assert!((value(&scorer(), a, &b) - (1.0 - 1.0 / 200_001.0)).abs() < 1e-12);
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-"""Runs a user's handler for ratchet: JSON lines on stdin and stdout. Started as `python3 -c <this> <file>`."""
+"""Runs a handler for ratchet: JSON lines on stdin and stdout. Started as `python3 -c <this> <file>`."""
 import inspect
 import json
 import math
@@ -17,6 +17,10 @@ nothing = os.open(os.devnull, os.O_RDONLY)
 os.dup2(nothing, 0)
 os.dup2(2, 1)
 sys.stdout = sys.stderr
+
+
+class Unusable(Exception):
+    """The file can be loaded, but its handler can't be called."""
 
 
 def send(message):
@@ -49,9 +53,9 @@ def load(path):
     exec(code, module.__dict__)
     handler = getattr(module, "handler", None)
     if not callable(handler):
-        raise LookupError(f"{path} has no function `handler`; write `def handler(output, expected):`")
+        raise Unusable(f"{path} has no function `handler`; write `def handler(output, expected):`")
     if inspect.iscoroutinefunction(handler):
-        raise LookupError(f"`handler` in {path} is async; write a plain `def handler(output, expected):`")
+        raise Unusable(f"`handler` in {path} is async; write a plain `def handler(output, expected):`")
     positional, keywords, needs_expected = [], [], False
     for name, parameter in inspect.signature(handler).parameters.items():
         if parameter.kind is parameter.VAR_POSITIONAL:
@@ -63,7 +67,7 @@ def load(path):
             if name == "expected" and parameter.default is parameter.empty:
                 needs_expected = True
         elif parameter.default is parameter.empty:
-            raise LookupError(f"`handler` in {path} takes `{name}`; it can take {', '.join(FIELDS)}")
+            raise Unusable(f"`handler` in {path} takes `{name}`; it can take {', '.join(FIELDS)}")
     return handler, positional, keywords, needs_expected
 
 
@@ -75,24 +79,22 @@ def read(result):
         value, reason = result.get("score"), result.get("reason")
     elif isinstance(result, tuple) and len(result) == 2:
         value, reason = result
-    shown = text(repr(result))[:200]
-    if value is None or isinstance(value, (str, bytes)):
-        raise TypeError(f"handler returned {shown}; it must return a number from 0 to 1")
     try:
-        value = float(value)
+        # Strings such as "0.5" would pass as numbers, and hide a mistake.
+        number = math.nan if isinstance(value, (str, bytes)) else float(value)
     except (TypeError, ValueError, OverflowError):
-        raise TypeError(f"handler returned {shown}; it must return a number from 0 to 1") from None
-    if not math.isfinite(value):
-        raise ValueError(f"handler returned {shown}; it must return a number from 0 to 1")
-    return value, None if reason is None else text(reason)
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"handler returned {text(repr(result))[:200]}; it must return a number from 0 to 1")
+    return number, None if reason is None else text(reason)
 
 
 def main():
     path = sys.argv[1]
     try:
         handler, positional, keywords, needs_expected = load(path)
-    except LookupError as error:
-        return send({"failed": describe(error, path) if error.__traceback__.tb_next is None else text(error.args[0] if error.args else error)})
+    except Unusable as error:
+        return send({"failed": text(error)})
     except BaseException as error:
         return send({"failed": describe(error, path)})
     send({"wants": positional + keywords, "needs_expected": needs_expected})
@@ -106,7 +108,7 @@ def main():
         else:
             try:
                 reply["score"], reply["reason"] = read(result)
-            except Exception as error:
+            except ValueError as error:
                 reply["error"] = text(error)
         send(reply)
 

@@ -1,7 +1,7 @@
 //! `regex`: a pattern is found in the answer.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use regex::{Regex, RegexBuilder};
 
@@ -31,7 +31,8 @@ pub struct RegexMatch {
     /// The pattern that holds for all rows.
     pattern: Option<Regex>,
     /// Patterns of rows: compiling costs a hundred times what matching does, and rows come again for each candidate.
-    of_rows: Mutex<HashMap<String, Regex>>,
+    /// Shared, not cloned, since a clone begins with empty caches.
+    of_rows: Mutex<HashMap<String, Arc<Regex>>>,
 }
 
 impl RegexMatch {
@@ -54,18 +55,18 @@ impl RegexMatch {
         let answer = answer.trim();
         match &self.pattern {
             Some(pattern) => Ok(graded(pattern, answer)),
-            None => Ok(graded(&self.of_row(&text_of(expected(example)?))?, answer)),
+            None => Ok(graded(self.of_row(&text_of(expected(example)?))?.as_ref(), answer)),
         }
     }
 
-    fn of_row(&self, source: &str) -> Result<Regex, String> {
+    fn of_row(&self, source: &str) -> Result<Arc<Regex>, String> {
         let mut kept = self.of_rows.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pattern) = kept.get(source) {
-            return Ok(pattern.clone());
+            return Ok(Arc::clone(pattern));
         }
-        let pattern = compile(source, self.ignore_case)?;
+        let pattern = Arc::new(compile(source, self.ignore_case)?);
         if kept.len() < KEPT_PATTERNS {
-            kept.insert(source.to_owned(), pattern.clone());
+            kept.insert(source.to_owned(), Arc::clone(&pattern));
         }
         Ok(pattern)
     }

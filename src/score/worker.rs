@@ -18,7 +18,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::answer::quote;
@@ -158,6 +158,9 @@ pub(super) struct Worker {
 impl Worker {
     /// Starts the process and, where it greets, waits for that.
     pub(super) async fn start(spec: WorkerSpec) -> Result<(Worker, Greeting), String> {
+        if spec.timeout.is_zero() {
+            return Err("`timeout` is 0; it must be longer".to_owned());
+        }
         let (process, greeting) = Process::start(&spec).await?;
         let (inbox, asks) = mpsc::unbounded_channel();
         let supervisor = tokio::spawn(supervise(spec, process, asks));
@@ -271,7 +274,7 @@ async fn serve(
                 Ok(None) => return Some(process.obituary().await),
                 Err(error) => return Some(format!("its output can't be read: {error}")),
             },
-            () = sleep_until(in_flight.since + patience), if !in_flight.rows.is_empty() => {
+            () = sleep(patience.saturating_sub(in_flight.since.elapsed())), if !in_flight.rows.is_empty() => {
                 return Some(format!("no reply within {} s (its `timeout`)", patience.as_secs_f64()));
             }
         }
