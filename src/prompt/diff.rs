@@ -173,3 +173,100 @@ impl<'a> Lines<'a> {
         joined
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    pub(in crate::prompt) fn set(text: &str) -> PromptSet {
+        PromptSet::one(prompt(text)).unwrap()
+    }
+
+    fn prompt(text: &str) -> Prompt {
+        Prompt::parse("p", text).unwrap()
+    }
+
+    /// Prompts of few different lines, so that lines repeat.
+    pub(in crate::prompt) fn text() -> impl Strategy<Value = String> {
+        let lines = prop::collection::vec(prop::sample::select(vec!["a", "b", "ab", "c", "", "d d"]), 0..12);
+        (lines, any::<prop::sample::Index>(), any::<bool>()).prop_map(|(mut lines, at, newline)| {
+            lines.insert(at.index(lines.len() + 1), "{{ input }}");
+            lines.join("\n") + if newline { "\n" } else { "" }
+        })
+    }
+
+    fn hunks_of(old: &str, new: &str) -> Vec<(String, String)> {
+        hunks(&prompt(old), &prompt(new)).into_iter().map(|edit| (edit.search, edit.replace)).collect()
+    }
+
+    fn pair(search: &str, replace: &str) -> (String, String) {
+        (search.to_owned(), replace.to_owned())
+    }
+
+    #[test]
+    fn a_hunk_takes_no_more_context_than_makes_it_unique() {
+        assert_eq!(hunks_of("a\nb\n{{ input }}\n", "a\nB\n{{ input }}\n"), [pair("b\n", "B\n")]);
+        assert_eq!(hunks_of("a\n-\nb\n-\n{{ input }}\n", "a\n-\nb\n+\n{{ input }}\n"), [pair("b\n-\n", "b\n+\n")]);
+    }
+
+    #[test]
+    fn an_insertion_is_anchored_to_the_line_above_or_at_the_top_to_the_one_below() {
+        assert_eq!(hunks_of("a\n{{ input }}", "a\nnew\n{{ input }}"), [pair("a\n", "a\nnew\n")]);
+        assert_eq!(hunks_of("a\n{{ input }}", "new\na\n{{ input }}"), [pair("a\n", "new\na\n")]);
+    }
+
+    #[test]
+    fn the_two_ends_of_a_template_block_are_one_hunk() {
+        let old = "top\n1\n2\n3\n{{ input.a }}\n5\n6\nend\n";
+        let new = "TOP\n1\n{% if input.b is defined %}\n2\n3\n{{ input.a }}\n5\n{% endif %}\n6\nEND\n";
+        let found = hunks_of(old, new);
+        assert_eq!(found.len(), 3);
+        assert!(found[1].1.contains("{% if") && found[1].1.contains("{% endif"), "{found:?}");
+    }
+
+    #[test]
+    fn an_input_that_moves_is_one_hunk() {
+        let found = hunks_of("{{ input }}\na\nb\nc\nd", "a\nb\nc\nd\n{{ input }}");
+        assert_eq!(found.len(), 1, "{found:?}");
+    }
+
+    #[test]
+    fn a_unified_diff_names_the_prompt_and_shows_three_lines_of_context() {
+        let old = set("1\n2\n3\n4\n5\n6\n{{ input }}");
+        let new = set("1\n2\n3\n4\nfive\n6\n{{ input }}");
+        let expected = "--- a/p\n+++ b/p\n@@ -2,6 +2,6 @@\n 2\n 3\n 4\n-5\n+five\n 6\n {{ input }}\n\\ No newline at end of file\n";
+        assert_eq!(old.unified_diff(&new), expected);
+        assert_eq!(old.unified_diff(&old), "");
+    }
+
+    #[test]
+    fn a_unified_diff_covers_every_prompt_that_changed() {
+        let named = |name: &str, text: &str| Prompt::parse(name, text).unwrap();
+        let old = PromptSet::new([named("a", "{{ input }}\n"), named("b", "x\n"), named("c", "x\n")]).unwrap();
+        let new = PromptSet::new([named("a", "{{ input }}\n"), named("b", "y\n"), named("d", "x\n")]).unwrap();
+        let diff = old.unified_diff(&new);
+        let headers: Vec<&str> =
+            diff.lines().filter(|line| line.starts_with("---") || line.starts_with("+++")).collect();
+        assert_eq!(headers, ["--- a/b", "+++ b/b", "--- a/c", "+++ /dev/null", "--- /dev/null", "+++ b/d"]);
+    }
+
+    proptest! {
+        #[test]
+        fn all_hunks_together_make_the_new_text(old in text(), new in text()) {
+            let edits = hunks(&prompt(&old), &prompt(&new));
+            let edited = set(&old).apply(&edits).unwrap();
+            prop_assert_eq!(edited.first().text(), new);
+        }
+
+        #[test]
+        fn any_subset_of_hunks_applies(old in text(), new in text(), chosen in any::<u32>()) {
+            let edits = hunks(&prompt(&old), &prompt(&new));
+            let subset: Vec<Edit> =
+                edits.into_iter().enumerate().filter(|(index, _)| chosen >> index & 1 == 1).map(|(_, edit)| edit).collect();
+            let result = set(&old).apply(&subset);
+            prop_assert!(result.is_ok(), "{:?}: {:?}", subset, result);
+        }
+    }
+}

@@ -197,3 +197,87 @@ fn closest(text: &str, search: &str) -> Option<(usize, String)> {
         .max_by(|left, right| left.0.total_cmp(&right.0).then(right.1.cmp(&left.1)))
         .map(|(_, index, line)| (index + 1, line.to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "system:\nAnswer with one label.\n- billing: money\n- refunds: money back\nuser:\n{{ input }}\n";
+
+    fn set(text: &str) -> PromptSet {
+        PromptSet::one(Prompt::parse("p", text).unwrap()).unwrap()
+    }
+
+    fn edit(search: &str, replace: &str) -> Edit {
+        Edit { file: "p".to_owned(), search: search.to_owned(), replace: replace.to_owned() }
+    }
+
+    fn applied(text: &str, edits: &[Edit]) -> Result<String, EditError> {
+        set(text).apply(edits).map(|set| set.first().text().to_owned())
+    }
+
+    #[test]
+    fn edits_apply_to_the_original_text_in_any_order() {
+        let edits = [
+            edit("- refunds: money back\n", "- refunds: they want money\n"),
+            edit("billing: money", "billing: an invoice"),
+        ];
+        let expected = TEXT.replace("billing: money", "billing: an invoice").replace("money back", "they want money");
+        assert_eq!(applied(TEXT, &edits).unwrap(), expected);
+        assert_eq!(applied(TEXT, &[edits[1].clone(), edits[0].clone()]).unwrap(), expected);
+        assert_eq!(applied(TEXT, &[]).unwrap(), TEXT);
+    }
+
+    #[test]
+    fn a_search_that_occurs_nowhere_is_told_the_closest_line() {
+        let error = applied(TEXT, &[edit("one label", "a label"), edit("\n- Refund: money back.", "")]).unwrap_err();
+        assert_eq!(
+            error,
+            EditError::NotFound {
+                edit: 2,
+                file: "p".to_owned(),
+                closest: Some((4, "- refunds: money back".to_owned()))
+            }
+        );
+        assert!(error.to_string().contains("line 4: \"- refunds: money back\""), "{error}");
+        let error = applied(TEXT, &[edit("zzzz", "")]).unwrap_err();
+        assert!(matches!(error, EditError::NotFound { closest: None, .. }), "{error}");
+    }
+
+    #[test]
+    fn a_search_that_occurs_more_than_once_is_told_where() {
+        let error = applied(TEXT, &[edit("money", "cash")]).unwrap_err();
+        assert_eq!(error, EditError::Ambiguous { edit: 1, file: "p".to_owned(), lines: vec![3, 4] });
+        let error = applied("aaa {{ input }}", &[edit("aa", "b")]).unwrap_err();
+        assert!(matches!(error, EditError::Ambiguous { .. }), "occurrences that overlap count: {error}");
+    }
+
+    #[test]
+    fn an_empty_search_and_an_unknown_file_are_refused() {
+        assert!(matches!(applied(TEXT, &[edit("", "x")]), Err(EditError::EmptySearch { edit: 1, .. })));
+        let stray = Edit { file: "q".to_owned(), ..edit("money", "x") };
+        assert_eq!(applied(TEXT, &[stray]).unwrap_err().to_string(), "edit 1: there is no prompt `q`; there is `p`");
+    }
+
+    #[test]
+    fn edits_that_overlap_are_refused_and_edits_that_touch_are_not() {
+        let error = applied(TEXT, &[edit("money back\nuser", "user"), edit("- refunds: money", "x")]).unwrap_err();
+        assert_eq!(error, EditError::Overlap { first: 1, second: 2, file: "p".to_owned() });
+        assert!(applied(TEXT, &[edit("- billing: money\n", ""), edit("- refunds: money back\n", "- all\n")]).is_ok());
+    }
+
+    #[test]
+    fn a_result_that_is_no_prompt_or_loses_its_input_is_refused() {
+        for replace in ["{{ inptu }}", "{{ input", "nothing", ""] {
+            let error = applied(TEXT, &[edit("{{ input }}", replace)]).unwrap_err();
+            assert!(matches!(error, EditError::Invalid(_)), "{replace}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_edit_with_plain_line_feeds_fits_a_file_with_carriage_returns() {
+        let text = TEXT.replace('\n', "\r\n");
+        let edits = [edit("- billing: money\n- refunds", "- account: access\n- refunds")];
+        assert_eq!(applied(&text, &edits).unwrap(), text.replace("billing: money", "account: access"));
+    }
+}

@@ -105,3 +105,106 @@ fn merge_text(base: &Prompt, sides: &[&str]) -> Result<String, MergeConflict> {
     merged.extend(&old[from..]);
     Ok(merged.join("\n"))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::prompt::diff::tests::{set, text};
+
+    const BASE: &str = "one\ntwo\nthree\nfour\n{{ input }}\n";
+
+    fn merged(base: &str, sides: &[&str]) -> Result<String, MergeConflict> {
+        let sides: Vec<PromptSet> = sides.iter().map(|side| set(side)).collect();
+        let merged = merge(&set(base), &sides.iter().collect::<Vec<_>>())?;
+        Ok(merged.first().text().to_owned())
+    }
+
+    #[test]
+    fn changes_of_neighbouring_lines_do_not_conflict() {
+        let sides = [BASE.replace("two", "2"), BASE.replace("three", "3"), BASE.replace("four\n", "")];
+        let sides: Vec<&str> = sides.iter().map(String::as_str).collect();
+        assert_eq!(merged(BASE, &sides).unwrap(), "one\n2\n3\n{{ input }}\n");
+    }
+
+    #[test]
+    fn insertions_at_the_same_place_are_joined_in_the_order_of_their_text() {
+        let sides = [BASE.replace("two\n", "two\nb\n"), BASE.replace("two\n", "two\na\nc\n")];
+        let expected = BASE.replace("two\n", "two\na\nc\nb\n");
+        assert_eq!(merged(BASE, &[&sides[0], &sides[1]]).unwrap(), expected);
+        assert_eq!(merged(BASE, &[&sides[1], &sides[0], &sides[1]]).unwrap(), expected);
+    }
+
+    #[test]
+    fn text_added_after_a_last_line_without_a_line_feed_is_joined_too() {
+        let result = merged("{{ input }}", &["{{ input }}\nb", "{{ input }}\na"]);
+        assert_eq!(result.unwrap(), "{{ input }}\na\nb");
+    }
+
+    #[test]
+    fn a_line_changed_in_two_ways_is_a_conflict_that_names_place_and_texts() {
+        let sides = [BASE.replace("two\nthree", "2\n3"), BASE.replace("three", "III")];
+        let error = merged(BASE, &[&sides[1], &sides[0]]).unwrap_err();
+        let (first, second) = ("2\n3".to_owned(), "III".to_owned());
+        assert_eq!(error, MergeConflict::Overlap { file: "p".to_owned(), lines: 2..4, first, second });
+        assert_eq!(error.to_string(), r#"p:2-3: changed in two ways, into "2\n3" and into "III""#);
+    }
+
+    #[test]
+    fn an_insertion_into_lines_that_another_side_replaces_is_a_conflict() {
+        let sides = [BASE.replace("two\nthree", "2\n3"), BASE.replace("two\n", "two\nnew\n")];
+        assert!(matches!(merged(BASE, &[&sides[0], &sides[1]]), Err(MergeConflict::Overlap { .. })));
+    }
+
+    #[test]
+    fn sides_of_other_prompts_are_refused() {
+        let other = PromptSet::one(Prompt::parse("q", BASE).unwrap()).unwrap();
+        assert_eq!(merge(&set(BASE), &[&other]).unwrap_err(), MergeConflict::Names { file: "q".to_owned() });
+    }
+
+    #[test]
+    fn sides_that_are_valid_alone_and_lose_the_input_together_are_refused() {
+        let base = "a {{ input }}\nb\nc {{ input }}";
+        let sides = [base.replace("a {{ input }}", "a"), base.replace("c {{ input }}", "c")];
+        assert!(matches!(merged(base, &[&sides[0], &sides[1]]), Err(MergeConflict::Invalid(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn a_single_side_comes_out_as_it_is(base in text(), side in text()) {
+            prop_assert_eq!(merged(&base, &[&side]).unwrap(), side.clone());
+            prop_assert_eq!(merged(&base, &[&side, &base, &side]).unwrap(), side);
+        }
+
+        #[test]
+        fn the_order_of_sides_does_not_matter(base in text(), a in text(), b in text(), c in text()) {
+            let expected = merged(&base, &[&a, &b, &c]);
+            for order in [[&a, &c, &b], [&b, &a, &c], [&b, &c, &a], [&c, &a, &b], [&c, &b, &a]] {
+                prop_assert_eq!(merged(&base, &order.map(String::as_str)), expected.clone());
+            }
+        }
+
+        #[test]
+        fn a_merge_of_disjoint_edits_contains_them_all(kinds in prop::collection::vec((0..4_u8, 0..3_usize), 1..12)) {
+            // Line by line: left alone, replaced, deleted or inserted above, by one of three sides.
+            let line = |index: usize, kind: u8| match kind {
+                0 => format!("line {index}\n"),
+                1 => format!("changed {index}\n"),
+                2 => String::new(),
+                _ => format!("new {index}\nline {index}\n"),
+            };
+            let build = |of: &dyn Fn(usize) -> bool| {
+                let lines: String = kinds
+                    .iter()
+                    .enumerate()
+                    .map(|(index, (kind, side))| line(index, if of(*side) { *kind } else { 0 }))
+                    .collect();
+                lines + "{{ input }}\n"
+            };
+            let sides: Vec<String> = (0..3).map(|side| build(&|of| of == side)).collect();
+            let sides: Vec<&str> = sides.iter().map(String::as_str).collect();
+            prop_assert_eq!(merged(&build(&|_| false), &sides).unwrap(), build(&|_| true));
+        }
+    }
+}

@@ -6,7 +6,9 @@
 
 mod diff;
 mod edit;
+mod escape;
 mod file;
+mod layout;
 mod merge;
 mod render;
 mod set;
@@ -14,7 +16,7 @@ mod tags;
 
 pub use diff::hunks;
 pub use edit::{Edit, EditError};
+pub use escape::escape_literal;
 pub use file::{Message, Prompt, PromptError, Role, Structure};
 pub use merge::{MergeConflict, merge};
-pub use render::escape_literal;
 pub use set::PromptSet;

@@ -1,11 +1,11 @@
-//! From a prompt and a row to chat messages: compiled templates, the variables that they read, and the escaping of row
-//! text that is pasted into a template.
+//! From a prompt and a row to chat messages: compiled templates, the variables that they read.
 
 use std::collections::BTreeSet;
 
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value, context, value::Serde};
 
-use super::file::{Body, Message, PromptError, Role, Source};
+use super::file::{Message, PromptError};
+use super::layout::{Body, Source};
 use super::tags::{Tag, TagKind, tags};
 use crate::dataset::Example;
 
@@ -43,6 +43,7 @@ impl Templates {
             let compiled = environment.add_template_owned(name.clone(), template.clone());
             compiled.map_err(|error| located(source, body, &template, &error, None))?;
             refuse_file_statements(source, body)?;
+            refuse_unknown_filters(&environment, source, body)?;
             let read = environment
                 .get_template(&name)
                 .map_err(|error| located(source, body, &template, &error, None))?
@@ -127,6 +128,20 @@ fn refuse_file_statements(source: &Source<'_>, body: &Body) -> Result<(), Prompt
     Ok(())
 }
 
+/// The engine itself notices an unknown filter only where a row reaches it.
+fn refuse_unknown_filters(environment: &Environment<'_>, source: &Source<'_>, body: &Body) -> Result<(), PromptError> {
+    for tag in body_tags(source, body).iter().filter(|tag| tag.kind != TagKind::Comment) {
+        for (offset, name) in tag.filters() {
+            let known = environment.compile_expression("name is filter").and_then(|test| test.eval(context! { name }));
+            if !known.is_ok_and(|known| known.is_true()) {
+                let message = format!("there is no filter `{name}`; the built-in filters of minijinja are available");
+                return Err(source.error_at(body.range.start + offset, message));
+            }
+        }
+    }
+    Ok(())
+}
+
 fn unknown_variable(source: &Source<'_>, body: &Body, name: &str) -> PromptError {
     let offset = body_tags(source, body)
         .iter()
@@ -181,42 +196,131 @@ fn describe_input(input: &serde_json::Value) -> String {
     }
 }
 
-/// `text` as template source that renders back to it, for row text that is pasted into a prompt as an example.
-///
-/// Line breaks become single spaces and a role line is written so that it opens no message: pasted anywhere in a
-/// message, on a line of its own too, the text stays inside that message.
-pub fn escape_literal(text: &str) -> String {
-    let folded = fold_lines(text);
-    let mut escaped = String::with_capacity(folded.len());
-    let mut characters = folded.char_indices().peekable();
-    while let Some((offset, c)) = characters.next() {
-        // At either end the brace could meet one of the template around it.
-        let at_edge = offset == 0 || characters.peek().is_none();
-        let opens = matches!(characters.peek(), Some((_, '{' | '%' | '#')));
-        if c == '{' && (opens || at_edge) {
-            escaped.push_str(r#"{{ "{" }}"#);
-        } else {
-            escaped.push(c);
-        }
-    }
-    match Role::opened_by(&folded) {
-        Some(_) => escaped.replacen(':', r#"{{ ":" }}"#, 1),
-        None => escaped,
-    }
-}
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
 
-/// `text` with each run of line breaks as one space.
-fn fold_lines(text: &str) -> String {
-    let mut folded = String::with_capacity(text.len());
-    let mut in_break = false;
-    for c in text.chars() {
-        let breaks = matches!(c, '\n' | '\r');
-        if !breaks {
-            folded.push(c);
-        } else if !in_break {
-            folded.push(' ');
-        }
-        in_break = breaks;
+    use super::*;
+    use crate::prompt::escape::tests::hostile;
+    use crate::prompt::{Prompt, Role};
+
+    fn row(input: Value) -> Example {
+        serde_json::from_value(json!({"id": "r1", "input": input, "expected": "secret"})).unwrap()
     }
-    folded
+
+    fn parse(text: &str) -> Prompt {
+        Prompt::parse("p.prompty", text).unwrap()
+    }
+
+    fn rendered(text: &str, input: Value) -> Vec<(Role, String)> {
+        let messages = parse(text).render(&row(input)).unwrap();
+        messages.into_iter().map(|message| (message.role, message.content)).collect()
+    }
+
+    fn content(text: &str, input: Value) -> String {
+        rendered(text, input).remove(0).1
+    }
+
+    fn place(error: &PromptError) -> (usize, usize) {
+        (error.line, error.column)
+    }
+
+    #[test]
+    fn each_role_line_gives_one_trimmed_message() {
+        let text = "---\nname: x\n---\nsystem:\n\nBe brief.\n\nuser:\nTicket: {{ input }}\n";
+        let expected = [(Role::System, "Be brief.".to_owned()), (Role::User, "Ticket: <b> & \"c\"".to_owned())];
+        assert_eq!(rendered(text, json!("<b> & \"c\"")), expected);
+    }
+
+    #[test]
+    fn line_ends_of_the_file_do_not_change_what_is_sent() {
+        let text = "system:\nOne\nTwo\nuser:\n{{ input }}\n";
+        assert_eq!(rendered(text, json!("x")), rendered(&text.replace('\n', "\r\n"), json!("x")));
+    }
+
+    #[test]
+    fn fields_loops_and_filters_work() {
+        let text = "{% for item in input.items %}{{ loop.index }}={{ item.name|upper }};{% endfor %}";
+        assert_eq!(content(text, json!({"items": [{"name": "a"}, {"name": "b"}]})), "1=A;2=B;");
+        assert_eq!(content("{{ input.note|default('none') }}", json!({"items": []})), "none");
+    }
+
+    #[test]
+    fn variables_are_known_before_any_call() {
+        let prompt =
+            parse("system:\n{{ input.subject }} {% for x in range(2) %}{{ x }}{% endfor %}\nuser:\n{{ input }}");
+        assert_eq!(prompt.variables().iter().map(String::as_str).collect::<Vec<_>>(), ["input", "input.subject"]);
+        assert!(!parse("no variable").uses_input());
+    }
+
+    #[test]
+    fn an_unknown_variable_is_refused_at_its_place_in_the_file() {
+        let text = "---\nname: x\n---\nsystem:\nBe brief.\nuser:\nÄ {{ 'ticket' ~ input.ticket ~ ticket }}";
+        let error = Prompt::parse("p.prompty", text).unwrap_err();
+        assert_eq!(place(&error), (7, 32));
+        assert!(error.message.starts_with("`ticket` is not defined. A prompt sees `input`"), "{error}");
+    }
+
+    #[test]
+    fn the_expected_answer_tags_and_metadata_are_not_visible() {
+        for name in ["expected", "tags", "metadata", "id"] {
+            assert!(Prompt::parse("p", &format!("{{{{ input }}}} {{{{ {name} }}}}")).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_syntax_error_points_at_line_and_column_of_the_file() {
+        let error =
+            Prompt::parse("p.prompty", "---\r\nname: x\r\n---\r\nuser:\r\nline\r\n  {{ input | }}\r\n").unwrap_err();
+        assert_eq!(place(&error), (6, 14));
+        let error = Prompt::parse("p.prompty", "user:\n{% if input %}never closed").unwrap_err();
+        assert_eq!(error.line, 2, "{error}");
+        assert_eq!(place(&Prompt::parse("p", "a\n{{ input | upper | nosuch }}").unwrap_err()), (2, 20));
+    }
+
+    #[test]
+    fn other_files_are_out_of_reach() {
+        for tag in ["include '1'", "import '1' as x", "from '1' import x", "extends '1'", "block a"] {
+            let text = format!("user:\n{{{{ input }}}}\n {{%- {tag} %}}{{% endblock %}}");
+            let text = if tag == "block a" { text } else { text.replace("{% endblock %}", "") };
+            let error = Prompt::parse("p", &text).unwrap_err();
+            assert_eq!(place(&error), (3, 2), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_a_row_lacks_is_an_error_for_that_row() {
+        let prompt = parse("user:\nTicket:\n{{ input.subject }} {{ input.body }}");
+        assert!(prompt.check(&row(json!({"subject": "s", "body": "b"}))).is_ok());
+        let error = prompt.check(&row(json!({"subject": "s", "text": "b"}))).unwrap_err();
+        assert_eq!(error.line, 3);
+        assert!(error.column >= 21, "{error}");
+        assert!(error.message.contains("row `r1`") && error.message.contains("`subject`, `text`"), "{error}");
+        let error = prompt.check(&row(json!("only text"))).unwrap_err();
+        assert!(error.message.contains("without fields"), "{error}");
+    }
+
+    #[test]
+    fn a_template_that_never_seems_to_end_runs_out_of_fuel() {
+        let text = "{% for a in range(9999) %}{% for b in range(9999) %}{{ input }}{% endfor %}{% endfor %}";
+        let error = parse(text).check(&row(json!("x"))).unwrap_err();
+        assert!(error.message.contains("does too much"), "{error}");
+        assert!(parse("{{ input * 1000000000 }}").check(&row(json!("x"))).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_row_can_open_a_message(input in hostile(), field in hostile()) {
+            let messages = rendered("system:\nS {{ input.a }}\nuser:\n[{{ input.b }}]\n", json!({"a": field, "b": input}));
+            prop_assert_eq!(messages.len(), 2);
+            prop_assert_eq!(&messages[0].1, &format!("S {field}").trim().to_owned());
+            prop_assert_eq!(&messages[1].1, &format!("[{input}]"));
+        }
+
+        #[test]
+        fn parsing_never_panics(text in hostile()) {
+            let _ = Prompt::parse("p", &text).map(|prompt| prompt.protected_regions().len());
+        }
+    }
 }

@@ -28,10 +28,19 @@ pub(super) struct Tag<'a> {
 }
 
 impl<'a> Tag<'a> {
-    /// The names in the tag with their byte offsets in the source, without attributes (`.name`) and filters (`|name`).
+    /// The names in the tag with their byte offsets in the source, without attributes (`.name`) and filters.
     pub fn names(&self) -> impl Iterator<Item = (usize, &'a str)> {
-        let mut names = Vec::new();
-        let mut before = ' ';
+        self.words().filter(|word| !matches!(word.after, '.' | '|')).map(|word| (word.offset, word.text))
+    }
+
+    /// The filters (`| name`) in the tag with their byte offsets in the source.
+    pub fn filters(&self) -> impl Iterator<Item = (usize, &'a str)> {
+        self.words().filter(|word| word.after == '|').map(|word| (word.offset, word.text))
+    }
+
+    fn words(&self) -> impl Iterator<Item = Word<'a>> {
+        let mut words = Vec::new();
+        let mut after = ' ';
         let mut rest = self.inner;
         while let Some(first) = rest.chars().next() {
             let length = match first {
@@ -39,17 +48,26 @@ impl<'a> Tag<'a> {
                 letter if is_name(letter) => rest.find(|c| !is_name(c)).unwrap_or(rest.len()),
                 other => other.len_utf8(),
             };
-            let (word, after) = rest.split_at(length);
-            if is_name(first) && !first.is_numeric() && !matches!(before, '.' | '|') {
-                names.push((self.inner_start + self.inner.len() - rest.len(), word));
+            let (text, next) = rest.split_at(length);
+            if is_name(first) && !first.is_numeric() {
+                words.push(Word { offset: self.inner_start + self.inner.len() - rest.len(), text, after });
             }
             if !first.is_whitespace() {
-                before = first;
+                after = first;
             }
-            rest = after;
+            rest = next;
         }
-        names.into_iter()
+        words.into_iter()
     }
+}
+
+/// A name in a tag.
+struct Word<'a> {
+    /// Byte offset in the source.
+    offset: usize,
+    text: &'a str,
+    /// First character of what stands before it, whitespace apart.
+    after: char,
 }
 
 fn is_name(c: char) -> bool {
@@ -170,5 +188,7 @@ mod tests {
         let source = "{{- a.b | upper ~ 'c' ~ 1 ~ d }}";
         let names: Vec<(usize, &str)> = tags(source).iter().flat_map(Tag::names).collect();
         assert_eq!(names, [(4, "a"), (28, "d")]);
+        let filters: Vec<(usize, &str)> = tags(source).iter().flat_map(Tag::filters).collect();
+        assert_eq!(filters, [(10, "upper")]);
     }
 }
