@@ -113,21 +113,27 @@ impl<'a> Lines<'a> {
         &self.old.text()[self.offsets[lines.start]..self.offsets[lines.end]]
     }
 
-    /// `change` with lines added, above and below in turn, until its place is unique. The whole text always is.
+    /// `change` with the fewest lines added, above and below in turn, that make its place unique.
     fn anchored(&self, change: Change) -> Hunk {
-        let mut lines = change.old.clone();
-        let mut above = true;
-        while lines != (0..self.old_lines.len())
-            && (lines.is_empty() || !occurs_once(self.old.text(), self.old_text(&lines)))
-        {
-            if lines.start > 0 && (above || lines.end == self.old_lines.len()) {
-                lines.start -= 1;
+        let count = self.old_lines.len();
+        let (above, below) = (change.old.start, count - change.old.end);
+        let with_context = |added: usize| {
+            let down = (added / 2).min(below);
+            let up = (added - down).min(above);
+            change.old.start - up..change.old.end + (added - up).min(below)
+        };
+        // More context is never less unique, and the whole text always is, so that halving finds the least.
+        let (mut least, mut enough) = (0, above + below);
+        while least < enough {
+            let middle = least.midpoint(enough);
+            let lines = with_context(middle);
+            if !lines.is_empty() && occurs_once(self.old.text(), self.old_text(&lines)) {
+                enough = middle;
             } else {
-                lines.end += 1;
+                least = middle + 1;
             }
-            above = !above;
         }
-        Hunk { lines, changes: vec![change] }
+        Hunk { lines: with_context(enough), changes: vec![change] }
     }
 
     fn edit(&self, hunk: &Hunk) -> Edit {
