@@ -6,6 +6,7 @@ use super::diff;
 use super::edit::{self, Edit, EditError};
 use super::file::{Prompt, PromptError};
 use crate::digest::Digest;
+use crate::text::approximate_tokens;
 
 /// Prompts by name. Never empty, and at least one of them uses the row's input.
 #[derive(Clone, PartialEq, Eq)]
@@ -113,11 +114,6 @@ impl fmt::Debug for PromptSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.iter()).finish()
     }
-}
-
-/// A token is about four characters of English.
-fn approximate_tokens(text: &str) -> usize {
-    text.chars().count().div_ceil(4)
 }
 
 #[cfg(test)]
