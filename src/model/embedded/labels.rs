@@ -211,10 +211,10 @@ fn inline(line: &str) -> Vec<Candidate> {
     if arrow(line).is_some() {
         return found;
     }
-    if bullet(line).is_none() {
-        if let Some(items) = list(line) {
-            found.extend(candidate(items, 2.0));
-        }
+    if bullet(line).is_none()
+        && let Some(items) = list(line)
+    {
+        found.extend(candidate(items, 2.0));
     }
     for sentence in super::lines::sentences(line) {
         let lower = sentence.to_ascii_lowercase();

@@ -85,10 +85,10 @@ pub(super) fn definition(content: &str) -> Option<(&str, &str)> {
     }
     let mut best: Option<(usize, usize)> = None;
     for separator in [": ", " - ", " \u{2013} ", " \u{2014} ", " = ", " (", " means ", " covers "] {
-        if let Some(at) = content.find(separator) {
-            if best.is_none_or(|(first, _)| at < first) {
-                best = Some((at, separator.len()));
-            }
+        if let Some(at) = content.find(separator)
+            && best.is_none_or(|(first, _)| at < first)
+        {
+            best = Some((at, separator.len()));
         }
     }
     let (at, length) = best?;

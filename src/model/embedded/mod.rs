@@ -9,10 +9,12 @@
 //! - `labels`, `shown`, `statements`: labels, examples, definitions and rules in the other part
 //! - `reading`: all of that put together, with the form of the answer
 //! - `question`: one classification
+//! - `proposer`: edits for a prompt, when the request is a proposer's
 
 mod input;
 mod labels;
 mod lines;
+mod proposer;
 mod question;
 mod reading;
 mod shown;
@@ -59,6 +61,9 @@ impl Embedded {
 
     /// The answer's text: a pure function of the request.
     fn answer(&self, request: &ChatRequest) -> String {
+        if let Some(reply) = proposer::reply(request) {
+            return reply;
+        }
         let located = input::locate(&request.messages);
         let instructions = self.instructions(&located, request.json);
         let words = Words::of(located.input);

@@ -307,11 +307,6 @@ fn example_vectors(shown: &[(usize, Vec<usize>)], class: &[f32]) -> (Vec<Vec<(u3
 }
 
 impl Classifier {
-    /// The labels to choose from.
-    pub(super) fn labels(&self) -> &[String] {
-        &self.labels
-    }
-
     /// The label of `input`. Ties go to the earlier label; where nothing speaks for any, the fallback (else the first).
     pub(super) fn ask(&self, input: &Words) -> &str {
         let scores = self.scores(input);
