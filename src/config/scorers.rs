@@ -49,6 +49,10 @@ pub enum ScorerKind {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(length(min = 1))]
         any: Option<Vec<String>>,
+        /// All of these texts must be there, instead of the expected one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(length(min = 1))]
+        all: Option<Vec<String>>,
         /// Whether upper and lower case are the same.
         #[serde(default)]
         ignore_case: bool,
@@ -59,6 +63,9 @@ pub enum ScorerKind {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(length(min = 1))]
         pattern: Option<String>,
+        /// Whether upper and lower case are the same.
+        #[serde(default)]
+        ignore_case: bool,
     },
     /// 1 where the answer is the expected number, within the larger of the two tolerances.
     Numeric {
@@ -74,7 +81,11 @@ pub enum ScorerKind {
     /// Levenshtein similarity of the answer and the expected text.
     Levenshtein {},
     /// 1 where the answer is valid JSON.
-    JsonValid {},
+    JsonValid {
+        /// Whether a Markdown code fence around the JSON is ignored.
+        #[serde(default)]
+        allow_fence: bool,
+    },
     /// Weighted share of the fields of a JSON answer that equal those of the expected object.
     JsonFields {
         /// The fields to compare: a list, or a table of field = weight above 0; by default all fields of the expected
@@ -82,6 +93,9 @@ pub enum ScorerKind {
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "fields_with_weights")]
         #[schemars(with = "FieldsOrWeights")]
         fields: BTreeMap<String, f64>,
+        /// Whether upper and lower case are the same.
+        #[serde(default)]
+        ignore_case: bool,
     },
     /// F1 of the answer and the expected text as sets of items, in any order.
     SetMatch {
@@ -89,26 +103,26 @@ pub enum ScorerKind {
         #[serde(default = "comma")]
         #[schemars(length(min = 1))]
         separator: String,
+        /// Whether upper and lower case are the same.
+        #[serde(default)]
+        ignore_case: bool,
     },
-    /// Share of the items of the answer and the expected list that agree.
+    /// Share of the items of the answer and the expected list that agree, each at its place.
     ListMatch {
         /// What stands between two items.
         #[serde(default = "comma")]
         #[schemars(length(min = 1))]
         separator: String,
-        /// Whether an item must be at its place.
-        #[serde(default = "yes")]
-        ordered: bool,
+        /// Whether upper and lower case are the same.
+        #[serde(default)]
+        ignore_case: bool,
     },
-    /// What a Python function returns.
+    /// What the Python function `handler` returns: called with `output, expected` and those of `input`, `metadata`,
+    /// `tags` and `trace` that its signature names.
     Python {
         /// The Python file.
         #[schemars(length(min = 1))]
         path: PathBuf,
-        /// The function, called with `output, expected` and those of `input`, `metadata` and `trace` that it names.
-        #[serde(default = "handler")]
-        #[schemars(length(min = 1))]
-        function: String,
         /// Seconds after which a row's scoring counts as failed.
         #[serde(default = "default_timeout")]
         #[schemars(extend("exclusiveMinimum" = 0.0))]
@@ -135,7 +149,7 @@ impl ScorerKind {
             Self::Regex { .. } => "regex",
             Self::Numeric { .. } => "numeric",
             Self::Levenshtein {} => "levenshtein",
-            Self::JsonValid {} => "json_valid",
+            Self::JsonValid { .. } => "json_valid",
             Self::JsonFields { .. } => "json_fields",
             Self::SetMatch { .. } => "set_match",
             Self::ListMatch { .. } => "list_match",
@@ -155,10 +169,6 @@ fn yes() -> bool {
 
 fn comma() -> String {
     ",".to_owned()
-}
-
-fn handler() -> String {
-    "handler".to_owned()
 }
 
 fn default_timeout() -> f64 {

@@ -144,13 +144,13 @@ pub struct Gate {
     #[schemars(extend("exclusiveMinimum" = 0.0, "exclusiveMaximum" = 1.0))]
     pub alpha: f64,
     /// Most fresh samples of a flipped row, for either arm.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 50))]
     pub max_samples: usize,
 }
 
 impl Default for Gate {
     fn default() -> Self {
-        Self { min_gain: 0.0, standard_errors: 1.0, alpha: 0.05, max_samples: 5 }
+        Self { min_gain: 0.0, standard_errors: 1.0, alpha: 0.05, max_samples: 8 }
     }
 }
 

@@ -85,11 +85,9 @@ type = "set_match"
 separator = ";"
 [[scorers]]
 type = "list_match"
-ordered = false
 [[scorers]]
 type = "python"
 path = "scorers/exact.py"
-function = "score"
 timeout_seconds = 5
 [[scorers]]
 type = "command"

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::{Answer, Evaluation, Outcome, Target};
+use super::{Answer, Evaluation, Outcome, OutcomeError, Target};
 use crate::dataset::Example;
 use crate::model::{BoxFuture, CallError};
 use crate::prompt::PromptSet;
@@ -21,14 +21,14 @@ pub trait Evaluate: Send + Sync {
     /// One outcome an example, in the order of `examples`, all of draw `sample`.
     ///
     /// # Errors
-    /// A fault that no later call can escape: interrupted, budget used up, no access, store broken.
+    /// A fault that no later row can escape: interrupted, budget used up, no access, store broken, scorer gone.
     fn evaluate<'a>(
         &'a self,
         prompts: &'a Arc<PromptSet>,
         examples: &'a [Arc<Example>],
         sample: u32,
         on_outcome: OnOutcome<'a>,
-    ) -> BoxFuture<'a, Result<Evaluation, CallError>>;
+    ) -> BoxFuture<'a, Result<Evaluation, OutcomeError>>;
 
     /// Whether another draw of the same question gets the same outcome.
     fn is_deterministic(&self) -> bool;
@@ -64,7 +64,7 @@ impl Evaluator {
         examples: &[Arc<Example>],
         sample: u32,
         on_outcome: OnOutcome<'_>,
-    ) -> Result<Evaluation, CallError> {
+    ) -> Result<Evaluation, OutcomeError> {
         let mut slots: Vec<Option<Outcome>> = vec![None; examples.len()];
         let mut waiting = examples.iter().enumerate();
         let mut running = JoinSet::new();
@@ -77,7 +77,7 @@ impl Evaluator {
                 running.spawn(async move { (index, row.await) });
             }
             let Some(joined) = running.join_next().await else { break };
-            let (index, outcome) = joined.map_err(|error| CallError::Local(format!("a row's task ended: {error}")))?;
+            let (index, outcome) = joined.map_err(|error| CallError::Store(format!("a row's task ended: {error}")))?;
             if let Some(fault) = outcome.systemic_fault() {
                 return Err(fault.clone());
             }
@@ -95,7 +95,7 @@ impl Evaluate for Evaluator {
         examples: &'a [Arc<Example>],
         sample: u32,
         on_outcome: OnOutcome<'a>,
-    ) -> BoxFuture<'a, Result<Evaluation, CallError>> {
+    ) -> BoxFuture<'a, Result<Evaluation, OutcomeError>> {
         Box::pin(self.run(prompts, examples, sample, on_outcome))
     }
 

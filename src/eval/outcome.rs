@@ -51,12 +51,12 @@ impl Outcome {
         self.result.as_ref().ok().map(|answer| answer.value)
     }
 
-    /// The error that no later call can escape, where this row met one.
-    pub(crate) fn systemic_fault(&self) -> Option<&CallError> {
-        match &self.result {
-            Err(OutcomeError::Call(error)) if error.is_systemic() => Some(error),
-            _ => None,
-        }
+    /// The error that no later row can escape, where this row met one.
+    pub(super) fn systemic_fault(&self) -> Option<&OutcomeError> {
+        self.result.as_ref().err().filter(|error| match error {
+            OutcomeError::Call(error) => error.is_systemic(),
+            OutcomeError::Score(error) => error.systemic,
+        })
     }
 
     /// Whether the row ran and its value is below `pass_threshold`.

@@ -1,6 +1,5 @@
 //! The stack around one provider: store (single flight) -> retry -> budget -> limit -> provider.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -41,8 +40,6 @@ pub struct Session {
     pub ledger: Arc<Ledger>,
     /// Cancelled when the run is to stop: calls on their way are dropped, new ones are not made.
     pub interrupt: CancellationToken,
-    /// Errors that an interrupted run has journalled: such a call ends likewise, without being made.
-    pub recorded: Arc<BTreeMap<CallKey, CallError>>,
 }
 
 /// All layers around one provider. Calls of any role can be made through it.
@@ -51,7 +48,6 @@ pub struct Stack {
     stored: Stored,
     ledger: Arc<Ledger>,
     interrupt: CancellationToken,
-    recorded: Arc<BTreeMap<CallKey, CallError>>,
 }
 
 impl Stack {
@@ -70,7 +66,6 @@ impl Stack {
             stored: Stored::new(retry, Arc::clone(&session.store), Arc::clone(&session.run)),
             ledger: Arc::clone(&session.ledger),
             interrupt: session.interrupt.clone(),
-            recorded: Arc::clone(&session.recorded),
         }
     }
 
@@ -81,9 +76,6 @@ impl Stack {
 
     async fn answer(&self, call: &Call) -> Result<Completion, CallError> {
         let key = self.key(call);
-        if let Some(error) = self.recorded.get(&key) {
-            return Err(error.clone());
-        }
         if self.interrupt.is_cancelled() {
             return Err(CallError::Interrupted);
         }
@@ -115,7 +107,6 @@ mod tests {
             budget: Budget::new(Limits::default()),
             ledger: Arc::default(),
             interrupt: CancellationToken::new(),
-            recorded: Arc::default(),
         }
     }
 
@@ -164,17 +155,6 @@ mod tests {
         assert_eq!(stack.complete(&call("0")).await.unwrap().text, "a");
         assert_eq!(stack.complete(&call("1")).await.unwrap().text, "b");
         assert_eq!(script.asked(), 3);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_recorded_error_is_returned_without_asking() {
-        let mut session = session(&Store::in_memory(), "r1");
-        let (_, stack_for_key) = stack(vec![], &session);
-        let error = CallError::Transient("overloaded".into());
-        session.recorded = Arc::new([(stack_for_key.key(&call("0")), error.clone())].into());
-        let (script, stack) = stack(vec![Ok(answer("a"))], &session);
-        assert_eq!(stack.complete(&call("0")).await.unwrap_err(), error);
-        assert_eq!(script.asked(), 0);
     }
 
     #[tokio::test(start_paused = true)]

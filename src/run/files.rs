@@ -189,7 +189,7 @@ fn write_prompts(folder: &Path, name: &str, prompts: &BTreeMap<String, String>) 
     Ok(())
 }
 
-fn write_json(path: &Path, value: &impl Serialize) -> Result<(), RunError> {
+pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), RunError> {
     let mut text = serde_json::to_string_pretty(value).map_err(|error| RunError::Unreadable {
         path: path.to_path_buf(),
         message: format!("could not be written as JSON: {error}"),

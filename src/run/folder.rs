@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::files::write_json;
 use super::{Event, FORMAT, RunEnded, RunError, read_events};
 use crate::clock;
 use crate::digest::Digest;
-use crate::durable;
 
 const MANIFEST: &str = "run.json";
 
@@ -49,32 +49,31 @@ pub enum RunState {
 }
 
 impl RunFolder {
-    /// Creates the folder of a run of `name` that begins at `now` (since the Unix epoch) under `runs`.
+    /// The id of a run of `name` that begins at `now` (since the Unix epoch): no run under `runs` has it yet.
+    pub fn new_id(runs: &Path, name: &str, now: Duration) -> String {
+        let stem = format!("{}-{}", compact(&clock::timestamp(now)), slug(name));
+        let taken = |id: &String| runs.join(id).exists();
+        std::iter::once(stem.clone())
+            .chain((2..).map(|number| format!("{stem}-{number}")))
+            .find(|id| !taken(id))
+            .unwrap_or(stem)
+    }
+
+    /// Creates the folder of the run `id` of project `name`, which begins at `now`.
     ///
     /// # Errors
     /// The folder can't be written.
-    pub fn create(runs: &Path, name: &str, config: &Path, now: Duration) -> Result<Self, RunError> {
-        let started = clock::timestamp(now);
-        let stem = format!("{}-{}", compact(&started), slug(name));
-        let mut run = stem.clone();
-        let mut number = 1;
-        while runs.join(&run).exists() {
-            number += 1;
-            run = format!("{stem}-{number}");
-        }
+    pub fn create(runs: &Path, id: &str, name: &str, config: &Path, now: Duration) -> Result<Self, RunError> {
         let manifest = Manifest {
             format: FORMAT,
-            run: run.clone(),
+            run: id.to_owned(),
             name: name.to_owned(),
-            started,
+            started: clock::timestamp(now),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             config: config.to_path_buf(),
         };
-        let path = runs.join(run);
-        let mut text = serde_json::to_string_pretty(&manifest)
-            .map_err(|error| RunError::Unreadable { path: path.clone(), message: error.to_string() })?;
-        text.push('\n');
-        durable::write(&path.join(MANIFEST), text.as_bytes())?;
+        let path = runs.join(id);
+        write_json(&path.join(MANIFEST), &manifest)?;
         Ok(Self { path, manifest })
     }
 
@@ -196,7 +195,9 @@ mod tests {
     use super::*;
 
     fn create(runs: &Path, name: &str) -> RunFolder {
-        RunFolder::create(runs, name, Path::new("ratchet.toml"), Duration::from_secs(1_000_000_000)).unwrap()
+        let now = Duration::from_secs(1_000_000_000);
+        let id = RunFolder::new_id(runs, name, now);
+        RunFolder::create(runs, &id, name, Path::new("ratchet.toml"), now).unwrap()
     }
 
     #[test]

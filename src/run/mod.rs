@@ -5,6 +5,8 @@ mod files;
 mod folder;
 mod journal;
 mod sink;
+mod spent;
+mod uses;
 
 pub use event::{
     AskFailed, BaselineMeasured, Decision, Diagnosed, Dropped, Event, FORMAT, GenerationEnded, GenerationStarted,
@@ -15,3 +17,5 @@ pub use files::Files;
 pub use folder::{Manifest, RunFolder, RunState, state, unique_length};
 pub use journal::{Journal, read_events};
 pub use sink::{Recorded, RunError, Sink};
+pub use spent::Spent;
+pub use uses::{SplitUses, UseCount};

@@ -13,7 +13,7 @@ use super::{Halt, Revision, Search, merge, screen};
 use crate::dataset::{Example, Split};
 use crate::diagnose::{FailureCluster, diagnose};
 use crate::digest::Digest;
-use crate::eval::{Comparison, Outcome, Summary, compare};
+use crate::eval::{Comparison, Outcome, OutcomeError, Summary, compare};
 use crate::model::CallError;
 use crate::prompt::PromptSet;
 use crate::propose::{Attempt, Dropped, Proposal, Proposed, free_proposals};
@@ -141,7 +141,7 @@ impl Search<'_> {
         for (ask, reply) in asks.into_iter().zip(replies) {
             if let Err(Dropped::Call(error)) = &reply {
                 if error.is_systemic() && !matches!(error, CallError::Budget(_)) {
-                    return Err(error.clone().into());
+                    return Err(OutcomeError::Call(error.clone()).into());
                 }
                 let failed = AskFailed { generation, slot: ask.slot, error: error.clone() };
                 self.sink.emit(Event::AskFailed(failed))?;

@@ -51,7 +51,7 @@ pub enum Halt {
     Interrupted,
     /// A fault that no later call can escape.
     #[error(transparent)]
-    Fault(CallError),
+    Fault(OutcomeError),
     /// Not one row of the baseline could run.
     #[error("no row of the baseline could run; the first failed with: {0}")]
     NothingRan(OutcomeError),
@@ -60,10 +60,10 @@ pub enum Halt {
     Run(#[from] RunError),
 }
 
-impl From<CallError> for Halt {
-    fn from(error: CallError) -> Self {
+impl From<OutcomeError> for Halt {
+    fn from(error: OutcomeError) -> Self {
         match error {
-            CallError::Interrupted => Halt::Interrupted,
+            OutcomeError::Call(CallError::Interrupted) => Halt::Interrupted,
             other => Halt::Fault(other),
         }
     }
@@ -157,7 +157,7 @@ impl Search<'_> {
                 return Ok(stopped);
             }
             match self.generation(meter, state, generation).await {
-                Err(Halt::Fault(CallError::Budget(_))) => return Ok(Stopped::Budget),
+                Err(Halt::Fault(OutcomeError::Call(CallError::Budget(_)))) => return Ok(Stopped::Budget),
                 other => other?,
             }
         }

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex};
 
 use prompt_ratchet::dataset::{Dataset, Example, Split};
 use prompt_ratchet::digest::Digest;
-use prompt_ratchet::eval::{Answer, Evaluate, Evaluation, OnOutcome, Outcome};
-use prompt_ratchet::model::{BoxFuture, CallError, Completion, FinishReason, Origin, Usage};
+use prompt_ratchet::eval::{Answer, Evaluate, Evaluation, OnOutcome, Outcome, OutcomeError};
+use prompt_ratchet::model::{BoxFuture, Completion, FinishReason, Origin, Usage};
 use prompt_ratchet::prompt::{Edit, Prompt, PromptSet};
 use prompt_ratchet::propose::{Ask, Dropped, Proposal, Propose, Proposed, Strategy};
 use prompt_ratchet::run::{Event, Recorded, RunError, Sink};
@@ -224,7 +224,7 @@ impl Evaluate for World {
         examples: &'a [Arc<Example>],
         sample: u32,
         _: OnOutcome<'a>,
-    ) -> BoxFuture<'a, Result<Evaluation, CallError>> {
+    ) -> BoxFuture<'a, Result<Evaluation, OutcomeError>> {
         let outcomes = examples
             .iter()
             .map(|example| {
