@@ -265,7 +265,7 @@ fn an_override_takes_the_place_of_any_key_or_adds_it() {
     .unwrap();
     assert_eq!((config.search.generations, config.search.seed), (3, 6));
     assert_eq!(config.models.task.model.as_deref(), Some("foo"));
-    assert_eq!(config.scorers[0].kind, ScorerKind::Contains { any: None, ignore_case: false });
+    assert_eq!(config.scorers[0].kind, ScorerKind::Contains { any: None, all: None, ignore_case: false });
     assert_eq!(config.scorers[12].kind, ScorerKind::Levenshtein {});
     assert_eq!(config.guards.protected_tags["channel:chat"], 0.1);
     assert_eq!(config.models.task.extra["nested"], serde_json::json!([1, 2]));

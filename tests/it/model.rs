@@ -49,7 +49,6 @@ fn session(store: &Arc<Store>) -> Session {
         budget: Budget::new(Limits::default()),
         ledger: Arc::default(),
         interrupt: CancellationToken::new(),
-        recorded: Arc::default(),
     }
 }
 
