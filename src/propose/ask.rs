@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{Proposal, Strategy};
+use crate::dataset::Example;
 use crate::diagnose::FailureCluster;
 use crate::digest::Digest;
 use crate::model::{BoxFuture, CallError};
@@ -99,6 +100,16 @@ pub enum Dropped {
 pub trait Propose: Send + Sync {
     /// Answers one ask.
     fn propose<'a>(&'a self, ask: &'a Ask) -> BoxFuture<'a, Result<Proposed, Dropped>>;
+
+    /// What can be proposed for `prompts` without a model, each with its strategy's name: drawn from the `train` rows
+    /// and their `labels` (with row counts; empty where the task is not one of labels) with `seed`.
+    fn free(
+        &self,
+        prompts: &PromptSet,
+        train: &[Arc<Example>],
+        labels: &[(String, usize)],
+        seed: u64,
+    ) -> Vec<(String, Proposed)>;
 
     /// Whether `prompts` are within the limits of size and growth.
     fn fits(&self, prompts: &PromptSet) -> bool;

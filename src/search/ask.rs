@@ -7,9 +7,6 @@ use super::choose::Choice;
 use super::generation::State;
 use super::{Search, screen};
 use crate::dataset::{Example, Split};
-fn labels(_: &[Arc<Example>]) -> Option<Vec<(String, usize)>> {
-    None
-}
 use crate::diagnose::FailureCluster;
 use crate::eval::Outcome;
 use crate::propose::{Ask, Attempt, ShownRow};
@@ -24,6 +21,21 @@ const EXAMPLES: usize = 24;
 const TRIED: usize = 8;
 
 impl Search<'_> {
+    /// The labels with how many train rows have each; empty where the task is not one of labels.
+    pub(super) fn labels(&self) -> Vec<(String, usize)> {
+        let train = self.dataset.rows(Split::Train);
+        let mut labels: BTreeMap<String, usize> = BTreeMap::new();
+        for row in &train {
+            let short = row.expected_text().filter(|label| label.chars().count() <= 80 && !label.contains('\n'));
+            let Some(label) = short else { return Vec::new() };
+            *labels.entry(label).or_default() += 1;
+        }
+        if labels.len() < 2 || labels.len() * 2 > train.len() {
+            return Vec::new();
+        }
+        labels.into_iter().collect()
+    }
+
     /// The asks for `choices`, in slot order.
     pub(super) fn asks(
         &self,
@@ -32,8 +44,7 @@ impl Search<'_> {
         choices: Vec<Choice>,
         generation: u32,
     ) -> Vec<Ask> {
-        let train = self.dataset.rows(Split::Train);
-        let labels = labels(&train).unwrap_or_default();
+        let labels = self.labels();
         let seen = Arc::new(state.seen.clone());
         let mut asks = Vec::new();
         for (slot, choice) in choices.into_iter().enumerate() {

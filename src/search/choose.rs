@@ -118,6 +118,7 @@ mod tests {
             summary: String::new(),
             kinds: kinds.iter().map(|kind| (*kind).to_owned()).collect(),
             quotes_rows: false,
+            origin: crate::propose::Origin::BuiltIn,
             instruction: String::new(),
         })
     }

@@ -16,7 +16,7 @@ use crate::digest::Digest;
 use crate::eval::{Comparison, Outcome, OutcomeError, Summary, compare};
 use crate::model::CallError;
 use crate::prompt::PromptSet;
-use crate::propose::{Attempt, Dropped, Proposal, Proposed, free_proposals};
+use crate::propose::{Attempt, Dropped, Proposal, Proposed};
 use crate::run::{self, AskFailed, Decision, Diagnosed, Event, GenerationEnded, GenerationStarted};
 
 /// What a search remembers from generation to generation.
@@ -120,7 +120,8 @@ impl Search<'_> {
         let mut found = Vec::new();
         if generation == 1 {
             let train = self.dataset.rows(Split::Train);
-            let free = free_proposals(&state.incumbent.prompts, &train, self.settings.seed);
+            let labels = self.labels();
+            let free = self.propose.free(&state.incumbent.prompts, &train, &labels, self.settings.seed);
             for (strategy, proposed) in free {
                 found.extend(self.admit(state, strategy, None, Ok(proposed), generation)?);
             }

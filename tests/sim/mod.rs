@@ -13,7 +13,7 @@ use prompt_ratchet::digest::Digest;
 use prompt_ratchet::eval::{Answer, Evaluate, Evaluation, OnOutcome, Outcome, OutcomeError};
 use prompt_ratchet::model::{BoxFuture, Completion, FinishReason, Origin, Usage};
 use prompt_ratchet::prompt::{Edit, Prompt, PromptSet};
-use prompt_ratchet::propose::{Ask, Dropped, Proposal, Propose, Proposed, Strategy};
+use prompt_ratchet::propose::{self, Ask, Dropped, Proposal, Propose, Proposed, Strategy};
 use prompt_ratchet::run::{Event, Recorded, RunError, Sink};
 use prompt_ratchet::search::{CallLimits, CallsSpent, GateSettings, Protected, Search, Settings, Task};
 use prompt_ratchet::seed;
@@ -160,6 +160,7 @@ impl World {
             kinds: Vec::new(),
             quotes_rows: false,
             instruction: String::new(),
+            origin: propose::Origin::BuiltIn,
         })];
         let spent = || CallsSpent {
             total: self.calls.load(Ordering::Relaxed),
@@ -283,6 +284,10 @@ impl Propose for World {
         let proposal =
             Proposal { edits: vec![edit], rationale: String::new(), expected_effect: String::new(), quoted: vec![] };
         Box::pin(std::future::ready(Ok(Proposed { proposal, prompts })))
+    }
+
+    fn free(&self, _: &PromptSet, _: &[Arc<Example>], _: &[(String, usize)], _: u64) -> Vec<(String, Proposed)> {
+        Vec::new()
     }
 
     fn fits(&self, _: &PromptSet) -> bool {

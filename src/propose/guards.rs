@@ -1,0 +1,217 @@
+//! Static guards: what a proposal must hold before any row is spent on it. All free, all pure; every refusal says what to
+//! change, since it is sent back to the model.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::copied::{CopiedRun, TrainWords};
+use super::{Proposal, Proposed};
+use crate::dataset::{Dataset, Example, Split};
+use crate::digest::Digest;
+use crate::prompt::{EditError, Prompt, PromptError, PromptSet};
+
+/// Limits of size and of copying.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GuardLimits {
+    /// Most tokens of all prompts together, at least 1.
+    pub max_prompt_tokens: usize,
+    /// Most tokens that the prompts may have more than the baseline.
+    pub max_growth: usize,
+    /// Longest run of words that may be copied from a train row, at least 1.
+    pub copied_words: usize,
+}
+
+/// Why a proposal was refused, and what would mend it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GuardError {
+    /// An edit does not apply, or the result is no valid prompt.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// Front matter was changed.
+    #[error("the edits change the front matter of `{0}`: leave what stands between its `---` lines as it is")]
+    FrontMatter(String),
+    /// Role lines were added, removed or changed.
+    #[error(
+        "the edits change the role lines of `{0}`: keep its `system:`, `user:` and `assistant:` lines, and add none"
+    )]
+    RoleLines(String),
+    /// Protected text was changed.
+    #[error(
+        "the edits change protected text of `{0}`: leave what stands between `{{# ratchet:protect #}}` and \
+         `{{# ratchet:end #}}` as it is, with both tags"
+    )]
+    Protected(String),
+    /// The templates read other variables than before.
+    #[error("{}", variables(.file, .lost, .new))]
+    Variables {
+        /// The prompt.
+        file: String,
+        /// What it no longer reads.
+        lost: Vec<String>,
+        /// What it reads now and did not before.
+        new: Vec<String>,
+    },
+    /// A row of the dataset no longer renders.
+    #[error("the edited prompt can't be filled in: {0}; leave template expressions as they are")]
+    Render(PromptError),
+    /// The prompts are too long.
+    #[error("the edited prompt has about {tokens} tokens, and {max} are allowed: shorten the edits by {}", .tokens - .max)]
+    Size {
+        /// Tokens of the result.
+        tokens: usize,
+        /// Most tokens allowed.
+        max: usize,
+    },
+    /// Nothing was changed.
+    #[error("the edits change nothing: make `replace` differ from `search`")]
+    NoChange,
+    /// The same prompts were tried before.
+    #[error("the edits yield a prompt that was tried before: propose something else")]
+    Duplicate,
+    /// Words of a train row were copied.
+    #[error(
+        "the edits copy {} words from the row `{}` (\"{}\"): at most {most} in a row may be copied; say what rows of this \
+         kind have in common instead",
+        .run.words, .run.row, .run.text
+    )]
+    Copied {
+        /// What was copied.
+        run: CopiedRun,
+        /// Most words in a row that may be.
+        most: usize,
+    },
+}
+
+fn variables(file: &str, lost: &[String], new: &[String]) -> String {
+    let list = |names: &[String]| names.iter().map(|name| format!("`{{{{ {name} }}}}`")).collect::<Vec<_>>().join(", ");
+    match (lost, new) {
+        (lost, []) => format!("the edits remove {} from `{file}`: keep all template expressions", list(lost)),
+        ([], new) => format!("the edits add {} to `{file}`: add no template expressions", list(new)),
+        _ => format!(
+            "the edits replace {} by {} in `{file}`: leave template expressions as they are",
+            list(lost),
+            list(new)
+        ),
+    }
+}
+
+/// The guards of one run.
+pub struct Guards {
+    limits: GuardLimits,
+    /// Most tokens, from both limits.
+    most_tokens: usize,
+    train: TrainWords,
+    /// One row of each shape.
+    shapes: Vec<Arc<Example>>,
+}
+
+impl Guards {
+    /// Guards for edits of `baseline` and what descends from it. Of `dataset`, the train rows' words are looked for in
+    /// prompts, and one row of each shape is rendered.
+    pub fn new(limits: GuardLimits, baseline: &PromptSet, dataset: &Dataset) -> Self {
+        Self {
+            limits,
+            // A baseline that is too long already may be edited, but not grow.
+            most_tokens: limits
+                .max_prompt_tokens
+                .max(baseline.tokens())
+                .min(baseline.tokens().saturating_add(limits.max_growth)),
+            train: TrainWords::new(&dataset.rows(Split::Train), limits.copied_words),
+            shapes: one_per_shape(&dataset.examples),
+        }
+    }
+
+    /// Tokens that `prompts` may still grow by.
+    pub fn room(&self, prompts: &PromptSet) -> usize {
+        self.most_tokens.saturating_sub(prompts.tokens())
+    }
+
+    /// Whether `prompts` are within the limits of size and growth.
+    pub fn fits(&self, prompts: &PromptSet) -> bool {
+        prompts.tokens() <= self.most_tokens
+    }
+
+    /// The prompts that `proposal` makes of `prompts`, and the proposal with the ids of the train rows that it quotes.
+    /// `quotes_rows`: whether quoting rows is its job. `seen`: digests of all prompts that were tried.
+    ///
+    /// # Errors
+    /// The first guard that it does not pass.
+    pub fn check(
+        &self,
+        prompts: &PromptSet,
+        proposal: Proposal,
+        quotes_rows: bool,
+        seen: &BTreeSet<Digest>,
+    ) -> Result<Proposed, GuardError> {
+        let edited = prompts.apply(&proposal.edits)?;
+        for (before, after) in prompts.iter().zip(edited.iter()) {
+            unharmed(before, after)?;
+            for row in &self.shapes {
+                // What did not render before is no fault of the edits.
+                if let Err(error) = after.check(row)
+                    && before.check(row).is_ok()
+                {
+                    return Err(GuardError::Render(error));
+                }
+            }
+        }
+        if edited.digest() == prompts.digest() {
+            return Err(GuardError::NoChange);
+        }
+        let tokens = edited.tokens();
+        if !self.fits(&edited) {
+            return Err(GuardError::Size { tokens, max: self.most_tokens });
+        }
+        if seen.contains(&edited.digest()) {
+            return Err(GuardError::Duplicate);
+        }
+        if !quotes_rows && let Some(run) = self.train.copied(prompts, &edited) {
+            return Err(GuardError::Copied { run, most: self.limits.copied_words });
+        }
+        let quoted = self.train.quoted(prompts, &edited);
+        Ok(Proposed { proposal: Proposal { quoted, ..proposal }, prompts: edited })
+    }
+}
+
+/// Whether the parts of a prompt that no edit may change are as they were.
+fn unharmed(before: &Prompt, after: &Prompt) -> Result<(), GuardError> {
+    let file = || before.name().to_owned();
+    let (old, new) = (before.structure(), after.structure());
+    if old.front_matter != new.front_matter {
+        return Err(GuardError::FrontMatter(file()));
+    }
+    if old.role_lines != new.role_lines {
+        return Err(GuardError::RoleLines(file()));
+    }
+    if before.protected_regions() != after.protected_regions() {
+        return Err(GuardError::Protected(file()));
+    }
+    let only = |one: &Prompt, other: &Prompt| one.variables().difference(other.variables()).cloned().collect();
+    let (lost, new): (Vec<String>, Vec<String>) = (only(before, after), only(after, before));
+    if lost.is_empty() && new.is_empty() { Ok(()) } else { Err(GuardError::Variables { file: file(), lost, new }) }
+}
+
+/// The first row of each shape: the names of its input's fields, and which of them are text, numbers, lists or maps.
+fn one_per_shape(examples: &[Arc<Example>]) -> Vec<Arc<Example>> {
+    let mut shapes: BTreeMap<String, &Arc<Example>> = BTreeMap::new();
+    for example in examples {
+        shapes.entry(shape(&example.input)).or_insert(example);
+    }
+    shapes.into_values().cloned().collect()
+}
+
+fn shape(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(_) => "bool".to_owned(),
+        Value::Number(_) => "number".to_owned(),
+        Value::String(_) => "text".to_owned(),
+        Value::Array(items) => format!("[{}]", items.first().map(shape).unwrap_or_default()),
+        Value::Object(fields) => {
+            let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{name:?}:{}", shape(value))).collect();
+            format!("{{{}}}", fields.join(","))
+        }
+    }
+}
