@@ -1,6 +1,7 @@
 //! TF-IDF: texts as sparse vectors that are close where the texts share rare words and parts of words.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use super::ngrams::{char_ngrams, fnv1a, fnv1a_from};
 use super::{normalize, words};
@@ -48,7 +49,7 @@ impl SparseVector {
 #[derive(Debug, Clone)]
 pub struct Tfidf {
     /// Hash of a feature -> its number; numbers ascend with the hashes. Only ever looked up, never walked.
-    index: HashMap<u64, u32>,
+    index: ByHash<u32>,
     /// By feature.
     features: Vec<Feature>,
 }
@@ -63,7 +64,7 @@ struct Feature {
 impl Tfidf {
     /// Fits on `documents`; their order does not matter.
     pub fn fit<S: AsRef<str>>(documents: &[S]) -> Self {
-        let mut frequencies: HashMap<u64, (u32, Option<Box<str>>)> = HashMap::new();
+        let mut frequencies: ByHash<(u32, Option<Box<str>>)> = ByHash::default();
         let mut hashes = Vec::new();
         for document in documents {
             let text = normalize(document.as_ref());
@@ -131,6 +132,27 @@ impl Tfidf {
         let length = entries.iter().map(|(_, weight)| f64::from(*weight).powi(2)).sum::<f64>().sqrt();
         entries.iter_mut().for_each(|(_, weight)| *weight /= length as f32);
         entries
+    }
+}
+
+/// A map whose keys are hashes already and need no hashing again.
+type ByHash<V> = HashMap<u64, V, BuildHasherDefault<AsIs>>;
+
+/// Takes a `u64` key as its own hash.
+#[derive(Default)]
+struct AsIs(u64);
+
+impl Hasher for AsIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = fnv1a_from(self.0, bytes);
+    }
+
+    fn write_u64(&mut self, key: u64) {
+        self.0 = key;
     }
 }
 
