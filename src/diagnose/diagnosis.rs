@@ -148,3 +148,176 @@ fn parts(kind: &FailureKind, members: &[usize], rows: &[Row], inputs: &[String],
     }
     vec![Part { rows: members.to_vec(), label: label(kind, &terms.telling(members)) }]
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::super::samples::{answer, example, labelled, outcome, scored};
+    use super::*;
+    use crate::eval::OutcomeError;
+    use crate::model::{CallError, FinishReason};
+
+    /// Sixty rows of two labels: `wrong` of the refunds are answered billing.
+    fn tickets(wrong: std::ops::Range<usize>) -> Vec<Outcome> {
+        let refund = |at: usize| {
+            let (input, answer) =
+                if wrong.contains(&at) { ("was charged twice", "billing") } else { ("give the money back", "refunds") };
+            labelled(&format!("r{at:02}"), input, "refunds", answer)
+        };
+        let bill = |at: usize| labelled(&format!("b{at:02}"), "question about the invoice", "billing", "billing");
+        (0..30).map(refund).chain((0..30).map(bill)).collect()
+    }
+
+    fn ids(clusters: &[FailureCluster]) -> Vec<&str> {
+        clusters.iter().map(|cluster| cluster.id.as_str()).collect()
+    }
+
+    #[test]
+    fn a_confusion_is_one_cluster_with_label_members_and_share() {
+        let clusters = diagnose(&tickets(0..6), 1.0, &[]);
+        assert_eq!(clusters.len(), 1);
+        let cluster = &clusters[0];
+        assert_eq!(cluster.id, "refunds-as-billing");
+        assert_eq!(cluster.label, "expected refunds, answered billing (charged, twice, was)");
+        assert_eq!(cluster.members, ["r00", "r01", "r02", "r03", "r04", "r05"]);
+        assert!((cluster.share - 0.1).abs() < 1e-12);
+    }
+
+    #[test]
+    fn rows_that_could_not_run_neither_fail_nor_count() {
+        let mut outcomes = tickets(0..6);
+        outcomes[0].result = Err(OutcomeError::Call(CallError::Transient("reset".to_string())));
+        let clusters = diagnose(&outcomes, 1.0, &[]);
+        assert_eq!(clusters[0].members.len(), 5);
+        assert!((clusters[0].share - 5.0 / 59.0).abs() < 1e-12);
+        assert_eq!(diagnose(&[], 1.0, &[]), []);
+    }
+
+    #[test]
+    fn a_row_with_several_samples_counts_once_by_its_first_failing_sample() {
+        let mut outcomes = tickets(0..0);
+        for (sample, text) in [(2, ""), (1, "billing")] {
+            let mut again = labelled("r00", "give the money back please", "refunds", text);
+            again.sample = sample;
+            outcomes.push(again);
+        }
+        let clusters = diagnose(&outcomes, 1.0, &[]);
+        assert_eq!(ids(&clusters), ["refunds-as-billing"]);
+        assert!((clusters[0].share - 1.0 / 60.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn ids_stay_when_rows_join_or_leave() {
+        let first = diagnose(&tickets(0..6), 1.0, &[]);
+        let second = diagnose(&tickets(4..9), 1.0, &first);
+        assert_eq!(ids(&first), ids(&second));
+    }
+
+    #[test]
+    fn clusters_come_by_size_then_id() {
+        let mut outcomes = tickets(0..2);
+        for (at, text) in [(40, ""), (41, "Billing!"), (42, ""), (43, "")] {
+            outcomes[at] = labelled(&format!("b{at:02}"), "question about the invoice", "billing", text);
+        }
+        assert_eq!(ids(&diagnose(&outcomes, 1.0, &[])), ["empty", "refunds-as-billing", "format"]);
+    }
+
+    /// Rows that one scorer fails, with these reasons.
+    fn judged(reasons: &[String]) -> Vec<Outcome> {
+        let row = |(at, reason): (usize, &String)| {
+            let scores = [("judge", 0.2, Some(reason.as_str()))];
+            outcome(example(&format!("j{at:03}"), "a question", Value::Null), scored("an answer", &scores))
+        };
+        reasons.iter().enumerate().map(row).collect()
+    }
+
+    #[test]
+    fn fields_that_reasons_name_are_failures_of_their_own() {
+        let reasons = ["category", "tone", "category", "tone", "once"]
+            .map(|field| format!("{field}: expected \"a\", answered \"b\""));
+        let clusters = diagnose(&judged(&reasons), 1.0, &[]);
+        assert_eq!(ids(&clusters), ["judge-category", "judge-tone", "judge"]);
+        assert!(clusters[0].label.starts_with("failed judge: category"), "{}", clusters[0].label);
+    }
+
+    const COMPLAINTS: [[&str; 6]; 2] = [
+        ["never", "mentions", "deadline", "customer", "asked", "about"],
+        ["rude", "tone", "insults", "reader", "twice", "badly"],
+    ];
+
+    /// `count` reasons on each of two complaints, in turn.
+    fn prose(count: usize) -> Vec<String> {
+        let reason = |at: usize| {
+            let words = COMPLAINTS[at % 2];
+            (0..6).filter(|word| *word != at / 2 % 6).map(|word| words[word]).collect::<Vec<_>>().join(" ")
+        };
+        (0..2 * count).map(reason).collect()
+    }
+
+    #[test]
+    fn a_large_group_is_divided_by_the_reasons_and_each_part_says_what_tells_it() {
+        let clusters = diagnose(&judged(&prose(20)), 1.0, &[]);
+        assert_eq!(ids(&clusters), ["judge-a", "judge-b"]);
+        for (cluster, complaint) in clusters.iter().zip(COMPLAINTS) {
+            assert!(complaint.iter().any(|word| cluster.label.contains(word)), "{}", cluster.label);
+        }
+    }
+
+    #[test]
+    fn parts_keep_their_ids_when_their_sizes_change_and_the_rest_merges_into_the_key() {
+        let all = judged(&prose(20));
+        let first = diagnose(&all, 1.0, &[]);
+        // The first complaint loses eight rows: the other part is now the larger one.
+        let later: Vec<Outcome> =
+            all.iter().enumerate().filter(|(at, _)| at % 2 == 1 || *at >= 16).map(|(_, o)| o.clone()).collect();
+        let second = diagnose(&later, 1.0, &first);
+        assert_eq!(ids(&second), ["judge-b", "judge-a"]);
+        let seen: Vec<FailureCluster> = first.into_iter().chain(second).collect();
+        assert_eq!(ids(&diagnose(&all[..10], 1.0, &seen)), ["judge"]);
+    }
+
+    /// One of the outcomes of a small task.
+    fn outcome_of(id: usize, (expected, text, finish): (usize, usize, usize)) -> Outcome {
+        let labels = ["refunds", "billing", "technical support", "other"];
+        let texts = ["refunds", "billing", "Other.", "", "refunds or other", "I don't know"];
+        let mut answer = answer(texts[text], if labels[expected] == texts[text] { 1.0 } else { 0.0 });
+        answer.completion.finish = [FinishReason::Stop, FinishReason::Length, FinishReason::Refusal][finish];
+        outcome(example(&format!("row{id}"), texts[(text + id) % 6], json!(labels[expected])), answer)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn every_failing_row_is_in_one_cluster_and_order_changes_nothing(
+            rows in prop::collection::btree_map(0..60_usize, (0..4_usize, 0..6_usize, 0..3_usize), 0..60),
+            rotation in 0..60_usize,
+        ) {
+            let mut outcomes: Vec<Outcome> =
+                rows.iter().map(|(id, row)| outcome_of(*id, *row)).collect();
+            let clusters = diagnose(&outcomes, 1.0, &[]);
+            let members: Vec<&str> = clusters.iter().flat_map(|cluster| &cluster.members).map(String::as_str).collect();
+            let failing: BTreeSet<&str> = outcomes
+                .iter()
+                .filter(|outcome| outcome.is_failing(1.0))
+                .map(|outcome| outcome.example.id.as_str())
+                .collect();
+            prop_assert_eq!(members.len(), failing.len());
+            prop_assert_eq!(members.into_iter().collect::<BTreeSet<_>>(), failing);
+            prop_assert_eq!(ids(&clusters).into_iter().collect::<BTreeSet<_>>().len(), clusters.len());
+
+            if !outcomes.is_empty() {
+                let by = rotation % outcomes.len();
+                outcomes.rotate_left(by);
+            }
+            let mut again = diagnose(&outcomes, 1.0, &[]);
+            let mut clusters = clusters;
+            for cluster in clusters.iter_mut().chain(&mut again) {
+                cluster.members.sort();
+            }
+            prop_assert_eq!(clusters, again);
+        }
+    }
+}

@@ -6,13 +6,13 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use unicode_normalization::UnicodeNormalization;
 
 use super::cluster::FailureKind;
 use crate::dataset::Example;
 use crate::eval::Answer;
 use crate::model::FinishReason;
 use crate::score::Score;
+use crate::text::{normalize, words};
 
 /// The longest expected value, in characters, that can be a label; anything longer is prose.
 const LONGEST_LABEL: usize = 60;
@@ -125,8 +125,12 @@ fn confusion(example: &Example, text: &str, labels: &Labels) -> Option<FailureKi
         .then(|| FailureKind::Confusion { expected: expected.to_string(), answered: answered.to_string() })
 }
 
-/// Whether the expected text is in the answer, as whole words, but isn't the answer as it stands.
+/// Whether the expected answer is in there, but isn't the answer as it stands: a text as whole words, a map or a list as
+/// the JSON between the outermost brackets.
 fn is_other_form(example: &Example, text: &str) -> bool {
+    if let Some(expected @ (Value::Object(_) | Value::Array(_))) = &example.expected {
+        return serde_json::from_str::<Value>(text).is_err() && enclosed_json(text).as_ref() == Some(expected);
+    }
     let Some(expected) = example.expected_text() else { return false };
     if text == expected {
         return false;
@@ -138,15 +142,24 @@ fn is_other_form(example: &Example, text: &str) -> bool {
     format!(" {} ", canonical(text)).contains(&format!(" {form} "))
 }
 
-/// Whether the answer isn't JSON although it had to be: the expected value is a map or a list, or a scorer that failed
-/// has JSON in its name or reason.
+/// Whether the answer isn't JSON although it had to be: a failed scorer says so (in its reason, without one by its
+/// name), or the expected value is a map or a list and there is none in the answer.
 fn is_broken_json(example: &Example, answer: &Answer) -> bool {
-    let mentions = |text: &str| text.to_lowercase().contains("json");
-    let wanted = matches!(&example.expected, Some(Value::Object(_) | Value::Array(_)))
-        || answer.scores.iter().any(|score| {
-            score.value < 1.0 && (mentions(&score.scorer) || score.reason.as_deref().is_some_and(mentions))
-        });
-    wanted && serde_json::from_str::<serde::de::IgnoredAny>(&answer.completion.text).is_err()
+    let text = &answer.completion.text;
+    if serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
+        return false;
+    }
+    let is_missed = |score: &Score| {
+        score.value < 1.0 && score.reason.as_deref().unwrap_or(&score.scorer).to_lowercase().contains("json")
+    };
+    let is_structured = matches!(&example.expected, Some(Value::Object(_) | Value::Array(_)));
+    answer.scores.iter().any(is_missed) || (is_structured && enclosed_json(text).is_none())
+}
+
+/// The JSON from the first opening bracket to the last closing one.
+fn enclosed_json(text: &str) -> Option<Value> {
+    let (start, end) = (text.find(['{', '['])?, text.rfind(['}', ']'])?);
+    serde_json::from_str(text.get(start..=end)?).ok()
 }
 
 /// The lowest score, the first of them in the config's order.
@@ -159,9 +172,121 @@ fn folded(text: &str) -> String {
     text.trim().to_lowercase()
 }
 
-/// Lower-case words and numbers with one space between, compatibility forms unified: `"Technical_Support."` is
-/// `technical support`.
+/// The words of the normalised text with one space between: `"Technical_Support."` is `technical support`.
 pub(super) fn canonical(text: &str) -> String {
-    let lower = text.nfkc().collect::<String>().to_lowercase();
-    lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+    words(&normalize(text)).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::samples::{answer, example, scored};
+    use super::*;
+
+    fn labels() -> Labels {
+        let values = ["refund", "refund not received", "technical_support", "other"];
+        let examples: Vec<Example> =
+            values.iter().cycle().take(8).map(|label| example("x", "", json!(label))).collect();
+        Labels::of(examples.iter())
+    }
+
+    fn kind(expected: Value, text: &str) -> FailureKind {
+        classify(&example("1", "hello", expected), &answer(text, 0.0), &labels())
+    }
+
+    fn confusion(expected: &str, answered: &str) -> FailureKind {
+        FailureKind::Confusion { expected: expected.to_string(), answered: answered.to_string() }
+    }
+
+    fn criterion(name: &str) -> FailureKind {
+        FailureKind::Criterion { name: name.to_string() }
+    }
+
+    #[test]
+    fn another_label_is_a_confusion_however_it_is_written() {
+        for text in ["technical_support", "Technical Support.", "  TECHNICAL-SUPPORT\n", "Label: technical_support"] {
+            assert_eq!(kind(json!("refund"), text), confusion("refund", "technical_support"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_label_inside_a_longer_one_is_not_named() {
+        assert_eq!(kind(json!("refund"), "It is: refund not received"), confusion("refund", "refund not received"));
+        assert_eq!(kind(json!("other"), "refundable"), criterion("exact"));
+    }
+
+    #[test]
+    fn the_right_label_in_another_form_is_a_format_failure() {
+        for text in ["Refund", "refund\n", "The answer is refund.", "refund, or else other"] {
+            assert_eq!(kind(json!("refund"), text), FailureKind::Format, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_right_label_as_asked_for_failed_something_else() {
+        assert_eq!(kind(json!("refund"), "refund"), criterion("exact"));
+    }
+
+    #[test]
+    fn two_wrong_labels_confuse_with_neither() {
+        assert_eq!(kind(json!("refund"), "other or technical_support"), criterion("exact"));
+    }
+
+    #[test]
+    fn refused_cut_and_blank_answers_come_first() {
+        let row = example("1", "hello", json!("refund"));
+        let with = |finish, text: &str| {
+            let mut answer = answer(text, 0.0);
+            answer.completion.finish = finish;
+            classify(&row, &answer, &labels())
+        };
+        assert_eq!(with(FinishReason::Refusal, "other"), FailureKind::Refusal);
+        assert_eq!(with(FinishReason::Filter, ""), FailureKind::Refusal);
+        assert_eq!(with(FinishReason::Length, ""), FailureKind::Truncated);
+        assert_eq!(with(FinishReason::Stop, " \n"), FailureKind::Empty);
+    }
+
+    #[test]
+    fn what_should_be_json_and_is_not_is_a_format_failure() {
+        let expected = json!({"a": 1});
+        assert_eq!(kind(expected.clone(), "a is 1"), FailureKind::Format);
+        assert_eq!(kind(expected.clone(), "```json\n{\"a\": 1}\n```"), FailureKind::Format);
+        assert_eq!(kind(expected.clone(), "```json\n{\"a\": 2}\n```"), criterion("exact"));
+        assert_eq!(kind(expected, "{\"a\": 2}"), criterion("exact"));
+        let answer = scored("{\"a\":", &[("shape", 0.0, Some("not JSON: it ends too early"))]);
+        assert_eq!(classify(&example("1", "hello", Value::Null), &answer, &labels()), FailureKind::Format);
+    }
+
+    #[test]
+    fn the_lowest_score_names_the_criterion() {
+        let answer = scored("hello", &[("tone", 0.5, None), ("facts", 0.2, None), ("length", 0.2, None)]);
+        assert_eq!(classify(&example("1", "hi", json!("long prose")), &answer, &labels()), criterion("facts"));
+    }
+
+    #[test]
+    fn free_text_numbers_and_values_that_hardly_repeat_are_not_labels() {
+        let of = |values: &[Value]| {
+            let examples: Vec<Example> = values.iter().map(|value| example("x", "", value.clone())).collect();
+            Labels::of(examples.iter()).exact.len()
+        };
+        assert_eq!(of(&[json!("a"), json!("b"), json!("a"), json!("b")]), 2);
+        assert_eq!(of(&[json!(true), json!(false), json!(true), json!(true)]), 2);
+        assert_eq!(of(&[json!("a"), json!("b"), json!("c"), json!("a")]), 0);
+        assert_eq!(of(&[json!("a"), json!("a"), json!("a")]), 0);
+        assert_eq!(of(&[json!(1), json!(2), json!(1), json!(2)]), 0);
+        assert_eq!(of(&[]), 0);
+    }
+
+    #[test]
+    fn labels_that_only_punctuation_tells_apart_must_match_exactly() {
+        let values = ["c", "c++", "java"];
+        let examples: Vec<Example> =
+            values.iter().cycle().take(6).map(|label| example("x", "", json!(label))).collect();
+        let labels = Labels::of(examples.iter());
+        let kind = |text: &str| classify(&example("1", "hello", json!("java")), &answer(text, 0.0), &labels);
+        assert_eq!(kind("C++"), confusion("java", "c++"));
+        assert_eq!(kind("c"), confusion("java", "c"));
+        assert_eq!(kind("c?"), criterion("exact"));
+    }
 }

@@ -3,12 +3,14 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::cluster::FailureKind;
-use super::kind::canonical;
+use crate::text::{normalize, words};
 
 /// Widest label, in terminal columns.
 const COLUMNS: usize = 80;
 /// Widest quoted label or name within one, so that a confusion of two always fits.
 const NAME_COLUMNS: usize = 24;
+/// Widest name of a criterion, which stands alone.
+const CRITERION_COLUMNS: usize = 60;
 /// Most telling terms.
 const TERMS: usize = 4;
 /// Longest word that is shown; anything longer is an address, a key, or text without spaces.
@@ -31,8 +33,8 @@ impl Terms {
         let mut index: HashMap<String, u32> = HashMap::new();
         let mut terms = Self { rows: Vec::with_capacity(texts.len()), words: Vec::new(), frequency: Vec::new() };
         for text in texts {
-            let canonical = canonical(text);
-            let words: BTreeSet<&str> = canonical.split(' ').filter(|word| can_tell(word)).collect();
+            let text = normalize(text);
+            let words: BTreeSet<&str> = words(&text).filter(|word| can_tell(word)).collect();
             let mut row = Vec::with_capacity(words.len());
             for word in words {
                 let at = match index.get(word) {
@@ -91,13 +93,13 @@ fn can_tell(word: &str) -> bool {
 pub(super) fn label(kind: &FailureKind, terms: &[&str]) -> String {
     let mut label = match kind {
         FailureKind::Confusion { expected, answered } => {
-            format!("expected {}, answered {}", clipped(expected), clipped(answered))
+            format!("expected {}, answered {}", clipped(expected, NAME_COLUMNS), clipped(answered, NAME_COLUMNS))
         }
         FailureKind::Format => "right answer in the wrong form".to_string(),
         FailureKind::Refusal => "refused, or withheld by the provider".to_string(),
         FailureKind::Empty => "empty answer".to_string(),
         FailureKind::Truncated => "cut at the token limit".to_string(),
-        FailureKind::Criterion { name } => format!("failed {}", clipped(name)),
+        FailureKind::Criterion { name } => format!("failed {}", clipped(name, CRITERION_COLUMNS)),
     };
     let mut shown = String::new();
     for term in terms {
@@ -113,16 +115,16 @@ pub(super) fn label(kind: &FailureKind, terms: &[&str]) -> String {
     label
 }
 
-/// A name on one line and in at most [`NAME_COLUMNS`].
-fn clipped(name: &str) -> String {
+/// A name on one line and in at most `most` columns.
+fn clipped(name: &str, most: usize) -> String {
     let line = name.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
     let line = line.collect::<Vec<_>>().join(" ");
-    if columns(&line) <= NAME_COLUMNS {
+    if columns(&line) <= most {
         return line;
     }
     let mut clipped = String::new();
     for c in line.chars() {
-        if columns(&clipped) + columns(c.encode_utf8(&mut [0; 4])) >= NAME_COLUMNS {
+        if columns(&clipped) + columns(c.encode_utf8(&mut [0; 4])) >= most {
             break;
         }
         clipped.push(c);
@@ -133,4 +135,36 @@ fn clipped(name: &str) -> String {
 /// Columns in a terminal, never too few: whatever may be wide (from Hangul Jamo on) counts as two.
 fn columns(text: &str) -> usize {
     text.chars().map(|c| if c >= '\u{1100}' && c != '…' { 2 } else { 1 }).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_that_set_a_cluster_apart_tell_it() {
+        let mut texts = vec!["my card was charged twice".to_string(); 5];
+        texts.extend(vec!["my login does not work".to_string(); 15]);
+        let terms = Terms::of(&texts);
+        assert_eq!(terms.telling(&[0, 1, 2, 3, 4]), ["card", "charged", "twice", "was"]);
+        assert!(terms.telling(&[0]).is_empty(), "one row tells nothing");
+        assert!(terms.telling(&(0..20).collect::<Vec<_>>()).is_empty(), "nothing to be told from");
+    }
+
+    #[test]
+    fn a_label_says_what_was_expected_and_what_was_answered() {
+        let kind = FailureKind::Confusion { expected: "refunds".to_string(), answered: "billing".to_string() };
+        assert_eq!(label(&kind, &[]), "expected refunds, answered billing");
+        assert_eq!(label(&kind, &["twice", "charged"]), "expected refunds, answered billing (twice, charged)");
+    }
+
+    #[test]
+    fn a_label_always_fits_eighty_columns_on_one_line() {
+        for name in ["n".repeat(200), "退款".repeat(50), "two\nlines \u{1b}[31m ".repeat(9)] {
+            let kind = FailureKind::Confusion { expected: name.clone(), answered: name };
+            let label = label(&kind, &["a term of some length", "another of the kind"]);
+            assert!(columns(&label) <= COLUMNS, "{label}");
+            assert!(!label.contains(char::is_control), "{label}");
+        }
+    }
 }

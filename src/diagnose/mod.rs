@@ -12,7 +12,8 @@ mod kind;
 mod label;
 mod neighbours;
 mod reason;
-mod vectors;
+#[cfg(test)]
+mod samples;
 
 pub use cluster::{FailureCluster, FailureKind};
 pub use diagnosis::diagnose;

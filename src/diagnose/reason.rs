@@ -1,44 +1,54 @@
 //! What a scorer's reasons have in common once the values are cut out of them.
 
-/// Most words of what a reason can name before its colon; a longer beginning is a sentence.
-const MOST_WORDS: usize = 3;
+/// Most words that can name a failure; anything longer is a sentence.
+const MOST_WORDS: usize = 4;
 
-/// Marks that open and close a quoted value.
-const QUOTES: [(char, char); 4] = [('"', '"'), ('`', '`'), ('“', '”'), ('«', '»')];
+/// Marks that open and close a value.
+const MARKS: [(char, char); 5] = [('"', '"'), ('`', '`'), ('“', '”'), ('«', '»'), ('(', ')')];
 
-/// What a reason names before its first colon: the field in `category: expected x, got y`, the fault in
-/// `missing field: category`. Positions in lists are cut, so that all items of a list are one. `None` for prose.
+/// Words that introduce a value and name nothing by themselves.
+const INTRODUCTIONS: [&str; 5] = ["expected", "answered", "got", "wanted", "actual"];
+
+/// What a reason names before its first colon or value: `category` in `category: expected x, got y`, `differs in
+/// category` in `differs in category (expected …)`, `missing` in `missing "a"`. Positions in lists are cut, so that all
+/// items of a list are one. `None` for sentences, for counts, and where the reason only gives values.
 pub(super) fn named(reason: &str) -> Option<String> {
-    let (head, rest) = reason.trim().split_once(':')?;
-    // `http://` and `12:30` name nothing.
-    if !rest.starts_with(char::is_whitespace) {
-        return None;
-    }
-    let words: Vec<String> =
-        head.split_whitespace().map(without_positions).filter(|word| word.chars().any(char::is_alphabetic)).collect();
-    (1..=MOST_WORDS).contains(&words.len()).then(|| words.join(" "))
+    let reason = reason.trim();
+    let colon = reason.find(": ").unwrap_or(reason.len());
+    let head = match reason[..colon].find(MARKS.map(|(open, _)| open)) {
+        // A name in quotes before the colon; without a colon it is a value.
+        Some(0) if colon == reason.len() => return None,
+        Some(0) => &reason[..colon],
+        Some(value) => &reason[..value],
+        None => &reason[..colon],
+    };
+    let words: Vec<String> = head.split_whitespace().map(without_positions).filter(|word| !word.is_empty()).collect();
+    let is_name = (1..=MOST_WORDS).contains(&words.len())
+        && words.iter().all(|word| word.chars().any(char::is_alphabetic))
+        && words.iter().any(|word| !INTRODUCTIONS.contains(&word.as_str()));
+    is_name.then(|| words.join(" "))
 }
 
-/// A word without quotes and without the numbers of a path: `"items[3].name"` is `items[].name`.
+/// A word without marks around it and without the numbers of a path: `"items[3].name"` is `items[].name`.
 fn without_positions(word: &str) -> String {
-    let bare = word.chars().filter(|c| QUOTES.iter().all(|(open, close)| c != open && c != close));
+    let bare = word.trim_matches(|c: char| !c.is_alphanumeric() && c != '[' && c != ']');
     let mut path = String::new();
-    for c in bare {
-        let in_position = path.ends_with('[') || path.ends_with('.');
-        if !(in_position && c.is_ascii_digit()) {
+    for c in bare.chars() {
+        let is_position = c.is_ascii_digit() && path.ends_with(['[', '.']);
+        if !is_position {
             path.push(c);
         }
     }
     path
 }
 
-/// `reason` without quoted text and numbers: what is left is alike where failures are alike.
+/// `reason` without what is in marks and without numbers: what is left is alike where failures are alike.
 pub(super) fn without_values(reason: &str) -> String {
     let mut kept = String::new();
     let mut rest = reason;
     while let Some(c) = rest.chars().next() {
         rest = &rest[c.len_utf8()..];
-        let closed = QUOTES
+        let closed = MARKS
             .iter()
             .find(|(open, _)| *open == c)
             .and_then(|(_, close)| rest.find(*close).map(|at| at + close.len_utf8()));
@@ -59,20 +69,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reason_that_begins_with_a_field_names_it() {
-        assert_eq!(named("category: expected x, got y").as_deref(), Some("category"));
-        assert_eq!(named("`category`: expected x, got y").as_deref(), Some("category"));
-        assert_eq!(named("items[31].name: expected 2").as_deref(), Some("items[].name"));
-        assert_eq!(named("missing field: category").as_deref(), Some("missing field"));
-        assert_eq!(named("line 3: no comma").as_deref(), Some("line"));
+    fn what_comes_before_the_first_colon_or_value_is_named() {
+        for (reason, name) in [
+            ("category: expected x, got y", "category"),
+            ("`category`: expected x, got y", "category"),
+            ("items[31].name: expected 2", "items[].name"),
+            ("items.0.name (expected 2)", "items..name"),
+            ("missing field: category", "missing field"),
+            ("differs in category (expected \"a\", answered \"b\"), tone (expected 1)", "differs in category"),
+            ("not wanted: \"a\"", "not wanted"),
+            ("Too long.", "Too long"),
+        ] {
+            assert_eq!(named(reason).as_deref(), Some(name), "{reason}");
+        }
     }
 
     #[test]
-    fn prose_names_nothing() {
-        assert_eq!(named("The answer ignores the customer's second question: it never says when."), None);
-        assert_eq!(named("see http://example.org"), None);
-        assert_eq!(named("0.5: half of it"), None);
-        assert_eq!(named(""), None);
+    fn sentences_counts_and_values_name_nothing() {
+        for reason in [
+            "The answer ignores the customer's second question: it never says when.",
+            "3 of 12 characters differ",
+            "expected \"a\", answered \"b\"",
+            "expected 10, answered 11",
+            "\"^x$\" is not found",
+            "0.5: half of it",
+            "line 3: no comma",
+            "",
+        ] {
+            assert_eq!(named(reason), None, "{reason}");
+        }
     }
 
     #[test]
