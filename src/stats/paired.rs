@@ -178,8 +178,8 @@ mod tests {
     }
 
     #[test]
-    fn the_matched_pairs_interval_matches_published_software() {
-        // PropCIs::diffpropci.mp(b = 40, c = 20, n = 160): 0.0309 to 0.2160.
+    fn the_matched_pairs_interval_matches_its_formula_worked_out_independently() {
+        // Wald+2 as Agresti published it in R, evaluated apart from this code: (20 +- z sqrt(61 - 400 / 162)) / 162.
         let found = matched_pairs_interval(40, 20, 160, 0.95);
         close(found.low, 0.030_896_321_507_827, 1e-9);
         close(found.high, 0.216_017_258_739_087, 1e-9);
