@@ -2,6 +2,9 @@
 //!
 //! The rows are made of a small vocabulary: half of them confusions between eight labels (56 groups), half failures of
 //! one judge with reasons in prose (one group of 50,000).
+//!
+//! Measured: 8.2 s of CPU on one thread, making the rows included, while other builds kept both cores busy (15.8 s by
+//! the clock, with the library at opt-level 3 and its dependencies at 2). To be measured again on an idle machine.
 
 use std::sync::Arc;
 use std::time::Instant;
