@@ -95,6 +95,7 @@ pub(super) fn find(lines: &[Line<'_>], targets: &[String]) -> Vec<String> {
         }
         candidate.rating += candidate.items.len().min(10) as f32 * 0.05;
     }
+    prefer_whole_lists(&mut candidates);
     let mut best: Option<Candidate> = None;
     for candidate in candidates {
         if best.as_ref().is_none_or(|best| candidate.rating > best.rating) {
@@ -102,6 +103,18 @@ pub(super) fn find(lines: &[Line<'_>], targets: &[String]) -> Vec<String> {
         }
     }
     best.map(|best| best.items).unwrap_or_default()
+}
+
+/// A list that holds all items of a better rated one is the whole of which that is a part (definitions of some labels).
+fn prefer_whole_lists(candidates: &mut [Candidate]) {
+    for at in 0..candidates.len() {
+        let is_part = |part: &Candidate| {
+            let whole = &candidates[at].items;
+            part.items.len() < whole.len() && part.items.iter().all(|item| whole.iter().any(|other| same(item, other)))
+        };
+        let parts = candidates.iter().filter(|part| is_part(part)).map(|part| part.rating + 0.1);
+        candidates[at].rating = parts.fold(candidates[at].rating, f32::max);
+    }
 }
 
 /// Whether two names are the same label, apart from case, spaces, underscores and hyphens.
@@ -216,8 +229,11 @@ fn inline(line: &str) -> Vec<Candidate> {
     {
         found.extend(candidate(items, 2.0));
     }
-    for sentence in super::lines::sentences(line) {
+    for sentence in super::lines::sentences(bullet(line).unwrap_or(line)) {
         let lower = sentence.to_ascii_lowercase();
+        if ["if ", "when ", "whenever ", "unless "].iter().any(|start| lower.starts_with(start)) {
+            continue;
+        }
         let mut starts: Vec<usize> = sentence.match_indices([':', '(']).map(|(at, _)| at + 1).collect();
         for start in LIST_STARTS {
             starts.extend(lower.match_indices(start).map(|(at, text)| at + text.len()));
@@ -256,7 +272,9 @@ pub(super) fn list(text: &str) -> Option<Vec<String>> {
             None => items.push(clean(part).to_owned()),
         }
     }
-    (items.len() >= 2 && items.iter().all(|item| label_like(item))).then_some(items)
+    // "a, not b" corrects a choice; "spam, not spam" offers one.
+    let corrects = |item: &String| item.strip_prefix("not ").is_some_and(|rest| !items.iter().any(|i| same(i, rest)));
+    (items.len() >= 2 && items.iter().all(|item| label_like(item)) && !items.iter().any(corrects)).then_some(items)
 }
 
 /// Names in backticks, bold or quotes all over the text.

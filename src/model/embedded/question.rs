@@ -66,8 +66,8 @@ const AGAINST_WEIGHT: f32 = 1.0;
 const STOP_WEIGHT: f32 = 0.12;
 const PAIR_WEIGHT: f32 = 0.45;
 const FUZZY_WEIGHT: f32 = 0.7;
-/// Pseudo-examples that pull a word's rate within a label towards its rate over all examples.
-const SMOOTHING: f32 = 2.0;
+/// Pseudo-hits that pull a word's rate within a label towards its rate over all examples: a word seen once says little.
+const SMOOTHING: f32 = 0.7;
 /// Shortest stem, in bytes, that is matched with one letter wrong.
 const SHORTEST_FUZZY: usize = 5;
 
@@ -281,7 +281,7 @@ fn add_example_ratios(evidence: &mut [f32], shown: &[(usize, Vec<usize>)], class
     for (term, by_label) in counts {
         let background = by_label.iter().sum::<f32>() / shown.len() as f32;
         for (label, count) in by_label.iter().enumerate() {
-            let rate = (count + SMOOTHING * background) / (totals[label] + SMOOTHING);
+            let rate = (count + SMOOTHING) / (totals[label] + SMOOTHING / background);
             evidence[term * labels + label] += (rate / background).ln() * class[term];
         }
     }
@@ -378,7 +378,8 @@ impl Classifier {
         self.hashes.get(term as usize).copied().unwrap_or_default()
     }
 
-    /// Adds the mean cosine of each label's two nearest examples, so that one odd example does not decide alone.
+    /// Adds how much nearer each label's two nearest examples are (by cosine) than examples are on average, so that
+    /// one odd example does not decide alone and a label without examples is at no disadvantage.
     fn add_nearest(&self, scores: &mut [f32], cosine: &[f32], norm: f32) {
         if norm <= 0.0 || cosine.is_empty() {
             return;
@@ -392,8 +393,9 @@ impl Classifier {
                 *second = *similarity;
             }
         }
-        for (score, (first, second)) in scores.iter_mut().zip(nearest) {
-            *score += NEAREST_WEIGHT * (0.75 * first + 0.25 * second) / norm;
+        let mean = cosine.iter().sum::<f32>() / cosine.len() as f32;
+        for (score, (first, second)) in scores.iter_mut().zip(nearest).filter(|(_, (first, _))| *first > 0.0) {
+            *score += NEAREST_WEIGHT * (0.75 * first + 0.25 * second - mean) / norm;
         }
     }
 

@@ -169,6 +169,13 @@ fn labels_are_found_however_the_prompt_writes_them() {
 }
 
 #[test]
+fn definitions_or_rules_for_some_labels_leave_the_others_to_choose_from() {
+    for more in ["- pests: insects\n- soil: earth", "If it mentions \"bugs\" or \"holes\", answer pests, not soil."] {
+        assert_eq!(ask(format!("{BARE}\n{more}\n\n{ONLY}{INPUT}is pruning in May fine?")), "pruning", "{more}");
+    }
+}
+
+#[test]
 fn guidelines_in_bullets_are_not_taken_for_labels() {
     let head = "Sort the message into one of: ride, repair, rental.\n\nGuidelines:\n- Be careful\n- Read twice\n\
                 - Don't guess\n\nRespond with only the label.\n";

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::super::input::tells_format;
 use super::super::labels::same;
 use super::super::lines::{arrow, bullet, definition};
+use super::super::question::name_words;
 use super::layout::{Change, Layout};
 use super::request::{Ask, Row};
 use super::terms::{Term, representative, stems, telling};
@@ -83,13 +84,18 @@ impl<'a> Bench<'a> {
 
     /// The terms for `label` that its definition doesn't have yet.
     fn terms(&self, label: &str, most: usize) -> Vec<Term> {
-        let mut known = stems(label);
+        let mut known = self.name_stems();
         if let Some((_, Some(text))) = self.layout.label_line(label) {
             known.extend(stems(text));
         }
         let terms = telling(label, &self.rows, &known);
         // Words seen in several rows come first; the seed decides how far the list goes on into chance.
         terms.into_iter().take(most).collect()
+    }
+
+    /// The words of all labels' names: the prompt gives them already, and another label's speak for that one.
+    fn name_stems(&self) -> BTreeSet<String> {
+        self.ask.labels.iter().flat_map(|label| stems(&name_words(label))).collect()
     }
 
     /// Defines the confused labels by the words that tell their rows apart.
@@ -157,7 +163,7 @@ impl<'a> Bench<'a> {
 
     /// Shows rows of the confused labels with their answers.
     fn boundary_examples(&self) -> Plan {
-        let each = self.amount(2, 1);
+        let each = self.amount(3, 1);
         let mut labels = self.expected.clone();
         labels.truncate(3);
         labels.extend(self.answered.clone().filter(|label| !self.expected.contains(label)));
@@ -194,7 +200,7 @@ impl<'a> Bench<'a> {
         let Some(label) = self.expected.get(self.seed / 4 % self.expected.len().clamp(1, 2)) else {
             return Plan::default();
         };
-        let terms: Vec<Term> = telling(label, &self.rows, &BTreeSet::new())
+        let terms: Vec<Term> = telling(label, &self.rows, &self.name_stems())
             .into_iter()
             .filter(|term| term.others == 0 && !self.layout.text.contains(&format!("\"{}\"", term.text)))
             .collect();

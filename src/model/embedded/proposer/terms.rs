@@ -21,13 +21,15 @@ struct Count {
     surfaces: BTreeMap<String, usize>,
     rows: usize,
     others: usize,
+    /// Sum over the label's rows of how much one of their words counts.
+    weight: f64,
 }
 
 /// Words and pairs of words of a text: stemmed key -> as written. Pairs begin and end with a word that carries meaning
 /// or stand as `verb + particle` do: at least one of the two is no function word.
 fn terms_of(text: &str) -> BTreeMap<String, String> {
     let words = surface(text);
-    let telling = |word: &str| !is_stop(word) && word.len() > 2 && !word.bytes().all(|b| b.is_ascii_digit());
+    let telling = |word: &str| !is_stop(word) && word.len() > 2 && !word.bytes().any(|b| b.is_ascii_digit());
     let mut terms = BTreeMap::new();
     for word in words.iter().filter(|word| telling(word)) {
         terms.entry(stem(word)).or_insert_with(|| word.clone());
@@ -49,10 +51,14 @@ pub(super) fn telling(label: &str, rows: &[&Row], known: &BTreeSet<String>) -> V
     for row in rows {
         let is_own = row.expected == label;
         own += usize::from(is_own);
-        for (key, written) in terms_of(&row.text) {
+        let terms = terms_of(&row.text);
+        // In a short row most words are about the matter, in a long one few.
+        let weight = 1.0 / (4.0 + terms.len() as f64).sqrt();
+        for (key, written) in terms {
             let count = counts.entry(key).or_default();
             if is_own {
                 count.rows += 1;
+                count.weight += weight;
                 *count.surfaces.entry(written).or_insert(0) += 1;
             } else {
                 count.others += 1;
@@ -73,7 +79,7 @@ pub(super) fn telling(label: &str, rows: &[&Row], known: &BTreeSet<String>) -> V
         let Some((text, _)) = most else { continue };
         if score > 0.0 {
             let term = Term { text: text.clone(), rows: count.rows, others: count.others };
-            scored.push((score * (count.rows as f64).sqrt(), key, term));
+            scored.push((score * count.weight, key, term));
         }
     }
     scored.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
