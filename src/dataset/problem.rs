@@ -80,13 +80,14 @@ impl Problems {
         self.found.truncate(SHOWN);
     }
 
-    /// An error if there was any problem.
-    pub(super) fn into_result(mut self, file: impl Into<PathBuf>) -> Result<(), DatasetError> {
-        if self.total == 0 {
-            return Ok(());
-        }
+    pub(super) fn is_empty(&self) -> bool {
+        self.total == 0
+    }
+
+    /// The error that they are.
+    pub(super) fn into_error(mut self, file: impl Into<PathBuf>) -> DatasetError {
         self.trim();
-        Err(DatasetError { file: file.into(), problems: self.found, total: self.total })
+        DatasetError { file: file.into(), problems: self.found, total: self.total }
     }
 }
 
@@ -102,7 +103,7 @@ pub enum Fault {
     Unwritable(String),
     #[error("the extension `{0}` is not one of .jsonl, .json, .csv, .tsv, .yaml: rename or convert the file")]
     UnknownFormat(String),
-    #[error("not UTF-8: byte 0x{byte:02X} at byte {at} of the line; save the file as UTF-8")]
+    #[error("not UTF-8: byte 0x{byte:02X} at byte {at} of the line or cell; save the file as UTF-8")]
     NotUtf8 { byte: u8, at: usize },
     #[error("the file is UTF-16: save it as UTF-8")]
     Utf16,
@@ -124,6 +125,10 @@ pub enum Fault {
     ColumnUsedTwice(String),
     #[error("no input: the row has {}, but no `{wanted}`; fill it in, or map another column: fields = {{ input = \"...\" }}", list(.columns))]
     MissingInput { wanted: String, columns: Vec<String> },
+    #[error("no row has a column `input`; there are: {}. Say which one it is: fields = {{ input = \"...\" }}", list(.0))]
+    NoInput(Vec<String>),
+    #[error("no row has a column `expected`, which a scorer needs; there are: {}. Say which one it is: fields = {{ expected = \"...\" }}", list(.0))]
+    NoExpected(Vec<String>),
     #[error("the input is empty: fill it in or remove the row")]
     EmptyInput,
     #[error("`{column}` must be {wanted}, found {found}")]

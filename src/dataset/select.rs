@@ -1,0 +1,191 @@
+//! Looking at part of a dataset: by split, by filter, or the first few rows of a fixed shuffle. And its labels.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde_json::Value;
+use thiserror::Error;
+
+use super::example::{Dataset, Example, Split};
+use crate::digest::Digest;
+
+/// Which rows of a dataset to look at. By default train and dev, all rows: test stays sealed unless it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selection {
+    /// Rows of these splits.
+    pub splits: Vec<Split>,
+    /// Rows that pass all of these.
+    pub filters: Vec<Filter>,
+    /// At most so many rows: those whose ids come first when sorted by their hash. It is the same sample every time,
+    /// a larger limit holds all rows of a smaller one, and the order of the file plays no part.
+    pub limit: Option<usize>,
+}
+
+impl Default for Selection {
+    fn default() -> Self {
+        Self { splits: vec![Split::Train, Split::Dev], filters: Vec::new(), limit: None }
+    }
+}
+
+impl Selection {
+    /// The selected rows, in file order.
+    pub fn rows(&self, dataset: &Dataset) -> Vec<Arc<Example>> {
+        let mut places: Vec<usize> = (0..dataset.examples.len())
+            .filter(|at| self.splits.contains(&dataset.splits[*at]))
+            .filter(|at| self.filters.iter().all(|filter| filter.accepts(&dataset.examples[*at])))
+            .collect();
+        if let Some(limit) = self.limit.filter(|limit| *limit < places.len()) {
+            places
+                .sort_by_cached_key(|at| Digest::of_parts([b"limit".as_slice(), dataset.examples[*at].id.as_bytes()]));
+            places.truncate(limit);
+            places.sort_unstable();
+        }
+        places.into_iter().map(|at| Arc::clone(&dataset.examples[at])).collect()
+    }
+}
+
+/// One condition on a row, as `--filter` takes it: `tag=edge`, `id=t-017`, `expected=billing`, `metadata.channel=email`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Filter {
+    /// The row has the tag.
+    Tag(String),
+    /// The row has the id.
+    Id(String),
+    /// The row's expected answer, as text.
+    Expected(String),
+    /// A metadata field, as text.
+    Metadata(String, String),
+}
+
+/// A filter that can't be read.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("`{0}` is no filter: use tag=..., id=..., expected=... or metadata.<field>=...")]
+pub struct FilterError(String);
+
+impl FromStr for Filter {
+    type Err = FilterError;
+
+    fn from_str(text: &str) -> Result<Self, FilterError> {
+        let Some((key, value)) = text.split_once('=') else { return Err(FilterError(text.to_owned())) };
+        let value = value.trim().to_owned();
+        match key.trim() {
+            "tag" => Ok(Self::Tag(value)),
+            "id" => Ok(Self::Id(value)),
+            "expected" => Ok(Self::Expected(value)),
+            key => match key.strip_prefix("metadata.") {
+                Some(field) if !field.is_empty() => Ok(Self::Metadata(field.to_owned(), value)),
+                _ => Err(FilterError(text.to_owned())),
+            },
+        }
+    }
+}
+
+impl Filter {
+    /// True when the row passes.
+    pub fn accepts(&self, example: &Example) -> bool {
+        match self {
+            Self::Tag(tag) => example.tags.contains(tag),
+            Self::Id(id) => example.id == *id,
+            Self::Expected(text) => example.expected_text().is_some_and(|expected| expected == *text),
+            Self::Metadata(field, text) => match example.metadata.get(field) {
+                Some(Value::String(value)) => value == text,
+                Some(value) => value.to_string() == *text,
+                None => false,
+            },
+        }
+    }
+}
+
+/// The labels of a classification-like task and how many rows have each, most frequent first; none for any other task.
+///
+/// Classification-like means: every row has an expected answer; each is a short line of text (up to 80 characters),
+/// true, false or a whole number; there are two labels or more; and few of them, at most 20 with two rows each on
+/// average, or one for every five rows.
+pub fn labels(dataset: &Dataset) -> Option<Vec<(String, usize)>> {
+    few_values(dataset.examples.iter().map(|example| example.expected.as_ref()))
+}
+
+/// The rule of [`labels`] on any values, none for a row without one.
+pub(super) fn few_values<'a>(values: impl Iterator<Item = Option<&'a Value>>) -> Option<Vec<(String, usize)>> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    let mut rows = 0;
+    for value in values {
+        *counts.entry(as_label(value?)?).or_default() += 1;
+        rows += 1;
+    }
+    let few = counts.len() >= 2 && (counts.len() <= 20 && counts.len() * 2 <= rows || counts.len() * 5 <= rows);
+    let mut labels: Vec<_> = counts.into_iter().collect();
+    labels.sort_by(|(a, m), (b, n)| n.cmp(m).then_with(|| a.cmp(b)));
+    few.then_some(labels)
+}
+
+fn as_label(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()).filter(|text| text.chars().count() <= 80 && !text.contains('\n')),
+        Value::Bool(flag) => Some(flag.to_string()),
+        Value::Number(number) if !number.is_f64() => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn dataset(expected: impl Fn(usize) -> Value) -> Dataset {
+        let examples: Vec<Arc<Example>> = (0..100)
+            .map(|at| {
+                let row = json!({"id": format!("r{at}"), "input": "a", "expected": expected(at),
+                                 "tags": if at % 2 == 0 { vec!["even"] } else { vec![] }, "metadata": {"n": at}});
+                Arc::new(serde_json::from_value(row).unwrap())
+            })
+            .collect();
+        let splits = (0..100).map(|at| Split::ALL[at % 3]).collect();
+        Dataset { fingerprint: super::super::fingerprint(&examples), examples, splits }
+    }
+
+    fn ids(selection: &Selection, dataset: &Dataset) -> Vec<String> {
+        selection.rows(dataset).iter().map(|example| example.id.clone()).collect()
+    }
+
+    #[test]
+    fn a_selection_leaves_test_alone_unless_asked() {
+        let dataset = dataset(|_| json!("x"));
+        assert_eq!(Selection::default().rows(&dataset).len(), 67);
+        let test = Selection { splits: vec![Split::Test], ..Selection::default() };
+        assert_eq!(ids(&test, &dataset)[..2], ["r2", "r5"]);
+    }
+
+    #[test]
+    fn filters_hold_all_at_once() {
+        let dataset = dataset(|at| json!(if at < 50 { "low" } else { "high" }));
+        let filters = ["tag=even", "expected=low"].map(|text| text.parse().unwrap()).to_vec();
+        let selection = Selection { splits: Split::ALL.to_vec(), filters, limit: None };
+        assert_eq!(selection.rows(&dataset).len(), 25);
+        let filters = vec!["metadata.n=7".parse().unwrap()];
+        assert_eq!(ids(&Selection { filters, ..selection }, &dataset), ["r7"]);
+        assert!("label=x".parse::<Filter>().is_err() && "tag".parse::<Filter>().is_err());
+    }
+
+    #[test]
+    fn a_larger_limit_holds_the_rows_of_a_smaller_one() {
+        let dataset = dataset(|_| json!("x"));
+        let limited = |limit| ids(&Selection { limit: Some(limit), ..Selection::default() }, &dataset);
+        let (few, more) = (limited(5), limited(20));
+        assert_eq!((few.len(), more.len()), (5, 20));
+        assert!(few.iter().all(|id| more.contains(id)));
+        assert_ne!(few, ids(&Selection::default(), &dataset)[..5]);
+    }
+
+    #[test]
+    fn labels_are_told_from_free_answers() {
+        let counts = labels(&dataset(|at| json!(["a", "b", "c"][at % 3]))).unwrap();
+        assert_eq!(counts, [("a".to_owned(), 34), ("b".to_owned(), 33), ("c".to_owned(), 33)]);
+        assert_eq!(labels(&dataset(|at| json!(at % 5))).unwrap().len(), 5);
+        assert!(labels(&dataset(|at| json!(format!("answer {}", at % 40)))).is_none());
+        assert!(labels(&dataset(|_| json!("always"))).is_none());
+        assert!(labels(&dataset(|at| json!({"sum": at % 2}))).is_none());
+    }
+}
