@@ -67,7 +67,7 @@ impl Example {
 }
 
 /// A JSON string as it is, any other value as JSON.
-fn plain_text(value: &Value) -> String {
+pub(super) fn plain_text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),

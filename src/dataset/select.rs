@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use thiserror::Error;
 
-use super::example::{Dataset, Example, Split};
+use super::example::{Dataset, Example, Split, plain_text};
 use crate::digest::Digest;
 
 /// Which rows of a dataset to look at. By default train and dev, all rows: test stays sealed unless it is asked for.
@@ -88,11 +88,9 @@ impl Filter {
             Self::Tag(tag) => example.tags.contains(tag),
             Self::Id(id) => example.id == *id,
             Self::Expected(text) => example.expected_text().is_some_and(|expected| expected == *text),
-            Self::Metadata(field, text) => match example.metadata.get(field) {
-                Some(Value::String(value)) => value == text,
-                Some(value) => value.to_string() == *text,
-                None => false,
-            },
+            Self::Metadata(field, text) => {
+                example.metadata.get(field).map(plain_text).is_some_and(|found| found == *text)
+            }
         }
     }
 }

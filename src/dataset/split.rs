@@ -380,8 +380,8 @@ mod tests {
         let mut examples = rows(100, 2);
         let free = split(&examples, None);
         let locked = lock(&examples, &free);
-        for at in 0..30 {
-            examples[at] = with(&examples[at], |example| example.pinned = true);
+        for example in examples.iter_mut().take(30) {
+            *example = with(example, |example| example.pinned = true);
         }
         let splits = split(&examples, None).splits;
         assert!(!splits[..30].contains(&Split::Test));

@@ -69,7 +69,7 @@ pub(super) fn records(input: &mut dyn BufRead, format: Format, separator: u8, em
         }
         let end = reader.position().byte();
         inner = record.iter().map(newlines).sum::<usize>();
-        open = record.iter().last().is_some_and(|last| last.ends_with(b"\n"));
+        open = record.iter().next_back().is_some_and(|last| last.ends_with(b"\n"));
         line = reader.get_mut().last_line(end).saturating_sub(inner).max(1);
         match &header {
             Some(names) => held = Some(row(&record, names, line)),
