@@ -1,1 +1,16 @@
-//! From config to things that run: the one place that builds models, scorers and targets.
+//! From config to things that run: the one place that builds models, scorers, targets, proposers and runs.
+//!
+//! [`Project::load`] reads and checks everything before any call is made, and writes nothing. Environment variables are
+//! read here and nowhere else in the library: keys, and `${NAME}` in the dataset's path and in base URLs.
+
+mod error;
+mod load;
+mod models;
+mod optimize;
+mod scorers;
+mod snapshot;
+
+pub use error::ProjectError;
+pub use load::{CONFIG_FILE, Project};
+pub use models::{Models, Use};
+pub use optimize::{OptimizeError, Optimized, Watch, optimize, resume};

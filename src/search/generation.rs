@@ -30,7 +30,10 @@ pub(super) struct State {
     pub tried: Vec<Attempt>,
     /// Generations in a row that kept nothing.
     pub without_gain: u32,
+    /// The incumbent's failures, largest first.
     clusters: Vec<FailureCluster>,
+    /// Clusters of all generations, oldest first: ids are never used twice.
+    past_clusters: Vec<FailureCluster>,
     bandit: Bandit,
     /// Survivors of races against this incumbent that the gate hasn't refused, best first.
     survivors: Vec<Survivor>,
@@ -48,6 +51,7 @@ impl State {
             tried: Vec::new(),
             without_gain: 0,
             clusters: Vec::new(),
+            past_clusters: Vec::new(),
             bandit: Bandit::default(),
             survivors: Vec::new(),
             single_next: false,
@@ -109,7 +113,8 @@ impl Search<'_> {
         let quoted = &state.incumbent.quoted;
         let outcomes: Vec<Outcome> =
             state.incumbent.train.iter().filter(|outcome| !quoted.contains(&outcome.example.id)).cloned().collect();
-        state.clusters = diagnose(&outcomes, self.settings.pass_threshold, &state.clusters);
+        state.clusters = diagnose(&outcomes, self.settings.pass_threshold, &state.past_clusters);
+        state.past_clusters.extend(state.clusters.iter().cloned());
         let clusters = state.clusters.clone();
         self.sink.emit(Event::Diagnosed(Diagnosed { generation, clusters }))?;
         Ok(())

@@ -5,5 +5,6 @@ mod fake;
 #[path = "../sim/mod.rs"]
 mod sim;
 
+mod layers;
 mod model;
 mod worlds;

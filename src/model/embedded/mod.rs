@@ -37,6 +37,9 @@ use words::Words;
 /// The provider's name, and the name of its only model.
 pub const NAME: &str = "embedded";
 
+/// Part of the key of its stored answers: another version may answer otherwise.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// How many prompts are kept in their parsed form: a search holds some candidates in flight, not hundreds.
 const MOST_KEPT: usize = 64;
 

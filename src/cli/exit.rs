@@ -1,0 +1,95 @@
+//! Exit codes, and which error has which. The same numbers are in `docs/exit-codes.md`.
+
+use std::process::ExitCode;
+
+use prompt_ratchet::eval::OutcomeError;
+use prompt_ratchet::model::CallError;
+use prompt_ratchet::project::{OptimizeError, ProjectError};
+use prompt_ratchet::run::RunError;
+use prompt_ratchet::search::Halt;
+
+/// How the process ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Done or passed; also when nothing was kept, or a limit was reached as planned.
+    Done = 0,
+    /// Regressed, or a gate not met.
+    Regressed = 1,
+    /// Wrong usage, configuration or data at load; nothing was written.
+    Usage = 2,
+    /// The evidence does not suffice.
+    Inconclusive = 3,
+    /// Could not run: provider unreachable, no access, run folder or store not usable. What was kept stays.
+    CouldNotRun = 4,
+    /// Interrupted; can be resumed.
+    Interrupted = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// An error with the code that it ends the process with.
+#[derive(Debug)]
+pub struct Failure {
+    /// The code.
+    pub exit: Exit,
+    /// What to print.
+    pub error: anyhow::Error,
+}
+
+impl Failure {
+    /// A failure that is for the user to mend.
+    pub fn usage(error: impl Into<anyhow::Error>) -> Self {
+        Self { exit: Exit::Usage, error: error.into() }
+    }
+}
+
+impl From<ProjectError> for Failure {
+    fn from(error: ProjectError) -> Self {
+        let exit = match error {
+            ProjectError::Store(_) => Exit::CouldNotRun,
+            _ => Exit::Usage,
+        };
+        Self { exit, error: error.into() }
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        let exit = match error {
+            RunError::Unreadable { .. } => Exit::Usage,
+            RunError::File(_) | RunError::Diverged { .. } => Exit::CouldNotRun,
+        };
+        Self { exit, error: error.into() }
+    }
+}
+
+impl From<OutcomeError> for Failure {
+    fn from(error: OutcomeError) -> Self {
+        let exit = match &error {
+            OutcomeError::Call(CallError::Interrupted) => Exit::Interrupted,
+            // A model that doesn't exist, a parameter that it doesn't take: the config is wrong.
+            OutcomeError::Call(CallError::Rejected(_) | CallError::Local(_)) | OutcomeError::Score(_) => Exit::Usage,
+            OutcomeError::Call(_) => Exit::CouldNotRun,
+        };
+        Self { exit, error: error.into() }
+    }
+}
+
+impl From<OptimizeError> for Failure {
+    fn from(error: OptimizeError) -> Self {
+        match error {
+            OptimizeError::Project(error) => error.into(),
+            OptimizeError::Run(error) => error.into(),
+            OptimizeError::NotReady(error) => error.into(),
+            OptimizeError::Finished(_) => Self::usage(error),
+            OptimizeError::Halted { halt: Halt::Interrupted, .. } => {
+                Self { exit: Exit::Interrupted, error: error.into() }
+            }
+            OptimizeError::Halted { .. } => Self { exit: Exit::CouldNotRun, error: error.into() },
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The command line: one file a subcommand. stdout is data, stderr is everything else.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+mod exit;
+mod optimize;
+
+use exit::{Exit, Failure};
+
+/// Optimises prompts unattended: measures a prompt on real data, clusters what fails, tries small edits, and keeps a
+/// revision only when it is really better.
+#[derive(Debug, Parser)]
+#[command(name = "ratchet", version, propagate_version = true, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options of every subcommand.
+#[derive(Debug, Args)]
+struct Global {
+    /// The project's config file
+    #[arg(long, global = true, value_name = "FILE", default_value = "ratchet.toml")]
+    config: PathBuf,
+    /// Override a config key, as in `--set search.generations=3`; may be given several times
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE", value_parser = key_value)]
+    overrides: Vec<(String, String)>,
+    /// Print results only: no progress, no notes
+    #[arg(long, short, global = true)]
+    quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Optimize(optimize::Optimize),
+    Resume(optimize::Resume),
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE, as in search.generations=3")?;
+    Ok((key.trim().to_owned(), value.to_owned()))
+}
+
+/// Runs the command line; errors go to stderr, the outcome into the exit code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are data and print to stdout; anything else is a usage error.
+            let code = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            let _ = error.print();
+            return code.into();
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: can't start: {error}");
+            return Exit::CouldNotRun.into();
+        }
+    };
+    let result = runtime.block_on(run(cli));
+    // Processes of scorers and calls under way are not waited for.
+    runtime.shutdown_background();
+    match result {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            eprintln!("error: {:#}", failure.error);
+            failure.exit.into()
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<Exit, Failure> {
+    match cli.command {
+        Command::Optimize(command) => command.run(&cli.global).await,
+        Command::Resume(command) => command.run(&cli.global).await,
+    }
+}

@@ -1,0 +1,213 @@
+//! Loading a project: config, prompts, dataset, strategies, all checked against each other.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{ProjectError, scorers};
+use crate::config::Config;
+use crate::dataset::{Dataset, SplitLock, labels, load};
+use crate::model::ModelRole;
+use crate::prompt::{Prompt, PromptSet};
+use crate::propose::{GuardLimits, Guards, Strategy, load_strategies};
+use crate::score::ScorerSet;
+use crate::search::{CallLimits, GateSettings, Protected, Settings, Task};
+
+/// Name of the config file in a project's folder.
+pub const CONFIG_FILE: &str = "ratchet.toml";
+
+/// A project, read and checked.
+pub struct Project {
+    /// The folder that its paths are relative to.
+    pub root: PathBuf,
+    /// The config file as the user named it.
+    pub config_file: PathBuf,
+    /// The config, overrides applied.
+    pub config: Config,
+    /// The rows.
+    pub dataset: Dataset,
+    /// What deserves a look, but is no error.
+    pub warnings: Vec<String>,
+    /// Where each prompt's file is, by name.
+    pub prompt_files: BTreeMap<String, PathBuf>,
+    /// The prompts as they are in their files.
+    pub prompts: Arc<PromptSet>,
+    /// The strategies to choose from.
+    pub strategies: Vec<Arc<Strategy>>,
+    /// The scorers, started.
+    pub scorers: Arc<ScorerSet>,
+    pub(super) lock: Option<SplitLock>,
+}
+
+impl Project {
+    /// Reads and checks the project of `config_file`; each override is a dotted key and a value. Starts scorers that
+    /// are processes; makes no call and writes nothing.
+    ///
+    /// # Errors
+    /// [`ProjectError`], saying where and what to do.
+    pub async fn load(config_file: &Path, overrides: &[(String, String)]) -> Result<Self, ProjectError> {
+        let text = read(config_file)?;
+        let config = Config::parse(&config_file.to_string_lossy(), &text, overrides)?;
+        let root = config_file.parent().unwrap_or(Path::new("")).to_path_buf();
+        let prompt_files: BTreeMap<String, PathBuf> =
+            config.prompt_files().into_iter().map(|(name, path)| (name.to_owned(), root.join(path))).collect();
+        let mut prompts = Vec::new();
+        for path in prompt_files.values() {
+            prompts.push(Prompt::parse(&file_name(path), &read(path)?)?);
+        }
+        let prompts = Arc::new(PromptSet::new(prompts)?);
+        let strategies_folder = root.join(&config.search.strategies);
+        let folder = strategies_folder.is_dir().then_some(strategies_folder.as_path());
+        let strategies = load_strategies(folder, &config.search.disable)?;
+        super::models::check(&config)?;
+        let scorers = Arc::new(scorers::build(&config, &root).await?);
+        let mut source = config.dataset.clone().under(&root);
+        source.path = expand("dataset", &source.path.to_string_lossy())?.into();
+        let loaded = load(&source, scorers.needs_expected().is_some())?;
+        for example in &loaded.dataset.examples {
+            for prompt in prompts.iter() {
+                prompt.check(example)?;
+            }
+        }
+        let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
+        Ok(Self {
+            config_file: config_file.to_path_buf(),
+            dataset: loaded.dataset,
+            lock: Some(loaded.lock),
+            root,
+            config,
+            warnings,
+            prompt_files: prompt_names(prompt_files),
+            prompts,
+            strategies,
+            scorers,
+        })
+    }
+
+    /// The project's name.
+    pub fn name(&self) -> String {
+        let absolute = std::path::absolute(&self.config_file).unwrap_or_else(|_| self.config_file.clone());
+        self.config.name(&absolute)
+    }
+
+    /// Where runs are kept.
+    pub fn runs(&self) -> PathBuf {
+        self.root.join(&self.config.runs)
+    }
+
+    /// Writes the split lock file where rows are new; a lock that is up to date isn't touched.
+    ///
+    /// # Errors
+    /// The file can't be written.
+    pub fn save_splits(&mut self) -> Result<(), ProjectError> {
+        if let Some(lock) = &mut self.lock
+            && lock.is_changed()
+        {
+            lock.save()?;
+        }
+        Ok(())
+    }
+
+    /// What the search may do.
+    pub fn settings(&self) -> Settings {
+        let config = &self.config;
+        Settings {
+            name: self.name(),
+            seed: config.search.seed,
+            generations: config.search.generations as u32,
+            proposals: config.search.proposals as u32,
+            patience: config.search.patience as u32,
+            target_score: config.search.target_score,
+            pass_threshold: config.pass_threshold,
+            gate: GateSettings {
+                min_gain: config.gate.min_gain,
+                standard_errors: config.gate.standard_errors,
+                alpha: config.gate.alpha,
+                max_samples: config.gate.max_samples as u32,
+            },
+            protected: Protected { pinned: config.guards.pinned, tags: config.guards.protected_tags.clone() },
+            calls: CallLimits {
+                total: config.budget.calls,
+                task: config.budget.task.calls,
+                proposer: config.budget.proposer.calls,
+            },
+        }
+    }
+
+    /// What the task is, for the proposer.
+    pub fn task(&self) -> Task {
+        let description = &self.config.description;
+        Task { description: (!description.is_empty()).then(|| description.clone()), hints: self.config.hints.clone() }
+    }
+
+    /// The static guards that proposals must pass.
+    pub fn guards(&self) -> Guards {
+        let limits = GuardLimits {
+            max_prompt_tokens: self.config.guards.max_prompt_tokens,
+            max_growth: self.config.guards.max_growth,
+            copied_words: self.config.guards.copied_words,
+        };
+        Guards::new(limits, &self.prompts, &self.dataset)
+    }
+
+    /// The labels of a task of labels, with their counts.
+    pub fn labels(&self) -> Option<Vec<(String, usize)>> {
+        labels(&self.dataset)
+    }
+
+    /// Seconds of patience for one scorer or model call.
+    pub(super) fn duration(seconds: f64) -> Duration {
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+    }
+
+    /// The model config of a role: the proposer is the task model unless it has one of its own.
+    pub(super) fn model(config: &Config, role: ModelRole) -> &crate::config::ModelConfig {
+        match role {
+            ModelRole::Proposer => config.models.proposer.as_ref().unwrap_or(&config.models.task),
+            ModelRole::Task | ModelRole::Judge => &config.models.task,
+        }
+    }
+}
+
+/// Prompts are named after their files.
+fn prompt_names(files: BTreeMap<String, PathBuf>) -> BTreeMap<String, PathBuf> {
+    files.into_values().map(|path| (file_name(&path), path)).collect()
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map_or_else(|| path.to_string_lossy().into_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+pub(super) fn read(path: &Path) -> Result<String, ProjectError> {
+    let problem = |problem: String| ProjectError::File { path: path.to_path_buf(), problem };
+    let bytes = std::fs::read(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => problem("there is no such file; check the path".to_owned()),
+        _ => problem(error.to_string()),
+    })?;
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let line = 1 + error.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count();
+        problem(format!("line {line} isn't UTF-8 (byte {at}); save the file as UTF-8"))
+    })
+}
+
+/// Replaces `${NAME}` by the environment variable's value.
+pub(super) fn expand(key: &str, text: &str) -> Result<String, ProjectError> {
+    let mut expanded = String::new();
+    let mut rest = text;
+    while let Some(start) = rest.find("${") {
+        let Some(length) = rest[start..].find('}') else { break };
+        let name = &rest[start + 2..start + length];
+        let value = std::env::var(name).map_err(|_| ProjectError::Environment {
+            key: key.to_owned(),
+            name: name.to_owned(),
+            advice: format!("set it, as in {name}=... ratchet ..."),
+        })?;
+        expanded.push_str(&rest[..start]);
+        expanded.push_str(&value);
+        rest = &rest[start + length + 1..];
+    }
+    expanded.push_str(rest);
+    Ok(expanded)
+}

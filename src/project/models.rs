@@ -1,0 +1,170 @@
+//! From `[models]` to model stacks.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use tokio_util::sync::CancellationToken;
+
+use super::load::expand;
+use super::{Project, ProjectError};
+use crate::config::{Config, ModelConfig, Provider as ProviderKind};
+use crate::eval::{ChatSettings, ChatTarget, Evaluator};
+use crate::model::embedded::{self, Embedded};
+use crate::model::{
+    Budget, Chat, Ledger, Limit, Limits, ModelRole, OpenAi, OpenAiConfig, Price, Provider, ProviderId, RetryPolicy,
+    Session, Spend, Stack, Store,
+};
+use crate::propose::{ModelProposer, ProposerSettings};
+
+/// Most calls of the embedded model under way at once: it is this machine that answers.
+const EMBEDDED_CONCURRENCY: usize = 8;
+
+/// Who makes the calls, for the store's books.
+#[derive(Debug, Clone)]
+pub struct Use {
+    /// The run that pays, or another name for what isn't a run.
+    pub payer: String,
+    /// Most calls.
+    pub limits: Limits,
+    /// Cancelled to stop.
+    pub interrupt: CancellationToken,
+}
+
+/// The model stacks of a project, sharing one store, budget and ledger.
+pub struct Models {
+    /// Answers rows.
+    pub task: Arc<Stack>,
+    /// Proposes edits.
+    pub proposer: Arc<Stack>,
+    ledger: Arc<Ledger>,
+}
+
+impl Models {
+    /// What was used so far.
+    pub fn spend(&self) -> Spend {
+        self.ledger.spend()
+    }
+}
+
+impl Project {
+    /// Builds the project's models. The response store's file appears with its first answer.
+    ///
+    /// # Errors
+    /// A key that isn't set, an endpoint that can't be set up, a store that can't be opened.
+    pub fn models(&self, use_: &Use) -> Result<Models, ProjectError> {
+        let store = Store::open(&self.root.join(&self.config.store.path))?;
+        let budget = Budget::new(use_.limits.clone());
+        for (role, paid) in store.paid(&use_.payer)? {
+            budget.carry_over(role, paid.calls);
+        }
+        let session = Session {
+            store,
+            run: use_.payer.as_str().into(),
+            budget,
+            ledger: Arc::default(),
+            interrupt: use_.interrupt.clone(),
+        };
+        let stack = |role| -> Result<Arc<Stack>, ProjectError> {
+            Ok(Arc::new(Stack::new(provider(&self.config, role)?, &session)))
+        };
+        let task = stack(ModelRole::Task)?;
+        let proposer = match &self.config.models.proposer {
+            Some(_) => stack(ModelRole::Proposer)?,
+            None => Arc::clone(&task),
+        };
+        Ok(Models { task, proposer, ledger: session.ledger })
+    }
+
+    /// What measures prompts.
+    pub fn evaluator(&self, models: &Models) -> Evaluator {
+        let config = Self::model(&self.config, ModelRole::Task);
+        let target = ChatTarget::new(Arc::clone(&models.task) as Arc<dyn Chat>, chat_settings(config));
+        Evaluator::new(Arc::new(target), Arc::clone(&self.scorers))
+    }
+
+    /// What makes proposals.
+    pub fn proposer(&self, models: &Models) -> ModelProposer {
+        let config = Self::model(&self.config, ModelRole::Proposer);
+        let chat = chat_settings(config);
+        let settings = ProposerSettings {
+            model: chat.model,
+            temperature: chat.temperature,
+            max_tokens: chat.max_tokens,
+            extra: chat.extra,
+        };
+        ModelProposer::new(Arc::clone(&models.proposer) as Arc<dyn Chat>, settings, self.guards())
+    }
+
+    /// The limits on calls.
+    pub fn limits(&self) -> Limits {
+        let budget = &self.config.budget;
+        let by_role = [(ModelRole::Task, budget.task.calls), (ModelRole::Proposer, budget.proposer.calls)];
+        Limits {
+            calls: budget.calls,
+            by_role: by_role.into_iter().filter_map(|(role, calls)| Some((role, calls?))).collect::<BTreeMap<_, _>>(),
+        }
+    }
+}
+
+/// Checks what can be checked of the models without a call: keys and addresses.
+pub(super) fn check(config: &Config) -> Result<(), ProjectError> {
+    for role in [ModelRole::Task, ModelRole::Proposer] {
+        provider(config, role)?;
+    }
+    Ok(())
+}
+
+fn provider(config: &Config, role: ModelRole) -> Result<Provider, ProjectError> {
+    let model = Project::model(config, role);
+    let price =
+        model.price.as_ref().map(|price| Price { input: price.input, output: price.output, cached: price.cached });
+    let retry = RetryPolicy { retries: model.retries as usize, ..RetryPolicy::default() };
+    let (id, chat): (ProviderId, Arc<dyn Chat>) = match model.provider {
+        ProviderKind::Embedded => {
+            let id = ProviderId { kind: embedded::NAME.to_owned(), base_url: embedded::VERSION.to_owned() };
+            (id, Arc::new(Embedded::new()))
+        }
+        ProviderKind::Openai => {
+            let endpoint = OpenAi::new(endpoint(model, role)?)
+                .map_err(|error| ProjectError::Model { role: role.to_string(), error })?;
+            (endpoint.id(), Arc::new(endpoint))
+        }
+    };
+    Ok(Provider { id, chat, limit: Limit::new(concurrency(model)), retry, price })
+}
+
+fn endpoint(model: &ModelConfig, role: ModelRole) -> Result<OpenAiConfig, ProjectError> {
+    let key = |name: &str| format!("models.{role}.{name}");
+    let base_url = model.base_url.as_deref().unwrap_or("https://api.openai.com/v1");
+    let mut endpoint = OpenAiConfig::new(expand(&key("base_url"), base_url)?);
+    endpoint.timeout = Project::duration(model.timeout_seconds);
+    endpoint.connect_timeout = endpoint.connect_timeout.min(endpoint.timeout);
+    if let Some(name) = &model.api_key_env {
+        let value = std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+        endpoint.api_key = Some(SecretString::from(value.ok_or_else(|| ProjectError::Environment {
+            key: key("api_key_env"),
+            name: name.clone(),
+            advice: "put the key there (export it), or leave api_key_env out for a server that needs none".to_owned(),
+        })?));
+    }
+    Ok(endpoint)
+}
+
+fn concurrency(model: &ModelConfig) -> usize {
+    match model.provider {
+        ProviderKind::Embedded => model.max_concurrency.min(EMBEDDED_CONCURRENCY),
+        ProviderKind::Openai => model.max_concurrency,
+    }
+}
+
+fn chat_settings(model: &ModelConfig) -> ChatSettings {
+    ChatSettings {
+        model: model.model.clone().unwrap_or_else(|| embedded::NAME.to_owned()),
+        temperature: model.temperature,
+        max_tokens: model.max_tokens,
+        extra: model.extra.clone(),
+        deterministic: model.is_deterministic(),
+        max_concurrency: concurrency(model),
+    }
+}

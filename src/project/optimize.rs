@@ -1,0 +1,238 @@
+//! Running an optimisation: its folder, its sinks, and the search between them.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Models, Project, ProjectError, Use};
+use crate::clock::{self, Clock};
+use crate::dataset::{Example, Split};
+use crate::durable::Lock;
+use crate::eval::{Evaluate, OutcomeError};
+use crate::model::{ModelRole, Spend};
+use crate::report;
+use crate::run::{
+    Event, Files, Journal, Recorded, RunEnded, RunError, RunFolder, RunState, Sink, Spent, SplitUses, UseCount, state,
+};
+use crate::search::{CallsSpent, Halt, Search};
+
+/// Name of the lock that keeps two processes from working on one run.
+const LOCK: &str = "lock";
+
+/// Rows that are asked before a run begins: if none of them can run, nothing else will.
+const PROBES: usize = 3;
+
+/// Sees what a run does, with what it has used so far.
+pub trait Watch: Send + Sync {
+    /// Takes one event; progress may come from any thread.
+    fn see(&self, event: &Event, spend: &Spend);
+}
+
+/// A run that ended as planned.
+#[derive(Debug)]
+pub struct Optimized {
+    /// Its folder.
+    pub folder: RunFolder,
+    /// How it ended.
+    pub ended: RunEnded,
+}
+
+/// Why a run did not end as planned.
+#[derive(Debug, thiserror::Error)]
+pub enum OptimizeError {
+    /// The project can't be run; nothing was written.
+    #[error(transparent)]
+    Project(#[from] ProjectError),
+    /// Not one row could run; nothing was written.
+    #[error("{0}")]
+    NotReady(OutcomeError),
+    /// The run folder can't be used.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The run has ended already.
+    #[error("run {0} is finished; there is nothing to resume")]
+    Finished(String),
+    /// It halted; what was done is kept and can be resumed.
+    #[error("{halt}")]
+    Halted {
+        /// Why.
+        halt: Halt,
+        /// The run's folder.
+        folder: RunFolder,
+    },
+}
+
+/// Starts a run of `project` and sees it to its end.
+///
+/// # Errors
+/// [`OptimizeError`].
+pub async fn optimize(
+    project: &mut Project,
+    clock: Arc<dyn Clock>,
+    interrupt: CancellationToken,
+    watch: Arc<dyn Watch>,
+) -> Result<Optimized, OptimizeError> {
+    let now = clock.now();
+    let name = project.name();
+    let id = RunFolder::new_id(&project.runs(), &name, now);
+    let models = project.models(&Use { payer: id.clone(), limits: project.limits(), interrupt })?;
+    probe(project, &models).await?;
+    project.save_splits()?;
+    let folder = RunFolder::create(&project.runs(), &id, &name, &project.config_file, now)?;
+    project.write_snapshot(&folder)?;
+    run(project, models, folder, clock, watch).await
+}
+
+/// Goes on with the run in `folder` from where it was interrupted: the search is run again on what is recorded.
+///
+/// # Errors
+/// [`OptimizeError`].
+pub async fn resume(
+    root: &Path,
+    folder: RunFolder,
+    clock: Arc<dyn Clock>,
+    interrupt: CancellationToken,
+    watch: Arc<dyn Watch>,
+) -> Result<Optimized, OptimizeError> {
+    if state(&folder.events().unwrap_or_default()).0 == RunState::Finished {
+        return Err(OptimizeError::Finished(folder.manifest.run));
+    }
+    let project = Project::of_run(root, &folder).await?;
+    let payer = folder.manifest.run.clone();
+    let models = project.models(&Use { payer, limits: project.limits(), interrupt })?;
+    run(&project, models, folder, clock, watch).await
+}
+
+/// Asks a few rows, so that a provider that can't be reached or a model that doesn't exist shows before anything is
+/// written. Their answers are the run's own: nothing is asked twice.
+async fn probe(project: &Project, models: &Models) -> Result<(), OptimizeError> {
+    let evaluator = project.evaluator(models);
+    let rows: Vec<Arc<Example>> = project.dataset.rows(Split::Train).into_iter().take(PROBES).collect();
+    let mut first_error = None;
+    for row in &rows {
+        let asked = evaluator.evaluate(&project.prompts, std::slice::from_ref(row), 0, &|_| ()).await;
+        let result = asked.map(|mut evaluation| evaluation.outcomes.pop().map(|outcome| outcome.result));
+        match result {
+            Err(fault) => return Err(OptimizeError::NotReady(fault)),
+            Ok(Some(Err(error))) => first_error = first_error.or(Some(error)),
+            Ok(_) => return Ok(()),
+        }
+    }
+    first_error.map_or(Ok(()), |error| Err(OptimizeError::NotReady(error)))
+}
+
+async fn run(
+    project: &Project,
+    models: Models,
+    folder: RunFolder,
+    clock: Arc<dyn Clock>,
+    watch: Arc<dyn Watch>,
+) -> Result<Optimized, OptimizeError> {
+    let since = clock::timestamp(clock.now());
+    let _lock = Lock::acquire(&folder.path.join(LOCK), &since).map_err(RunError::from)?;
+    let (journal, events) = Journal::open(&folder.path)?;
+    let models = Arc::new(models);
+    let output = Output {
+        journal,
+        files: Files::new(&folder.path, &project.prompts),
+        books: Books::new(project, &folder, clock, Arc::clone(&models)),
+        watch,
+    };
+    let settings = project.settings();
+    let task = project.task();
+    let evaluator = project.evaluator(&models);
+    let proposer = project.proposer(&models);
+    let spent = || calls_spent(&models.spend());
+    let search = Search {
+        settings: &settings,
+        dataset: &project.dataset,
+        baseline: Arc::clone(&project.prompts),
+        task: &task,
+        evaluate: &evaluator,
+        propose: &proposer,
+        strategies: &project.strategies,
+        sink: &output,
+        spent: &spent,
+        recorded: Recorded::of(&events),
+    };
+    let result = search.run().await;
+    output.books.write()?;
+    match result {
+        Ok(ended) => {
+            report::write(&folder)?;
+            Ok(Optimized { folder, ended })
+        }
+        Err(halt) => Err(OptimizeError::Halted { halt, folder }),
+    }
+}
+
+fn calls_spent(spend: &Spend) -> CallsSpent {
+    let live = |role| spend.roles.get(&role).map_or(0, |spend| spend.live);
+    CallsSpent { total: spend.total().live, task: live(ModelRole::Task), proposer: live(ModelRole::Proposer) }
+}
+
+/// All that a run's events go to: the journal first, so that nothing is shown that isn't durable.
+struct Output {
+    journal: Journal,
+    files: Files,
+    books: Books,
+    watch: Arc<dyn Watch>,
+}
+
+impl Sink for Output {
+    fn emit(&self, event: Event) -> Result<(), RunError> {
+        self.journal.emit(event.clone())?;
+        self.watch.see(&event, &self.books.models.spend());
+        self.books.take(&event)?;
+        self.files.emit(event)
+    }
+}
+
+/// Money, time, and the uses of dev and test.
+struct Books {
+    models: Arc<Models>,
+    folder: PathBuf,
+    runs: PathBuf,
+    run: String,
+    dataset: crate::digest::Digest,
+    clock: Arc<dyn Clock>,
+    began: Duration,
+    earlier_seconds: f64,
+    uses: Mutex<UseCount>,
+}
+
+impl Books {
+    fn new(project: &Project, folder: &RunFolder, clock: Arc<dyn Clock>, models: Arc<Models>) -> Self {
+        Self {
+            models,
+            runs: folder.path.parent().unwrap_or(Path::new("")).to_path_buf(),
+            run: folder.manifest.run.clone(),
+            dataset: project.dataset.fingerprint,
+            began: clock.now(),
+            clock,
+            earlier_seconds: Spent::read(&folder.path).seconds,
+            folder: folder.path.clone(),
+            uses: Mutex::default(),
+        }
+    }
+
+    fn take(&self, event: &Event) -> Result<(), RunError> {
+        let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Judged(_) => uses.dev += 1,
+            Event::TestOpened(_) => uses.test += 1,
+            Event::NoiseMeasured(_) | Event::GenerationEnded(_) => return self.write(),
+            _ => return Ok(()),
+        }
+        let mut ledger = SplitUses::read(&self.runs)?;
+        ledger.note(self.dataset, &self.run, *uses);
+        ledger.write(&self.runs)
+    }
+
+    fn write(&self) -> Result<(), RunError> {
+        let seconds = self.earlier_seconds + self.clock.now().saturating_sub(self.began).as_secs_f64();
+        Spent { seconds, spend: self.models.spend() }.write(&self.folder)
+    }
+}

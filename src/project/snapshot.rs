@@ -1,0 +1,112 @@
+//! A run's snapshot: all that its decisions follow from, copied into its folder when it begins, read again to resume.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::load::read;
+use super::{Project, ProjectError, scorers};
+use crate::config::Config;
+use crate::dataset::{Dataset, Example, Split};
+use crate::digest::Digest;
+use crate::durable;
+use crate::prompt::{Prompt, PromptSet};
+use crate::propose::Strategy;
+use crate::run::{RunError, RunFolder};
+
+const CONFIG: &str = "ratchet.toml";
+const DATASET: &str = "dataset.jsonl";
+const STRATEGIES: &str = "strategies.json";
+const PROMPTS: &str = "prompts";
+
+impl Project {
+    /// Copies what the run follows from into its folder.
+    pub(super) fn write_snapshot(&self, folder: &RunFolder) -> Result<(), RunError> {
+        let snapshot = folder.snapshot();
+        let unwritable = |error: String| RunError::Unreadable {
+            path: snapshot.clone(),
+            message: format!("the snapshot could not be written: {error}"),
+        };
+        let config = toml::to_string(&self.config).map_err(|error| unwritable(error.to_string()))?;
+        durable::write(&snapshot.join(CONFIG), config.as_bytes())?;
+        let mut rows = String::new();
+        for (example, split) in self.dataset.examples.iter().zip(&self.dataset.splits) {
+            let row = Example { split: Some(*split), ..example.as_ref().clone() };
+            rows += &serde_json::to_string(&row).map_err(|error| unwritable(error.to_string()))?;
+            rows.push('\n');
+        }
+        durable::write(&snapshot.join(DATASET), rows.as_bytes())?;
+        let strategies =
+            serde_json::to_string_pretty(&self.strategies).map_err(|error| unwritable(error.to_string()))?;
+        durable::write(&snapshot.join(STRATEGIES), strategies.as_bytes())?;
+        for prompt in self.prompts.iter() {
+            durable::write(&snapshot.join(PROMPTS).join(prompt.name()), prompt.text().as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// The project as it was when the run began; `root` is where its scorers and its store are.
+    ///
+    /// # Errors
+    /// A snapshot that is incomplete or damaged, a key that isn't set, a scorer that doesn't start.
+    pub async fn of_run(root: &Path, folder: &RunFolder) -> Result<Self, ProjectError> {
+        let snapshot = folder.snapshot();
+        let config_path = snapshot.join(CONFIG);
+        let mut config = Config::parse(&config_path.to_string_lossy(), &read(&config_path)?, &[])?;
+        config.name = Some(folder.manifest.name.clone());
+        let dataset = read_dataset(&snapshot.join(DATASET), &folder.path)?;
+        let strategies: Vec<Arc<Strategy>> = parse(&snapshot.join(STRATEGIES))?;
+        let prompt_files: BTreeMap<_, _> = config
+            .prompt_files()
+            .into_values()
+            .filter_map(|path| Some((path.file_name()?.to_string_lossy().into_owned(), root.join(path))))
+            .collect();
+        let mut prompts = Vec::new();
+        for name in prompt_files.keys() {
+            prompts.push(Prompt::parse(name, &read(&snapshot.join(PROMPTS).join(name))?)?);
+        }
+        super::models::check(&config)?;
+        let scorers = Arc::new(scorers::build(&config, root).await?);
+        Ok(Self {
+            root: root.to_path_buf(),
+            config_file: folder.manifest.config.clone(),
+            config,
+            dataset,
+            warnings: Vec::new(),
+            prompt_files,
+            prompts: Arc::new(PromptSet::new(prompts)?),
+            strategies,
+            scorers,
+            lock: None,
+        })
+    }
+}
+
+fn read_dataset(path: &Path, folder: &Path) -> Result<Dataset, ProjectError> {
+    let mut examples = Vec::new();
+    let mut splits = Vec::new();
+    for (index, line) in read(path)?.lines().enumerate() {
+        let damaged = |problem: String| ProjectError::File {
+            path: path.to_path_buf(),
+            problem: format!("line {}: {problem}", index + 1),
+        };
+        let mut example: Example = serde_json::from_str(line).map_err(|error| damaged(error.to_string()))?;
+        splits.push(example.split.take().unwrap_or(Split::Train));
+        examples.push(Arc::new(example));
+    }
+    let fingerprint = fingerprint_of_run(folder).unwrap_or_else(|| crate::dataset::fingerprint(&examples));
+    Ok(Dataset { examples, splits, fingerprint })
+}
+
+/// The fingerprint as the run's first event has it.
+fn fingerprint_of_run(folder: &Path) -> Option<Digest> {
+    match crate::run::read_events(folder).ok()?.first()? {
+        crate::run::Event::RunStarted(started) => Some(started.dataset),
+        _ => None,
+    }
+}
+
+fn parse<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ProjectError> {
+    serde_json::from_str(&read(path)?)
+        .map_err(|error| ProjectError::File { path: path.to_path_buf(), problem: format!("is damaged: {error}") })
+}
