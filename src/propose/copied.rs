@@ -130,7 +130,7 @@ impl TrainWords {
         None
     }
 
-    /// Ids of the train rows that `after` quotes and `before` does not, in dataset order.
+    /// Ids of the train rows that `after` quotes and `before` does not.
     pub fn quoted(&self, before: &PromptSet, after: &PromptSet) -> Vec<String> {
         let known = self.rows_in(&text_of(before));
         let found = self.rows_in(&text_of(after));

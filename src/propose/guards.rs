@@ -133,7 +133,8 @@ impl Guards {
         prompts.tokens() <= self.most_tokens
     }
 
-    /// The prompts that `proposal` makes of `prompts`, and the proposal with the ids of the train rows that it quotes.
+    /// The prompts that `proposal` makes of `prompts`, and the proposal with the ids of the train rows that it quotes,
+    /// those that it names itself and those that are found in its text, sorted.
     /// `quotes_rows`: whether quoting rows is its job. `seen`: digests of all prompts that were tried.
     ///
     /// # Errors
@@ -170,8 +171,10 @@ impl Guards {
         if !quotes_rows && let Some(run) = self.train.copied(prompts, &edited) {
             return Err(GuardError::Copied { run, most: self.limits.copied_words });
         }
-        let quoted = self.train.quoted(prompts, &edited);
-        Ok(Proposed { proposal: Proposal { quoted, ..proposal }, prompts: edited })
+        let mut quoted: BTreeSet<String> = BTreeSet::from_iter(proposal.quoted);
+        quoted.extend(self.train.quoted(prompts, &edited));
+        let proposal = Proposal { quoted: quoted.into_iter().collect(), ..proposal };
+        Ok(Proposed { proposal, prompts: edited })
     }
 }
 
@@ -213,5 +216,116 @@ fn shape(value: &Value) -> String {
             let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{name:?}:{}", shape(value))).collect();
             format!("{{{}}}", fields.join(","))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prompt::Edit;
+    use crate::propose::testing::{PROMPT, dataset, edit, example, prompts};
+
+    const ROW: &str = "I was billed twice for my subscription this month and would like one payment back";
+
+    fn guards(baseline: &PromptSet) -> Guards {
+        let limits = GuardLimits { max_prompt_tokens: 4000, max_growth: 40, copied_words: 8 };
+        Guards::new(limits, baseline, &dataset(vec![example("t-1", ROW, "refunds")]))
+    }
+
+    fn proposal(edits: Vec<Edit>) -> Proposal {
+        Proposal { edits, rationale: "Why.".to_owned(), expected_effect: String::new(), quoted: Vec::new() }
+    }
+
+    fn check(text: &str, edits: Vec<Edit>, quotes_rows: bool) -> Result<Proposed, GuardError> {
+        let before = prompts(text);
+        guards(&before).check(&before, proposal(edits), quotes_rows, &BTreeSet::new())
+    }
+
+    fn refusal(text: &str, search: &str, replace: &str) -> String {
+        check(text, vec![edit(search, replace)], false).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_small_edit_passes_and_yields_the_edited_prompt() {
+        let proposed = check(PROMPT, vec![edit("- refunds", "- refunds: wants money back")], false).unwrap();
+        assert_eq!(proposed.prompts.first().text(), PROMPT.replace("- refunds", "- refunds: wants money back"));
+        assert!(proposed.proposal.quoted.is_empty());
+    }
+
+    #[test]
+    fn edits_that_do_not_apply_say_why() {
+        assert!(refusal(PROMPT, "- refund\n", "x").contains("does not occur in `p.prompty`"));
+        assert!(refusal(PROMPT, "categor", "x").contains("occurs 2 times"));
+        let overlap = vec![edit("- billing\n- ref", "x"), edit("- refunds", "y")];
+        assert!(check(PROMPT, overlap, false).unwrap_err().to_string().contains("edits 1 and 2 overlap"));
+        assert!(refusal(PROMPT, "- billing", "{% if input %}").contains("the edited prompt is not valid"));
+    }
+
+    #[test]
+    fn front_matter_role_lines_and_protected_text_stay() {
+        let text = format!(
+            "---\nname: x\n---\n{}",
+            PROMPT.replace("- refunds", "{# ratchet:protect #}\n- refunds\n{# ratchet:end #}")
+        );
+        assert!(refusal(&text, "name: x", "name: y").contains("front matter of `p.prompty`"));
+        assert!(refusal(&text, "user:\n", "").contains("role lines of `p.prompty`"));
+        assert!(refusal(&text, "- billing", "- billing\nassistant:\nrefunds\nuser:").contains("role lines"));
+        assert!(refusal(&text, "- refunds", "- money back").contains("protected text of `p.prompty`"));
+    }
+
+    #[test]
+    fn template_expressions_stay() {
+        let map = "Subject: {{ input.subject }}\n\nText: {{ input.text }}\n";
+        assert_eq!(
+            refusal(map, "Subject: {{ input.subject }}\n\n", ""),
+            "the edits remove `{{ input.subject }}` from `p.prompty`: keep all template expressions"
+        );
+        assert!(refusal(map, "Text: ", "Text: {{ input.date }} ").contains("the edits add `{{ input.date }}`"));
+        assert!(
+            refusal(map, "input.text", "input.body")
+                .contains("the edits replace `{{ input.text }}` by `{{ input.body }}`")
+        );
+        assert!(refusal(PROMPT, "- billing", "- billing {{ expected }}").contains("`expected` is not defined"));
+    }
+
+    #[test]
+    fn an_edit_after_which_a_row_can_not_be_filled_in_is_refused() {
+        let refusal = refusal(PROMPT, "{{ input }}", "{{ input + 1 }}");
+        assert!(refusal.starts_with("the edited prompt can't be filled in: p.prompty:8:"), "{refusal}");
+        assert!(refusal.ends_with("leave template expressions as they are"), "{refusal}");
+    }
+
+    #[test]
+    fn growth_and_size_are_limited_from_the_baseline_on() {
+        let long = format!("- refunds: {}", "money that goes back ".repeat(20));
+        let refusal = refusal(PROMPT, "- refunds", &long);
+        assert!(refusal.contains("tokens, and") && refusal.contains("shorten the edits by"), "{refusal}");
+        let before = prompts(PROMPT);
+        let tight = GuardLimits { max_prompt_tokens: 1, max_growth: 1000, copied_words: 8 };
+        let guards = Guards::new(tight, &before, &dataset(Vec::new()));
+        // A baseline beyond the limit may be edited, but not grow.
+        assert_eq!((guards.fits(&before), guards.room(&before)), (true, 0));
+        let shorter = proposal(vec![edit(", nothing else", "")]);
+        assert!(guards.check(&before, shorter, false, &BTreeSet::new()).is_ok());
+    }
+
+    #[test]
+    fn what_changes_nothing_or_was_tried_is_refused() {
+        assert!(refusal(PROMPT, "- refunds", "- refunds").contains("change nothing"));
+        let before = prompts(PROMPT);
+        let edits = || proposal(vec![edit("- refunds", "- refunds: money back")]);
+        let tried = guards(&before).check(&before, edits(), false, &BTreeSet::new()).unwrap().prompts.digest();
+        let error = guards(&before).check(&before, edits(), false, &BTreeSet::from([tried])).unwrap_err();
+        assert_eq!(error, GuardError::Duplicate);
+    }
+
+    #[test]
+    fn rows_may_be_quoted_only_by_a_strategy_whose_job_it_is_and_are_then_named() {
+        let replace = format!("- refunds\n- \"{ROW}\" -> refunds");
+        let refused = refusal(PROMPT, "- refunds", &replace);
+        assert!(refused.starts_with("the edits copy 15 words from the row `t-1` (\"I was billed"), "{refused}");
+        assert!(refused.contains("at most 8 in a row"), "{refused}");
+        let proposed = check(PROMPT, vec![edit("- refunds", &replace)], true).unwrap();
+        assert_eq!(proposed.proposal.quoted, ["t-1"]);
     }
 }

@@ -68,7 +68,8 @@ pub(super) fn render(ask: &Ask, room: usize) -> Vec<Message> {
         &mut text,
         format_args!(
             "One JSON object as described: `edits`, `rationale`, `expected_effect`. Several proposals are asked for at \
-             once, told apart by their variant: let another variant have the obvious idea, unless this is 0.\n\
+             once, told apart\n\
+             by their variant: let another variant have the obvious idea, unless this is 0.\n\
              variant: {}",
             ask.slot
         ),
@@ -167,7 +168,68 @@ mod tests {
     fn the_request_holds_every_section_in_order() {
         let messages = render(&testing::ask(), 1480);
         assert_eq!(messages[0].role, Role::System);
-        insta::assert_snapshot!(messages[1].content);
+        insta::assert_snapshot!(messages[1].content, @r#"
+        ## Task
+        Route tickets to the team that answers them.
+        - What the customer wants counts, not the topic.
+
+        ## Strategy
+        name: define-boundary
+
+        Say where the line runs between the two labels.
+
+        ## Prompt
+        ### file: p.prompty
+        ````
+        system:
+        Sort support tickets into one of these categories:
+        - billing
+        - refunds
+
+        Respond with only the category name, nothing else.
+        user:
+        Ticket: {{ input }}
+        ````
+
+        ## Failing rows
+        kind: confusion
+        cluster: refunds answered as billing: twice, payment (2 rows, 5 % of all)
+        - id: t-2
+          input: "I was billed twice,\nplease send one payment back"
+          expected: "refunds"
+          answered: "billing"
+          reason: "expected \"refunds\""
+        - id: t-4
+          input: "charged although I cancelled, want it back"
+          expected: "refunds"
+          answered: "billing"
+
+        ## Passing rows that must stay passing
+        - id: t-5
+          input: "which card do you have on file"
+          expected: "billing"
+          answered: "billing"
+
+        ## Labels
+        - billing: 20 train rows
+        - refunds: 12 train rows
+
+        ## Train rows
+        - id: t-7
+          input: "refund please, the order never came"
+          expected: "refunds"
+
+        ## Tried before
+        - add-rule: Say that money back is refunds. -> rejected at the gate: fixed 3, broke 5
+
+        ## Limits
+        - tokens left to grow: 1480
+
+        ## Reply
+        One JSON object as described: `edits`, `rationale`, `expected_effect`. Several proposals are asked for at once, told apart
+        by their variant: let another variant have the obvious idea, unless this is 0.
+        variant: 3
+        "#);
     }
 
     #[test]

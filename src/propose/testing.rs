@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Ask, Attempt, ShownRow, load_strategies};
+use super::{Ask, Attempt, Origin, ShownRow, Strategy};
 use crate::dataset::{Dataset, Example, Split};
 use crate::diagnose::{FailureCluster, FailureKind};
 use crate::digest::Digest;
@@ -60,8 +60,14 @@ fn row(id: &str, input: &str, expected: &str, answered: Option<&str>) -> ShownRo
 
 /// An ask with something in every section.
 pub(super) fn ask() -> Ask {
-    let strategies = load_strategies(None, &[]).unwrap();
-    let strategy = strategies.into_iter().find(|strategy| strategy.name == "define-boundary").unwrap();
+    let strategy = Arc::new(Strategy {
+        name: "define-boundary".to_owned(),
+        summary: "Say where the line runs".to_owned(),
+        kinds: vec!["confusion".to_owned()],
+        quotes_rows: false,
+        instruction: "Say where the line runs between the two labels.".to_owned(),
+        origin: Origin::BuiltIn,
+    });
     let failing = ShownRow {
         reason: Some("expected \"refunds\"".to_owned()),
         ..row("t-2", "I was billed twice,\nplease send one payment back", "refunds", Some("billing"))
