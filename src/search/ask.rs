@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::choose::Choice;
 use super::generation::State;
 use super::{Search, screen};
-use crate::dataset::{Example, Split};
+use crate::dataset::{Example, Split, labels};
 use crate::diagnose::FailureCluster;
 use crate::eval::Outcome;
 use crate::propose::{Ask, Attempt, ShownRow};
@@ -21,19 +21,19 @@ const EXAMPLES: usize = 24;
 const TRIED: usize = 8;
 
 impl Search<'_> {
-    /// The labels with how many train rows have each; empty where the task is not one of labels.
+    /// All labels of the task with how many train rows have each; empty where the task is not one of labels. A label
+    /// that no train row has is named too: the prompt must not rule it out.
     pub(super) fn labels(&self) -> Vec<(String, usize)> {
-        let train = self.dataset.rows(Split::Train);
-        let mut labels: BTreeMap<String, usize> = BTreeMap::new();
-        for row in &train {
-            let short = row.expected_text().filter(|label| label.chars().count() <= 80 && !label.contains('\n'));
-            let Some(label) = short else { return Vec::new() };
-            *labels.entry(label).or_default() += 1;
+        let mut of_train: BTreeMap<String, usize> = BTreeMap::new();
+        for label in self.dataset.rows(Split::Train).iter().filter_map(|row| row.expected_text()) {
+            *of_train.entry(label).or_default() += 1;
         }
-        if labels.len() < 2 || labels.len() * 2 > train.len() {
-            return Vec::new();
-        }
-        labels.into_iter().collect()
+        let labels = labels(self.dataset).unwrap_or_default();
+        let with_count = |(label, _)| {
+            let rows = of_train.get(&label).copied().unwrap_or(0);
+            (label, rows)
+        };
+        labels.into_iter().map(with_count).collect()
     }
 
     /// The asks for `choices`, in slot order.
