@@ -1,11 +1,136 @@
-//! What people read of a run, all from its events.
+//! What people read of a run: the report in its folder, the screen after it, and the numbers a script wants. All of it
+//! is worked out from the run's events by [`RunView`]; nothing here measures or decides.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `view.rs` | [`RunView`]: a run's events gathered by what they are about |
+//! | `markdown.rs`, `tried.rs`, `spending.rs` | `report.md`, section by section |
+//! | `terminal.rs` | the screen after a run |
+//! | `json.rs` | the `--json` object |
+//! | `numbers.rs`, `escape.rs` | how numbers and untrusted text are written |
 
+mod escape;
+mod json;
+mod markdown;
+mod numbers;
+mod spending;
+mod terminal;
+mod tried;
+mod view;
+
+#[cfg(test)]
+mod testing;
+
+pub use escape::one_line;
+pub use json::json;
+pub use markdown::markdown;
+pub use numbers::{cost, count, duration, interval, p_value, percent, plural, points, signed_interval};
+pub use terminal::{headline, terminal, wrapped};
+pub use view::{CandidateView, Fate, GenerationView, Origin, RunView};
+
+use crate::durable;
 use crate::run::{RunError, RunFolder};
 
-/// Writes `report.md` into the run's folder.
+/// Name of the report in a run's folder.
+pub const FILE: &str = "report.md";
+
+/// Writes [`FILE`] into the run's folder: the old report or the new one, never a part.
 ///
 /// # Errors
 /// The run can't be read, or the report can't be written.
-pub fn write(_folder: &RunFolder) -> Result<(), RunError> {
+pub fn write(folder: &RunFolder) -> Result<(), RunError> {
+    let text = markdown(&RunView::read(folder)?);
+    durable::write(&folder.path.join(FILE), text.as_bytes())?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::testing;
+
+    #[test]
+    fn a_run_of_format_1_always_opens() {
+        let view = RunView::read(&testing::golden()).unwrap();
+        assert_eq!((view.generations.len(), view.kept().len(), view.candidates().count()), (3, 1, 8));
+        assert_eq!((view.uses.dev, view.uses.test), (3, 1));
+        insta::assert_snapshot!(markdown(&view));
+    }
+
+    #[test]
+    fn the_report_is_written_into_the_folder_and_again_the_same() {
+        let fixture = testing::finished();
+        write(&fixture.folder).unwrap();
+        let path = fixture.folder.path.join(FILE);
+        let first = std::fs::read(&path).unwrap();
+        write(&fixture.folder).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), first);
+    }
+
+    #[test]
+    fn all_that_time_and_money_change_is_in_the_last_section() {
+        let fixture = testing::finished();
+        let mut view = fixture.view();
+        let before = markdown(&view);
+        view.spent = crate::run::Spent::default();
+        view.uses = crate::run::UseCount::default();
+        let after = markdown(&view);
+        let head = |text: &str| text.split("## Spent").next().unwrap().to_owned();
+        assert_ne!(before, after);
+        assert_eq!(head(&before), head(&after));
+        assert_eq!(before.matches("\n## ").last(), Some("\n## "));
+    }
+
+    #[test]
+    fn a_run_that_was_stopped_before_it_began_can_be_shown() {
+        let fixture = testing::changed(|_| Vec::new());
+        let view = fixture.view();
+        assert!(markdown(&view).contains("unfinished") && terminal(&view, 80).contains("ratchet resume"));
+        std::fs::remove_file(fixture.folder.path.join("journal.jsonl")).unwrap();
+        assert!(fixture.view().started.is_none());
+    }
+
+    #[test]
+    fn the_screen_fits_80_columns() {
+        for fixture in [testing::finished(), testing::unfinished(), testing::nothing_kept()] {
+            let screen = terminal(&fixture.view(), 80);
+            assert!(screen.lines().all(|line| line.chars().count() <= 80), "{screen}");
+        }
+    }
+
+    #[test]
+    fn screen_of_a_finished_run() {
+        insta::assert_snapshot!(terminal(&testing::finished().view(), 80));
+    }
+
+    #[test]
+    fn screen_when_nothing_was_kept() {
+        insta::assert_snapshot!(terminal(&testing::nothing_kept().view(), 80));
+    }
+
+    #[test]
+    fn report_of_an_unfinished_run() {
+        insta::assert_snapshot!(markdown(&testing::unfinished().view()));
+    }
+
+    #[test]
+    fn report_when_nothing_was_kept() {
+        insta::assert_snapshot!(markdown(&testing::nothing_kept().view()));
+    }
+
+    #[test]
+    fn a_gain_that_test_does_not_show_is_called_not_shown() {
+        let fixture = testing::changed(|mut events| {
+            for event in &mut events {
+                if let crate::run::Event::TestOpened(test) = event {
+                    (test.shown, test.rows_to_show, test.comparison.interval.low) = (false, 1240, -0.01);
+                }
+            }
+            events
+        });
+        let headline = headline(&fixture.view());
+        assert!(headline.starts_with("not shown to be better on test, +"), "{headline}");
+        assert!(headline.ends_with("about 1,240 test rows would show it"), "{headline}");
+        assert!(!terminal(&fixture.view(), 80).contains(": better"));
+    }
 }

@@ -1,0 +1,90 @@
+//! The object that `optimize --json` and `report --json` print.
+
+use serde_json::{Map, Value, json};
+
+use super::RunView;
+use crate::eval::Summary;
+use crate::model::ModelRole;
+
+/// What a script wants to know of a run. `baseline.test` and `winner.test` are null while test is sealed, `stopped` is
+/// null while the run is unfinished, `cost_usd` is null where the price of a call isn't known.
+pub fn json(view: &RunView) -> Value {
+    let test = view.test.as_ref();
+    let total = view.spent.spend.total();
+    let calls: Map<String, Value> = ModelRole::ALL
+        .into_iter()
+        .map(|role| {
+            let live = view.spent.spend.roles.get(&role).map_or(0, |spend| spend.live);
+            (role.name().to_owned(), json!(live))
+        })
+        .collect();
+    json!({
+        "run": view.manifest.run,
+        "generations": view.generations.len(),
+        "kept": view.kept().len(),
+        "stopped": view.ended.as_ref().map(|ended| ended.stopped),
+        "baseline": { "dev": summary(view.baseline_dev()), "test": summary(test.map(|test| &test.baseline)) },
+        "winner": { "dev": summary(view.winner_dev()), "test": summary(test.map(|test| &test.winner)) },
+        "shown": test.is_some_and(|test| test.shown),
+        "calls": calls,
+        "stored": total.stored,
+        "tokens": total.tokens_in + total.tokens_out,
+        "cost_usd": (total.unpriced == 0).then(|| total.cost.dollars()),
+        "seconds": view.spent.seconds,
+    })
+}
+
+fn summary(summary: Option<&Summary>) -> Value {
+    summary.map_or(Value::Null, |summary| {
+        json!({
+            "score": summary.score,
+            "interval": [summary.interval.low, summary.interval.high],
+            "examples": summary.examples,
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::testing;
+
+    #[test]
+    fn the_object_has_the_documented_keys_and_no_others() {
+        let object = json(&testing::finished().view());
+        let keys: Vec<&String> = object.as_object().unwrap().keys().collect();
+        let documented = [
+            "baseline",
+            "calls",
+            "cost_usd",
+            "generations",
+            "kept",
+            "run",
+            "seconds",
+            "shown",
+            "stopped",
+            "stored",
+            "tokens",
+            "winner",
+        ];
+        let mut sorted = keys.clone();
+        sorted.sort();
+        assert_eq!(sorted, documented);
+        assert_eq!(object["winner"]["test"].as_object().unwrap().len(), 3);
+        assert_eq!(object["calls"].as_object().unwrap().len(), 3);
+        assert_eq!(
+            (&object["kept"], &object["shown"], &object["stopped"]),
+            (&json!(1), &json!(true), &json!("no_gain"))
+        );
+    }
+
+    #[test]
+    fn what_has_not_happened_is_null() {
+        let object = json(&testing::unfinished().view());
+        assert_eq!(object["stopped"], Value::Null);
+        assert_eq!(object["winner"]["test"], Value::Null);
+        assert_eq!(object["shown"], json!(false));
+        assert_eq!(object["winner"]["dev"], object["baseline"]["dev"]);
+        assert_eq!(object["cost_usd"], Value::Null);
+    }
+}

@@ -1,0 +1,270 @@
+//! `report.md`: what a reviewer needs beside the diff in a pull request. The same run gives the same bytes, but for the
+//! last section, which holds all that depends on time, money and other runs.
+
+use super::escape::{cell_code, code, fenced, inline};
+use super::numbers::{percent, plural, points, signed, signed_interval};
+use super::terminal::headline;
+use super::{CandidateView, Origin, RunView, interval, p_value, spending, tried};
+use crate::eval::Summary;
+use crate::run::{Judged, RunStarted};
+
+/// Rows listed of those that a kept revision fixed, and of those that it broke.
+const LISTED: usize = 20;
+
+/// Characters of a row's input that are shown.
+const INPUT: usize = 100;
+
+/// The report of a run.
+pub fn markdown(view: &RunView) -> String {
+    let mut sections = vec![head(view)];
+    sections.extend(scores(view));
+    sections.extend(noise(view));
+    sections.push(kept(view));
+    sections.extend(tried::not_kept(view));
+    sections.extend(tried::dropped(view));
+    sections.extend(unresolved(view));
+    sections.extend(sizes(view));
+    sections.push(spending::section(view));
+    sections.join("\n")
+}
+
+/// A Markdown table; cells are escaped by the caller.
+pub(super) fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let mut text = format!("| {} |\n|{}\n", head.join(" | "), "---|".repeat(head.len()));
+    for row in rows {
+        text += &format!("| {} |\n", row.join(" | "));
+    }
+    text
+}
+
+fn head(view: &RunView) -> String {
+    let mut text = format!("# {}: {}\n\n", inline(&view.manifest.name), headline(view));
+    text += &format!(
+        "Run {} ({}), begun {} by Ratchet {}.",
+        code(&view.manifest.run, 200),
+        code(&view.short_id, 20),
+        inline(&view.manifest.started),
+        inline(&view.manifest.version)
+    );
+    if let Some(RunStarted { seed, dataset, rows: [train, dev, test], .. }) = &view.started {
+        text += &format!(
+            " Seed {seed}. Dataset {}: {train} train, {dev} dev and {test} test rows.",
+            code(&dataset.short(), 20)
+        );
+    }
+    text.push('\n');
+    if let Some(ended) = &view.ended {
+        let most = view.started.as_ref().map_or(0, |started| started.generations);
+        text += &format!(
+            "Stopped after {} of at most {most}: {}.\n",
+            plural(view.generations.len(), "generation"),
+            ended.stopped.words()
+        );
+    } else {
+        text += &format!("Not finished; `ratchet resume {}` goes on with it.\n", view.short_id);
+    }
+    text
+}
+
+fn scores(view: &RunView) -> Option<String> {
+    let (before, after) = (view.baseline_dev()?, view.winner_dev()?);
+    let dev_difference = if view.kept().is_empty() {
+        ["".to_owned(), "".to_owned()]
+    } else {
+        [points(after.score - before.score), "none: selected on".to_owned()]
+    };
+    let mut rows = Vec::new();
+    match &view.test {
+        Some(test) => rows.push(vec![
+            "**test** (sealed until the end)".to_owned(),
+            test.comparison.rows.len().to_string(),
+            score(&test.baseline),
+            score(&test.winner),
+            format!("{} {}", points(test.comparison.difference), signed_interval(&test.comparison.interval)),
+            p_value(test.comparison.p_value),
+        ]),
+        None => {
+            let without = view.started.as_ref().is_some_and(|started| started.rows[2] == 0);
+            let state = if without { "**test** (has no rows)" } else { "**test** (still sealed)" };
+            rows.push(std::iter::once(state).chain([""; 5]).map(str::to_owned).collect());
+        }
+    }
+    let [difference, p] = dev_difference;
+    rows.push(vec![
+        "dev (the search selected on it)".to_owned(),
+        after.examples.to_string(),
+        score(before),
+        if view.kept().is_empty() { "the baseline".to_owned() } else { score(after) },
+        difference,
+        p,
+    ]);
+    let mut text = "## Scores\n\n".to_owned();
+    text += &table(&["split", "examples", "baseline", "winner", "paired difference", "p"], rows);
+    text += "\nIntervals are at 95 %.";
+    if !view.kept().is_empty() {
+        text += " Only test says whether the winner is better: dev is asked once a generation, and what is kept is what \
+                 looked good there.";
+    }
+    text.push('\n');
+    if let Some(test) = &view.test {
+        text += &format!(
+            "On test {} fixed and {} broken.\n",
+            plural(test.comparison.fixed(), "row"),
+            test.comparison.broken()
+        );
+    }
+    if view.rows_failed > 0 {
+        text += &format!(
+            "{} could not be had; such rows are missing from a comparison, never counted as wrong.\n",
+            plural(view.rows_failed, "answer")
+        );
+    }
+    Some(text)
+}
+
+fn score(summary: &Summary) -> String {
+    format!("{} {}", percent(summary.score), interval(&summary.interval))
+}
+
+fn noise(view: &RunView) -> Option<String> {
+    let noise = view.noise.as_ref()?;
+    let mut text = format!("## What this data can show\n\n{}.\n", inline(&capitalised(&noise.words)));
+    if !noise.flaky.is_empty() {
+        let ids: Vec<String> = noise.flaky.iter().take(LISTED).map(|id| code(id, 60)).collect();
+        let more = noise.flaky.len().saturating_sub(LISTED);
+        let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+        text += &format!("\nFlaky rows: {}{rest}.\n", ids.join(", "));
+    }
+    Some(text)
+}
+
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+fn kept(view: &RunView) -> String {
+    let kept = view.kept();
+    if kept.is_empty() {
+        if view.generations.is_empty() {
+            return "## Kept\n\nNothing: no generation was begun.\n".to_owned();
+        }
+        if view.ended.is_none() {
+            return "## Kept\n\nNothing so far.\n".to_owned();
+        }
+        return "## Kept\n\nNothing. No candidate was really better than the prompt as it is, so nothing was changed and \
+                test was not opened.\n"
+            .to_owned();
+    }
+    let mut text = "## Kept\n".to_owned();
+    for (number, (candidate, judged)) in kept.into_iter().enumerate() {
+        text += &format!("\n### {}. {}\n\n", number + 1, title(view, candidate));
+        text += &purposes(view, candidate);
+        text += &numbers(view, candidate, judged);
+        text += &row_list(view, "Fixed", &judged.fixed);
+        text += &row_list(view, "Broken", &judged.broken);
+        text += &format!("\n{}", fenced(candidate.diff(), "diff"));
+    }
+    text
+}
+
+fn title(view: &RunView, candidate: &CandidateView) -> String {
+    let parts: Vec<String> = view.parts(candidate).into_iter().map(|part| inline(part.made_by())).collect();
+    format!("Generation {}: {}", gated_in(candidate), parts.join(" + "))
+}
+
+/// The generation whose question the candidate was.
+fn gated_in(candidate: &CandidateView) -> u32 {
+    candidate.judged.as_ref().map_or(candidate.generation(), |judged| judged.generation)
+}
+
+/// What each edit is for.
+fn purposes(view: &RunView, candidate: &CandidateView) -> String {
+    let mut text = String::new();
+    for part in view.parts(candidate) {
+        let Origin::Proposed(proposed) = &part.origin else { continue };
+        let cluster = match &part.cluster {
+            Some(cluster) => format!("for {} ({})", inline(&cluster.label), plural(cluster.members.len(), "train row")),
+            None => "for the task as a whole".to_owned(),
+        };
+        text += &format!("- **{}**, {cluster}: {}\n", inline(part.made_by()), inline(&proposed.proposal.rationale));
+        if !proposed.proposal.expected_effect.is_empty() {
+            text += &format!("  Expected: {}\n", inline(&proposed.proposal.expected_effect));
+        }
+    }
+    text
+}
+
+fn numbers(view: &RunView, candidate: &CandidateView, judged: &Judged) -> String {
+    let verdict = &judged.verdict;
+    let tokens_before = view
+        .candidate(&judged.incumbent)
+        .map(CandidateView::tokens)
+        .or(view.baseline.as_ref().map(|baseline| baseline.tokens));
+    let tokens = tokens_before.map_or(String::new(), |before| format!(" Tokens: {before} to {}.", candidate.tokens()));
+    let samples = match verdict.samples {
+        0 => String::new(),
+        samples => format!(" {} of each flipped row.", plural(samples as usize, "fresh sample")),
+    };
+    format!(
+        "\nOn dev {} (standard error {}, {}), {} fixed and {} broken of {}.{samples} Kept because: {}.{tokens}\n",
+        points(verdict.difference),
+        signed(verdict.standard_error).trim_start_matches('+'),
+        p_value(verdict.p_value),
+        verdict.fixed,
+        verdict.broken,
+        plural(verdict.rows, "row"),
+        inline(&verdict.reason),
+    )
+}
+
+fn row_list(view: &RunView, change: &str, ids: &[String]) -> String {
+    if ids.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("\n{change} on dev:\n\n");
+    for id in ids.iter().take(LISTED) {
+        text += &format!("- {}", code(id, 60));
+        if let Some(example) = view.examples.get(id) {
+            text += &format!(" {}", code(&example.input_text(), INPUT));
+            if let Some(expected) = example.expected_text() {
+                text += &format!(", expected {}", code(&expected, 60));
+            }
+        }
+        text.push('\n');
+    }
+    if ids.len() > LISTED {
+        text += &format!("- and {} more\n", ids.len() - LISTED);
+    }
+    text
+}
+
+fn unresolved(view: &RunView) -> Option<String> {
+    let last = view.generations.iter().rev().find(|generation| !generation.clusters.is_empty())?;
+    let rows = last.clusters.iter().map(|cluster| {
+        vec![
+            cell_code(&cluster.id, 40),
+            inline(&cluster.label),
+            cluster.members.len().to_string(),
+            percent(cluster.share),
+        ]
+    });
+    let as_of = if last.ended.as_ref().is_some_and(|ended| ended.kept) {
+        format!("of the incumbent that generation {} began with; what it kept came after", last.number)
+    } else {
+        format!("of the incumbent in generation {}", last.number)
+    };
+    Some(format!(
+        "## What still fails\n\nOn train, {as_of}.\n\n{}",
+        table(&["cluster", "what fails", "rows", "share"], rows)
+    ))
+}
+
+fn sizes(view: &RunView) -> Option<String> {
+    let baseline = view.baseline.as_ref()?;
+    let mut rows = vec![vec!["baseline".to_owned(), baseline.tokens.to_string(), score(&baseline.dev)]];
+    for (candidate, judged) in view.kept() {
+        rows.push(vec![title(view, candidate), candidate.tokens().to_string(), score(&judged.dev)]);
+    }
+    (rows.len() > 1).then(|| format!("## Score against size\n\n{}", table(&["revision", "tokens", "dev"], rows)))
+}

@@ -1,0 +1,108 @@
+//! How numbers are written for people: scores in per cent, differences in points (a hundredth each).
+
+use crate::model::Spend;
+use crate::stats::Interval;
+
+/// A score in [0, 1], as `61.2 %`.
+pub fn percent(score: f64) -> String {
+    format!("{:.1} %", 100.0 * score)
+}
+
+/// A difference in [-1, 1], as `+6.9 points`.
+pub fn points(difference: f64) -> String {
+    format!("{} points", signed(difference))
+}
+
+/// A difference in [-1, 1] in points with its sign, as `+6.9`; zero has none.
+pub(super) fn signed(difference: f64) -> String {
+    let text = format!("{:+.1}", 100.0 * difference);
+    match text.as_str() {
+        "+0.0" | "-0.0" => "0.0".to_owned(),
+        _ => text,
+    }
+}
+
+/// The interval of a score, in per cent: `[53.4, 68.5]`.
+pub fn interval(interval: &Interval) -> String {
+    format!("[{:.1}, {:.1}]", 100.0 * interval.low, 100.0 * interval.high)
+}
+
+/// The interval of a difference, in points: `[+1.2, +11.4]`.
+pub fn signed_interval(interval: &Interval) -> String {
+    format!("[{}, {}]", signed(interval.low), signed(interval.high))
+}
+
+/// `p = 0.012`, or `p < 0.001`.
+pub fn p_value(p: f64) -> String {
+    if p < 0.001 { "p < 0.001".to_owned() } else { format!("p = {p:.3}") }
+}
+
+/// A count with its thousands apart: `12,345`.
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1 row`, `2 rows`.
+pub fn plural(number: usize, thing: &str) -> String {
+    let number_text = count(number as u64);
+    if number == 1 { format!("{number_text} {thing}") } else { format!("{number_text} {thing}s") }
+}
+
+/// `0.4 s`, `12 s`, `3 min 5 s`, `2 h 4 min`.
+pub fn duration(seconds: f64) -> String {
+    let whole = seconds.max(0.0).round() as u64;
+    match whole {
+        0..10 => format!("{:.1} s", seconds.max(0.0)),
+        10..60 => format!("{whole} s"),
+        60..3600 => format!("{} min {} s", whole / 60, whole % 60),
+        _ => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
+    }
+}
+
+/// What was paid: `$0.0123`, and that the price is unknown where it is, of some calls or of all.
+pub fn cost(spend: &Spend) -> String {
+    let total = spend.total();
+    match total.unpriced {
+        0 => total.cost.to_string(),
+        unpriced if unpriced == total.live => "cost unknown (no price is configured)".to_owned(),
+        unpriced => format!("{} and {} calls of unknown price", total.cost, count(unpriced)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_as_people_write_them() {
+        assert_eq!(percent(0.6125), "61.3 %");
+        assert_eq!(
+            (points(0.069), points(-0.069), points(-0.000_1)),
+            ("+6.9 points".into(), "-6.9 points".into(), "0.0 points".into())
+        );
+        assert_eq!((count(999), count(1000), count(1_234_567)), ("999".into(), "1,000".into(), "1,234,567".into()));
+        assert_eq!((plural(1, "row"), plural(0, "row")), ("1 row".into(), "0 rows".into()));
+        assert_eq!((p_value(0.0004), p_value(0.0123)), ("p < 0.001".into(), "p = 0.012".into()));
+        assert_eq!([0.44, 59.6, 185.0, 7_440.0].map(duration), ["0.4 s", "1 min 0 s", "3 min 5 s", "2 h 4 min"]);
+    }
+
+    #[test]
+    fn an_unknown_price_is_said_and_not_taken_for_nothing() {
+        use crate::model::{ModelRole, RoleSpend};
+        let spend = |live, unpriced| {
+            let role = RoleSpend { live, unpriced, ..RoleSpend::default() };
+            Spend { roles: [(ModelRole::Task, role)].into() }
+        };
+        assert_eq!(cost(&spend(3, 0)), "$0.0000");
+        assert!(cost(&spend(3, 3)).contains("unknown"));
+        assert_eq!(cost(&spend(3, 1)), "$0.0000 and 1 calls of unknown price");
+    }
+}

@@ -1,0 +1,189 @@
+//! The morning screen: what a run came to, on one screen of plain text. Colours are the command line's business.
+
+use super::numbers::{cost, count, duration, interval, percent, plural, points, signed, signed_interval};
+use super::{CandidateView, Origin, RunView, one_line, p_value};
+use crate::eval::Summary;
+
+/// Kept revisions that are listed.
+const LISTED: usize = 8;
+
+/// What came of the run, in one sentence without an end mark. "Better" is said only where the sealed test shows it.
+pub fn headline(view: &RunView) -> String {
+    let kept = view.kept().len();
+    let Some(ended) = &view.ended else {
+        let so_far = match kept {
+            0 => "nothing kept so far".to_owned(),
+            kept => format!("{} kept so far", plural(kept, "revision")),
+        };
+        return format!("unfinished, {so_far}");
+    };
+    let Some(test) = &view.test else {
+        return match kept {
+            0 if view.generations.is_empty() => format!("nothing kept, {}", ended.stopped.words()),
+            0 => "nothing kept, no candidate was really better".to_owned(),
+            kept => format!("{} kept, not shown to be better: there are no test rows", plural(kept, "revision")),
+        };
+    };
+    let comparison = &test.comparison;
+    let numbers = format!("{} {}", points(comparison.difference), signed_interval(&comparison.interval));
+    if test.shown {
+        return format!("better on test, {numbers}");
+    }
+    if comparison.interval.high < 0.0 {
+        return format!("worse on test, {numbers}");
+    }
+    match test.rows_to_show {
+        0 => format!("not shown to be better on test, {numbers}"),
+        rows => format!("not shown to be better on test, {numbers}; about {} test rows would show it", count(rows)),
+    }
+}
+
+/// The screen, at most `width` columns wide (but no narrower than 40).
+pub fn terminal(view: &RunView, width: usize) -> String {
+    let width = width.max(40);
+    let mut lines = wrapped(&format!("{}: {}", one_line(&view.manifest.name, 30), headline(view)), width, "  ");
+    lines.push(String::new());
+    lines.extend(scores(view));
+    lines.extend(kept(view, width));
+    lines.push(String::new());
+    lines.extend(facts(view, width));
+    lines.push(String::new());
+    lines.extend(next(view, width));
+    lines.join("\n") + "\n"
+}
+
+fn scores(view: &RunView) -> Vec<String> {
+    let (Some(before), Some(after)) = (view.baseline_dev(), view.winner_dev()) else { return Vec::new() };
+    let mut lines = vec![format!("         {:23}{:23}difference", "baseline", "winner")];
+    let score = |summary: &Summary| format!("{:>7} {}", percent(summary.score), interval(&summary.interval));
+    if let Some(test) = &view.test {
+        let comparison = &test.comparison;
+        lines.push(format!(
+            "  test  {:23}{:23} {} {}",
+            score(&test.baseline),
+            score(&test.winner),
+            signed(comparison.difference),
+            signed_interval(&comparison.interval)
+        ));
+    }
+    if view.kept().is_empty() {
+        lines.push(format!("  dev   {:23}", score(before)).trim_end().to_owned());
+    } else {
+        let difference = signed(after.score - before.score);
+        lines.push(format!("  dev   {:23}{:23} {difference} (selected on)", score(before), score(after)));
+    }
+    if let Some(test) = &view.test {
+        lines.push(format!(
+            "         {} of test: {} fixed, {} broken, {}",
+            plural(test.comparison.rows.len(), "row"),
+            test.comparison.fixed(),
+            test.comparison.broken(),
+            p_value(test.comparison.p_value)
+        ));
+    }
+    lines.push(String::new());
+    lines
+}
+
+fn kept(view: &RunView, width: usize) -> Vec<String> {
+    let kept = view.kept();
+    let mut lines = vec![format!(
+        "Kept {} of {}, in {}",
+        kept.len(),
+        plural(view.candidates().count(), "candidate"),
+        plural(view.generations.len(), "generation"),
+    )];
+    for (candidate, judged) in kept.iter().take(LISTED) {
+        let parts: Vec<&CandidateView> = view.parts(candidate);
+        let head = format!(
+            "  gen {:<3} {:>5} on dev ({} fixed, {} broken)  ",
+            judged.generation,
+            signed(judged.verdict.difference),
+            judged.verdict.fixed,
+            judged.verdict.broken
+        );
+        let made_by: Vec<&str> = parts.iter().map(|part| part.made_by()).collect();
+        let room = width.saturating_sub(head.chars().count());
+        lines.push(format!("{head}{}", one_line(&made_by.join(" + "), room.max(8))));
+        for part in parts {
+            lines.push(format!("      {}", one_line(&purpose(part), width - 6)));
+        }
+    }
+    if kept.len() > LISTED {
+        lines.push(format!("  and {} more", kept.len() - LISTED));
+    }
+    lines
+}
+
+/// What an edit is for: its cluster, or else its rationale.
+fn purpose(part: &CandidateView) -> String {
+    match (&part.cluster, &part.origin) {
+        (Some(cluster), _) => format!("for: {}", cluster.label),
+        (None, Origin::Proposed(proposed)) => proposed.proposal.rationale.clone(),
+        (None, Origin::Merged(_)) => "a merge".to_owned(),
+    }
+}
+
+fn facts(view: &RunView, width: usize) -> Vec<String> {
+    let total = view.spent.spend.total();
+    let spent = format!(
+        "Spent    {} calls ({} stored), {} tokens, {}, {}",
+        count(total.live),
+        count(total.stored),
+        count(total.tokens_in + total.tokens_out),
+        cost(&view.spent.spend),
+        duration(view.spent.seconds)
+    );
+    let mut lines = wrapped(&spent, width, "         ");
+    match &view.ended {
+        Some(ended) => lines.extend(wrapped(&format!("Stopped  {}", ended.stopped.words()), width, "         ")),
+        None => lines.push("Stopped  before its end; nothing that was done is lost".to_owned()),
+    }
+    if view.rows_failed > 0 {
+        let failed =
+            format!("Missing  {} could not be had; no such row counts as wrong", plural(view.rows_failed, "answer"));
+        lines.extend(wrapped(&failed, width, "         "));
+    }
+    lines
+}
+
+fn next(view: &RunView, width: usize) -> Vec<String> {
+    let run = &view.short_id;
+    let mut commands = Vec::new();
+    if view.ended.is_none() {
+        commands.push((format!("ratchet resume {run}"), "go on where it stopped"));
+    }
+    if view.kept().is_empty() {
+        commands.push((format!("ratchet report {run} --markdown"), "what was tried, and why it was not kept"));
+        commands.push(("ratchet failures".to_owned(), "what the prompt gets wrong"));
+    } else {
+        commands.push((format!("ratchet review {run}"), "step through the edits: accept, change, reject"));
+        commands.push((format!("ratchet apply {run}"), "write the result to the prompt file"));
+        commands.push((format!("ratchet diff {run}"), "see what changed"));
+    }
+    let longest = commands.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
+    let mut lines = vec!["Next".to_owned()];
+    for (command, purpose) in commands {
+        let line = format!("  {command:longest$}  {purpose}");
+        lines.push(if line.chars().count() <= width { line } else { format!("  {command}") });
+    }
+    lines
+}
+
+/// `text` in lines of at most `width` columns, all but the first behind `indent`; longer words stay whole.
+pub fn wrapped(text: &str, width: usize, indent: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in text.split(' ') {
+        if line.chars().count() + 1 + word.chars().count() > width && !line.trim().is_empty() {
+            lines.push(std::mem::replace(&mut line, format!("{indent}{word}")));
+        } else {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines.push(line);
+    lines
+}

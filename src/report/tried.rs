@@ -1,0 +1,105 @@
+//! The report's sections on what was tried and came to nothing: the seed of the next idea.
+
+use super::escape::{cell_code, inline};
+use super::markdown::table;
+use super::numbers::points;
+use super::{CandidateView, Fate, Origin, RunView, plural};
+
+/// Candidates that were not kept, with the reason.
+pub(super) fn not_kept(view: &RunView) -> Option<String> {
+    let rows: Vec<Vec<String>> = view
+        .candidates()
+        .filter(|candidate| !matches!(view.fate(candidate), Fate::Kept | Fate::KeptInMerge))
+        .map(|candidate| {
+            vec![
+                candidate.generation().to_string(),
+                cell_code(candidate.id(), 20),
+                made_by(view, candidate),
+                purpose(candidate),
+                inline(&how_it_ended(view, candidate)),
+            ]
+        })
+        .collect();
+    let head = ["generation", "candidate", "strategy", "for", "how it ended"];
+    (!rows.is_empty()).then(|| format!("## Tried and not kept\n\n{}", table(&head, rows)))
+}
+
+/// Proposals that never became candidates.
+pub(super) fn dropped(view: &RunView) -> Option<String> {
+    let rows: Vec<Vec<String>> = view
+        .generations
+        .iter()
+        .flat_map(|generation| generation.dropped.iter().map(move |dropped| (generation, dropped)))
+        .map(|(generation, dropped)| {
+            let cluster = generation.cluster(dropped.cluster.as_deref());
+            vec![
+                generation.number.to_string(),
+                inline(&dropped.strategy),
+                cluster.map_or("the task as a whole".to_owned(), |cluster| inline(&cluster.label)),
+                inline(&dropped.reason),
+            ]
+        })
+        .collect();
+    let head = ["generation", "strategy", "for", "why"];
+    (!rows.is_empty()).then(|| format!("## Proposals dropped before any row was spent\n\n{}", table(&head, rows)))
+}
+
+fn purpose(candidate: &CandidateView) -> String {
+    match (&candidate.cluster, &candidate.origin) {
+        (Some(cluster), _) => inline(&cluster.label),
+        (None, Origin::Proposed(_)) => "the task as a whole".to_owned(),
+        (None, Origin::Merged(_)) => "as its parts".to_owned(),
+    }
+}
+
+fn made_by(view: &RunView, candidate: &CandidateView) -> String {
+    match &candidate.origin {
+        Origin::Proposed(proposed) => inline(&proposed.strategy),
+        Origin::Merged(_) => {
+            let parts: Vec<String> = view.parts(candidate).iter().map(|part| cell_code(part.id(), 20)).collect();
+            format!("merge of {}", parts.join(" + "))
+        }
+    }
+}
+
+/// How a candidate's trial ended, in plain words; not for the kept.
+fn how_it_ended(view: &RunView, candidate: &CandidateView) -> String {
+    let fate = view.fate(candidate);
+    if let (Some(judged), Fate::Rejected | Fate::Undecided) = (&candidate.judged, fate) {
+        let verdict = &judged.verdict;
+        let decision = if fate == Fate::Rejected { "rejected" } else { "undecided" };
+        return format!(
+            "{decision} on dev: {} ({} fixed, {} broken of {})",
+            verdict.reason,
+            verdict.fixed,
+            verdict.broken,
+            plural(verdict.rows, "row")
+        );
+    }
+    if let Origin::Merged(merged) = &candidate.origin {
+        let ending = if fate == Fate::Lost { "no better than its best part" } else { "not put to the gate" };
+        return format!("{} on train, {ending}", points(merged.difference));
+    }
+    match (&candidate.screened, &candidate.raced) {
+        (_, Some(raced)) if raced.survived => {
+            let merged =
+                if candidate.merged_into.is_some() { "gated only as a part of a merge" } else { "not put to the gate" };
+            format!("{} on train, {merged}", points(raced.difference))
+        }
+        (_, Some(raced)) => format!(
+            "lost the race on train: {} after {} of {} rows ({} fixed, {} broken)",
+            points(raced.difference),
+            raced.rows,
+            raced.of,
+            raced.fixed,
+            raced.broken
+        ),
+        (Some(screened), None) if !screened.passed => format!(
+            "screened out: {} fixed and {} broken of the {} where it should show",
+            screened.fixed,
+            screened.broken,
+            plural(screened.rows, "row")
+        ),
+        _ => "not tried to the end".to_owned(),
+    }
+}
