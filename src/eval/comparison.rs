@@ -71,6 +71,25 @@ pub struct Comparison {
 }
 
 impl Comparison {
+    /// The figures of `rows`, each with its weight, beside `missing` others.
+    pub(crate) fn of_rows(rows: Vec<PairedRow>, weights: &[f64], missing: usize) -> Self {
+        let differences: Vec<f64> = rows.iter().map(|row| row.after - row.before).collect();
+        let paired = paired_difference(&differences, Some(weights), CONFIDENCE);
+        let mean = |pick: fn(&PairedRow) -> f64| {
+            weighted_mean(&rows.iter().map(pick).collect::<Vec<_>>(), Some(weights)).unwrap_or(0.0)
+        };
+        Comparison {
+            before: mean(|row| row.before),
+            after: mean(|row| row.after),
+            difference: paired.mean,
+            interval: paired.interval,
+            standard_error: paired.standard_error,
+            p_value: paired.p_value,
+            missing,
+            rows,
+        }
+    }
+
     /// How many rows changed in the given way.
     pub fn count(&self, change: Change) -> usize {
         self.rows.iter().filter(|row| row.change == change).count()
@@ -117,21 +136,7 @@ pub fn compare(before: &[Outcome], after: &[Outcome], pass_threshold: f64) -> Co
         weights.push(outcome.example.weight);
     }
     missing += after_values.keys().filter(|id| !before_values.contains_key(*id)).count();
-    let differences: Vec<f64> = rows.iter().map(|row| row.after - row.before).collect();
-    let paired = paired_difference(&differences, Some(&weights), CONFIDENCE);
-    let mean = |pick: fn(&PairedRow) -> f64| {
-        weighted_mean(&rows.iter().map(pick).collect::<Vec<_>>(), Some(&weights)).unwrap_or(0.0)
-    };
-    Comparison {
-        before: mean(|row| row.before),
-        after: mean(|row| row.after),
-        difference: paired.mean,
-        interval: paired.interval,
-        standard_error: paired.standard_error,
-        p_value: paired.p_value,
-        missing,
-        rows,
-    }
+    Comparison::of_rows(rows, &weights, missing)
 }
 
 /// The values of each row in sample order; a row that never ran has an empty list.

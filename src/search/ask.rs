@@ -12,9 +12,9 @@ use crate::eval::Outcome;
 use crate::propose::{Ask, Attempt, ShownRow};
 
 /// Most failing rows shown.
-const FAILING: usize = 8;
+const FAILING: usize = 12;
 /// Most passing neighbours shown.
-const PASSING: usize = 6;
+const PASSING: usize = 16;
 /// Most train rows to choose examples from.
 const EXAMPLES: usize = 24;
 /// Most earlier attempts shown.

@@ -335,7 +335,7 @@ impl Search<'_> {
         while ran < rows.len() {
             ran = (ran + race::BLOCK).min(rows.len());
             let comparison = self.against(meter, reference, candidate, &rows[..ran], &doing).await?;
-            let standing = race::standing(comparison.difference, comparison.standard_error, ran, rows.len(), shorter);
+            let standing = race::standing(&comparison, ran, rows.len(), shorter);
             if standing != Standing::Running {
                 return Ok(Some(run::Raced {
                     generation,
@@ -386,28 +386,52 @@ impl Search<'_> {
         if state.single_next || open.len() == 1 || !affordable {
             return Ok(single());
         }
-        let sides: Vec<Arc<PromptSet>> = open.iter().map(|survivor| Arc::clone(&survivor.candidate.prompts)).collect();
-        let fits = |prompts: &PromptSet| self.propose.fits(prompts);
-        let (prompts, parts) = merge::merge_survivors(&state.incumbent.prompts, &sides, fits);
-        if parts.len() < 2 || state.judged.contains(&prompts.digest().short()) {
-            return Ok(single());
+        let mut together: Vec<&Candidate> = open.iter().map(|survivor| &survivor.candidate).collect();
+        // All that go together; where they hurt one another, the best two.
+        for _ in 0..2 {
+            let Some((merged, parts)) = self.merge_of(state, &together) else { break };
+            let (better, difference) = self.merge_is_better(meter, state, &merged, &best.candidate, generation).await?;
+            let ids: Vec<String> = parts.iter().map(|part| part.id.clone()).collect();
+            self.sink.emit(Event::Merged(run::Merged {
+                generation,
+                candidate: merged.id.clone(),
+                parent: state.incumbent.id.clone(),
+                parts: ids.clone(),
+                prompts: texts(&merged.prompts),
+                tokens: merged.prompts.tokens(),
+                diff: state.incumbent.prompts.unified_diff(&merged.prompts),
+                difference,
+                better,
+            }))?;
+            if better {
+                return Ok(Some((merged, ids)));
+            }
+            if parts.len() == 2 || self.task_calls_left() < self.gate_calls() + train.len() as u64 {
+                break;
+            }
+            together = parts[..2].to_vec();
         }
-        let parts: Vec<&Candidate> = parts.into_iter().map(|part| &open[part].candidate).collect();
-        let merged = merged_candidate(prompts, &parts);
-        let (better, difference) = self.merge_is_better(meter, state, &merged, &best.candidate, generation).await?;
-        let ids: Vec<String> = parts.iter().map(|part| part.id.clone()).collect();
-        self.sink.emit(Event::Merged(run::Merged {
-            generation,
-            candidate: merged.id.clone(),
-            parent: state.incumbent.id.clone(),
-            parts: ids.clone(),
-            prompts: texts(&merged.prompts),
-            tokens: merged.prompts.tokens(),
-            diff: state.incumbent.prompts.unified_diff(&merged.prompts),
-            difference,
-            better,
-        }))?;
-        Ok(if better { Some((merged, ids)) } else { single() })
+        Ok(single())
+    }
+
+    /// The merge of as many of `survivors` (best first) as go together, with its parts; nothing where that is one
+    /// alone, or a merge that the gate has judged.
+    fn merge_of<'a>(&self, state: &State, survivors: &[&'a Candidate]) -> Option<(Candidate, Vec<&'a Candidate>)> {
+        let sides: Vec<Arc<PromptSet>> = survivors.iter().map(|candidate| Arc::clone(&candidate.prompts)).collect();
+        let fits = |prompts: &PromptSet| self.propose.fits(prompts);
+        // Two sets of examples for the task as a whole are alternatives.
+        let is_example_set = |candidate: &Candidate| {
+            candidate.cluster.is_none() && candidate.quoted.len() > state.incumbent.quoted.len()
+        };
+        let alternatives =
+            |one: usize, other: usize| is_example_set(survivors[one]) && is_example_set(survivors[other]);
+        let base = &state.incumbent.prompts;
+        let (prompts, parts) = merge::merge_survivors(base, &sides, fits, alternatives);
+        if parts.len() < 2 || state.judged.contains(&prompts.digest().short()) {
+            return None;
+        }
+        let parts: Vec<&Candidate> = parts.into_iter().map(|part| survivors[part]).collect();
+        Some((merged_candidate(prompts, &parts), parts))
     }
 
     /// Whether the merge does no worse on train than its best part, with its mean difference from the incumbent.
