@@ -5,8 +5,16 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+mod completions;
+mod diff;
 mod exit;
+mod narration;
 mod optimize;
+mod paint;
+mod report;
+mod runs;
+mod strategies;
+mod terminal;
 
 use exit::{Exit, Failure};
 
@@ -39,6 +47,11 @@ struct Global {
 enum Command {
     Optimize(optimize::Optimize),
     Resume(optimize::Resume),
+    Runs(runs::Runs),
+    Report(report::Report),
+    Diff(diff::Diff),
+    Strategies(strategies::Strategies),
+    Completions(completions::Completions),
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {
@@ -80,5 +93,10 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
     match cli.command {
         Command::Optimize(command) => command.run(&cli.global).await,
         Command::Resume(command) => command.run(&cli.global).await,
+        Command::Runs(command) => command.run(&cli.global).await,
+        Command::Report(command) => command.run(&cli.global).await,
+        Command::Diff(command) => command.run(&cli.global).await,
+        Command::Strategies(command) => command.run(&cli.global).await,
+        Command::Completions(command) => command.run(&cli.global).await,
     }
 }

@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use clap::Args;
 use prompt_ratchet::clock::SystemClock;
-use prompt_ratchet::model::Spend;
-use prompt_ratchet::project::{Project, Watch, optimize, resume};
-use prompt_ratchet::run::{Event, RunFolder};
+use prompt_ratchet::project::{Project, optimize, resume};
+use prompt_ratchet::report::RunView;
+use prompt_ratchet::run::RunFolder;
 use tokio_util::sync::CancellationToken;
 
 use super::Global;
 use super::exit::{Exit, Failure};
+use super::report::show;
+use super::runs::runs_folder;
+use super::terminal::Terminal;
 
 /// Run the whole loop: measure, diagnose, propose, race, gate; then the sealed test
 #[derive(Debug, Args)]
@@ -25,24 +28,17 @@ pub struct Resume {
     run: String,
 }
 
-struct Silent;
-
-impl Watch for Silent {
-    fn see(&self, event: &Event, _: &Spend) {
-        match event {
-            Event::Progress(_) | Event::Measured(_) => {}
-            event => {
-                eprintln!("{}", serde_json::to_string(event).unwrap_or_default().chars().take(300).collect::<String>())
-            }
-        }
-    }
-}
-
 impl Optimize {
     /// Runs the command.
     pub async fn run(self, global: &Global) -> Result<Exit, Failure> {
         let mut project = Project::load(&global.config, &global.overrides).await?;
-        optimize(&mut project, Arc::new(SystemClock), CancellationToken::new(), Arc::new(Silent)).await?;
+        let terminal = Terminal::new(global.quiet);
+        for warning in &project.warnings {
+            terminal.note(&format!("warning: {warning}"));
+        }
+        let watch = Arc::new(terminal);
+        let done = optimize(&mut project, Arc::new(SystemClock), CancellationToken::new(), watch).await?;
+        show(&RunView::read(&done.folder)?)?;
         Ok(Exit::Done)
     }
 }
@@ -51,8 +47,10 @@ impl Resume {
     /// Runs the command.
     pub async fn run(self, global: &Global) -> Result<Exit, Failure> {
         let root = global.config.parent().unwrap_or(Path::new(""));
-        let folder = RunFolder::find(&root.join("runs"), &self.run)?;
-        resume(root, folder, Arc::new(SystemClock), CancellationToken::new(), Arc::new(Silent)).await?;
+        let folder = RunFolder::find(&runs_folder(global)?, &self.run)?;
+        let watch = Arc::new(Terminal::new(global.quiet));
+        let done = resume(root, folder, Arc::new(SystemClock), CancellationToken::new(), watch).await?;
+        show(&RunView::read(&done.folder)?)?;
         Ok(Exit::Done)
     }
 }

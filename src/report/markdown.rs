@@ -2,7 +2,7 @@
 //! last section, which holds all that depends on time, money and other runs.
 
 use super::escape::{cell_code, code, fenced, inline};
-use super::numbers::{percent, plural, points, signed, signed_interval};
+use super::numbers::{percent, plural, points, signed, signed_interval, tally};
 use super::terminal::headline;
 use super::{CandidateView, Origin, RunView, interval, p_value, spending, tried};
 use crate::eval::Summary;
@@ -170,7 +170,7 @@ fn kept(view: &RunView) -> String {
 
 fn title(view: &RunView, candidate: &CandidateView) -> String {
     let parts: Vec<String> = view.parts(candidate).into_iter().map(|part| inline(part.made_by())).collect();
-    format!("Generation {}: {}", gated_in(candidate), parts.join(" + "))
+    format!("Generation {}: {}", gated_in(candidate), tally(&parts, " + "))
 }
 
 /// The generation whose question the candidate was.

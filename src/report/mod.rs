@@ -24,7 +24,7 @@ mod testing;
 pub use escape::one_line;
 pub use json::json;
 pub use markdown::markdown;
-pub use numbers::{cost, count, duration, interval, p_value, percent, plural, points, signed_interval};
+pub use numbers::{cost, count, duration, interval, p_value, percent, plural, points, signed, signed_interval, tally};
 pub use terminal::{headline, terminal, wrapped};
 pub use view::{CandidateView, Fate, GenerationView, Origin, RunView};
 

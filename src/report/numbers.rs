@@ -14,7 +14,7 @@ pub fn points(difference: f64) -> String {
 }
 
 /// A difference in [-1, 1] in points with its sign, as `+6.9`; zero has none.
-pub(super) fn signed(difference: f64) -> String {
+pub fn signed(difference: f64) -> String {
     let text = format!("{:+.1}", 100.0 * difference);
     match text.as_str() {
         "+0.0" | "-0.0" => "0.0".to_owned(),
@@ -56,6 +56,22 @@ pub fn plural(number: usize, thing: &str) -> String {
     if number == 1 { format!("{number_text} {thing}") } else { format!("{number_text} {thing}s") }
 }
 
+/// Names with how often each comes, in the order in which they first come: `add-rule + define-boundary x2`.
+pub fn tally<S: AsRef<str>>(names: &[S], separator: &str) -> String {
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    for name in names.iter().map(AsRef::as_ref) {
+        match counts.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((name, 1)),
+        }
+    }
+    let words: Vec<String> = counts
+        .into_iter()
+        .map(|(name, count)| if count == 1 { name.to_owned() } else { format!("{name} x{count}") })
+        .collect();
+    words.join(separator)
+}
+
 /// `0.4 s`, `12 s`, `3 min 5 s`, `2 h 4 min`.
 pub fn duration(seconds: f64) -> String {
     let whole = seconds.max(0.0).round() as u64;
@@ -89,6 +105,7 @@ mod tests {
             ("+6.9 points".into(), "-6.9 points".into(), "0.0 points".into())
         );
         assert_eq!((count(999), count(1000), count(1_234_567)), ("999".into(), "1,000".into(), "1,234,567".into()));
+        assert_eq!(tally(&["b", "a", "b"], " + "), "b x2 + a");
         assert_eq!((plural(1, "row"), plural(0, "row")), ("1 row".into(), "0 rows".into()));
         assert_eq!((p_value(0.0004), p_value(0.0123)), ("p < 0.001".into(), "p = 0.012".into()));
         assert_eq!([0.44, 59.6, 185.0, 7_440.0].map(duration), ["0.4 s", "1 min 0 s", "3 min 5 s", "2 h 4 min"]);

@@ -1,6 +1,6 @@
 //! The morning screen: what a run came to, on one screen of plain text. Colours are the command line's business.
 
-use super::numbers::{cost, count, duration, interval, percent, plural, points, signed, signed_interval};
+use super::numbers::{cost, count, duration, interval, percent, plural, points, signed, signed_interval, tally};
 use super::{CandidateView, Origin, RunView, one_line, p_value};
 use crate::eval::Summary;
 
@@ -104,7 +104,7 @@ fn kept(view: &RunView, width: usize) -> Vec<String> {
         );
         let made_by: Vec<&str> = parts.iter().map(|part| part.made_by()).collect();
         let room = width.saturating_sub(head.chars().count());
-        lines.push(format!("{head}{}", one_line(&made_by.join(" + "), room.max(8))));
+        lines.push(format!("{head}{}", one_line(&tally(&made_by, " + "), room.max(8))));
         for part in parts {
             lines.push(format!("      {}", one_line(&purpose(part), width - 6)));
         }

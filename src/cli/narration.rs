@@ -1,0 +1,338 @@
+//! The lines that a run leaves in the scrollback: one for each decision that a person wants to know of.
+
+use std::collections::BTreeMap;
+
+use prompt_ratchet::report::{
+    interval, one_line, p_value, percent, plural, points, signed, signed_interval, tally, wrapped,
+};
+use prompt_ratchet::run::{
+    BaselineMeasured, Decision, Diagnosed, Dropped, Event, GenerationEnded, Judged, Merged, NoiseMeasured, Proposed,
+    Raced, RunStarted, Screened, TestOpened,
+};
+
+use super::paint::Paint;
+
+/// Width of the words that begin a line.
+const HEAD: usize = 11;
+
+/// Clusters that are named, of each generation.
+const CLUSTERS: usize = 3;
+
+/// Turns events into lines. Knows the names of the candidates that it has told of.
+#[derive(Debug)]
+pub struct Narration {
+    paint: Paint,
+    width: usize,
+    generations: u32,
+    /// By id: what made each candidate.
+    made_by: BTreeMap<String, String>,
+    /// By id: size and diff of each candidate.
+    texts: BTreeMap<String, (usize, String)>,
+    baseline_tokens: usize,
+    /// Of this generation, not told yet.
+    proposed: Vec<String>,
+    dropped: Vec<Dropped>,
+    was_judged: bool,
+}
+
+impl Narration {
+    /// Lines of at most `width` columns.
+    pub fn new(paint: Paint, width: usize) -> Self {
+        Self {
+            paint,
+            width,
+            generations: 0,
+            made_by: BTreeMap::new(),
+            texts: BTreeMap::new(),
+            baseline_tokens: 0,
+            proposed: Vec::new(),
+            dropped: Vec::new(),
+            was_judged: false,
+        }
+    }
+
+    /// Most generations of the run.
+    pub fn generations(&self) -> u32 {
+        self.generations
+    }
+
+    /// The lines that `event` is worth; often none.
+    pub fn lines(&mut self, event: &Event) -> Vec<String> {
+        match event {
+            Event::Progress(_) | Event::Measured(_) | Event::RowFailed(_) | Event::AskFailed(_) => Vec::new(),
+            Event::RunStarted(started) => self.started(started),
+            Event::BaselineMeasured(baseline) => self.baseline(baseline),
+            Event::NoiseMeasured(noise) => self.noise(noise),
+            Event::GenerationStarted(_) => {
+                self.was_judged = false;
+                Vec::new()
+            }
+            Event::Diagnosed(diagnosed) => self.diagnosed(diagnosed),
+            Event::Proposed(proposed) => self.proposed(proposed),
+            Event::Dropped(dropped) => {
+                self.dropped.push(dropped.clone());
+                Vec::new()
+            }
+            decision => {
+                let mut lines = self.proposals();
+                lines.extend(self.decision(decision));
+                lines
+            }
+        }
+    }
+
+    fn decision(&mut self, event: &Event) -> Vec<String> {
+        match event {
+            Event::Screened(screened) => self.screened(screened),
+            Event::Raced(raced) => self.raced(raced),
+            Event::Merged(merged) => self.merged(merged),
+            Event::Judged(judged) => self.judged(judged),
+            Event::GenerationEnded(ended) => self.ended(ended),
+            Event::TestOpened(test) => self.test(test),
+            Event::RunEnded(ended) => self.said("done", ended.stopped.words()),
+            _ => Vec::new(),
+        }
+    }
+
+    fn started(&mut self, started: &RunStarted) -> Vec<String> {
+        self.generations = started.generations;
+        let [train, dev, test] = started.rows;
+        let rows = format!(
+            "{train} train, {dev} dev, {test} test rows; up to {}; seed {}",
+            plural(started.generations as usize, "generation"),
+            started.seed
+        );
+        vec![format!("{}: {rows}", self.paint.bold(one_line(&started.name, 40)))]
+    }
+
+    fn baseline(&mut self, baseline: &BaselineMeasured) -> Vec<String> {
+        self.baseline_tokens = baseline.tokens;
+        let (train, dev) = (&baseline.train, &baseline.dev);
+        let mut text = format!(
+            "dev {} {}, train {}, {} tokens",
+            percent(dev.score),
+            interval(&dev.interval),
+            percent(train.score),
+            baseline.tokens
+        );
+        let errors = train.errors + dev.errors;
+        if errors > 0 {
+            text += &format!("; {} could not run", plural(errors, "row"));
+        }
+        self.said("baseline", &text)
+    }
+
+    fn noise(&self, noise: &NoiseMeasured) -> Vec<String> {
+        self.said("noise", &noise.words)
+    }
+
+    fn diagnosed(&self, diagnosed: &Diagnosed) -> Vec<String> {
+        let clusters = &diagnosed.clusters;
+        let rows: usize = clusters.iter().map(|cluster| cluster.members.len()).sum();
+        let title = format!("generation {}/{}", diagnosed.generation, self.generations);
+        let verb = if rows == 1 { "fails" } else { "fail" };
+        let mut lines = vec![
+            String::new(),
+            format!(
+                "{}  {} {verb}, in {}",
+                self.paint.bold(title),
+                plural(rows, "train row"),
+                plural(clusters.len(), "cluster")
+            ),
+        ];
+        for cluster in clusters.iter().take(CLUSTERS) {
+            let count = cluster.members.len();
+            lines.push(format!("{count:>HEAD$}  {}", one_line(&cluster.label, self.width.saturating_sub(HEAD + 2))));
+        }
+        if clusters.len() > CLUSTERS {
+            lines.push(self.paint.dim(format!("{:>HEAD$}  and {} more", "", clusters.len() - CLUSTERS)).to_string());
+        }
+        lines
+    }
+
+    fn proposed(&mut self, proposed: &Proposed) -> Vec<String> {
+        self.made_by.insert(proposed.candidate.clone(), proposed.strategy.clone());
+        self.texts.insert(proposed.candidate.clone(), (proposed.tokens, proposed.diff.clone()));
+        self.proposed.push(proposed.strategy.clone());
+        Vec::new()
+    }
+
+    /// The proposals of this generation, once.
+    fn proposals(&mut self) -> Vec<String> {
+        let (proposed, dropped) = (std::mem::take(&mut self.proposed), std::mem::take(&mut self.dropped));
+        let mut lines = Vec::new();
+        if !proposed.is_empty() {
+            lines.extend(self.said("proposed", &format!("{}: {}", proposed.len(), tally(&proposed, ", "))));
+        }
+        for dropped in dropped {
+            let reason = format!("{}: {}", dropped.strategy, dropped.reason);
+            lines.extend(self.passed_over("dropped", "", &reason));
+        }
+        lines
+    }
+
+    fn screened(&self, screened: &Screened) -> Vec<String> {
+        if screened.passed {
+            return Vec::new();
+        }
+        let text = format!(
+            "{}: {} fixed, {} broken of {}",
+            self.name(&screened.candidate),
+            screened.fixed,
+            screened.broken,
+            plural(screened.rows, "row")
+        );
+        self.passed_over("screened", " ", &text)
+    }
+
+    fn raced(&self, raced: &Raced) -> Vec<String> {
+        let text = format!(
+            "{}: {} fixed, {} broken of {}",
+            self.name(&raced.candidate),
+            raced.fixed,
+            raced.broken,
+            plural(raced.rows, "row")
+        );
+        let number = signed(raced.difference);
+        if raced.survived {
+            self.under("ahead".to_owned(), &number, &text)
+        } else {
+            self.passed_over("lost", &number, &text)
+        }
+    }
+
+    fn merged(&mut self, merged: &Merged) -> Vec<String> {
+        let parts: Vec<String> = merged.parts.iter().map(|part| self.name(part)).collect();
+        let name = tally(&parts, " + ");
+        let next = if merged.better { "goes to the gate" } else { "no better than its best part" };
+        let text = format!("{name}: {next}");
+        self.made_by.insert(merged.candidate.clone(), name);
+        self.texts.insert(merged.candidate.clone(), (merged.tokens, merged.diff.clone()));
+        self.under("merge".to_owned(), &signed(merged.difference), &text)
+    }
+
+    fn judged(&mut self, judged: &Judged) -> Vec<String> {
+        self.was_judged = true;
+        let verdict = &judged.verdict;
+        let word = match verdict.decision {
+            Decision::Kept => self.paint.good("kept"),
+            Decision::Rejected => self.paint.bad("rejected"),
+            Decision::Undecided => self.paint.open("undecided"),
+        };
+        let text = format!(
+            "{}: {} ({} fixed, {} broken of {})",
+            self.name(&judged.candidate),
+            verdict.reason,
+            verdict.fixed,
+            verdict.broken,
+            plural(verdict.rows, "dev row")
+        );
+        let mut lines = self.under(word.to_string(), "", &text);
+        if verdict.decision == Decision::Kept
+            && let Some((tokens, diff)) = self.texts.get(&judged.candidate)
+        {
+            let before = self.texts.get(&judged.incumbent).map_or(self.baseline_tokens, |(tokens, _)| *tokens);
+            let (added, removed) = changed_lines(diff);
+            let size = format!(
+                "dev {} {}; {added} lines added, {removed} removed, {before} to {tokens} tokens",
+                percent(judged.dev.score),
+                interval(&judged.dev.interval)
+            );
+            lines.extend(self.said("", &size));
+        }
+        lines
+    }
+
+    fn ended(&self, ended: &GenerationEnded) -> Vec<String> {
+        if self.was_judged || ended.kept {
+            Vec::new()
+        } else {
+            self.said("no gain", "nothing came through to the gate")
+        }
+    }
+
+    fn test(&self, test: &TestOpened) -> Vec<String> {
+        let text = format!(
+            "{} to {}, {} {}, {} of {}: {}",
+            percent(test.baseline.score),
+            percent(test.winner.score),
+            points(test.comparison.difference),
+            signed_interval(&test.comparison.interval),
+            p_value(test.comparison.p_value),
+            plural(test.comparison.rows.len(), "row"),
+            if test.shown { "better" } else { "not shown to be better" },
+        );
+        let word = if test.shown { self.paint.good("test") } else { self.paint.open("test") };
+        let mut lines = vec![String::new()];
+        lines.extend(self.under(word.to_string(), "", &text));
+        lines
+    }
+
+    fn name(&self, candidate: &str) -> String {
+        self.made_by.get(candidate).cloned().unwrap_or_else(|| candidate.to_owned())
+    }
+
+    fn said(&self, head: &str, text: &str) -> Vec<String> {
+        self.under(self.paint.dim(head).to_string(), "", text)
+    }
+
+    /// What can be passed over.
+    fn passed_over(&self, head: &str, number: &str, text: &str) -> Vec<String> {
+        self.under(head.to_owned(), number, text).into_iter().map(|line| self.paint.dim(line).to_string()).collect()
+    }
+
+    /// `text` beside `head`, which may be coloured, and `number`, which may be empty.
+    fn under(&self, head: String, number: &str, text: &str) -> Vec<String> {
+        let number = if number.is_empty() { String::new() } else { format!("{number:>6}  ") };
+        let room = self.width.saturating_sub(HEAD + 2 + number.len()).max(20);
+        let pad = " ".repeat(HEAD.saturating_sub(console::measure_text_width(&head)));
+        let mut start = format!("{pad}{head}  {number}");
+        let indent = " ".repeat(HEAD + 2 + number.len());
+        let mut lines = Vec::new();
+        for line in wrapped(&one_line(text, usize::MAX), room, "") {
+            lines.push(format!("{start}{line}"));
+            start.clone_from(&indent);
+        }
+        lines
+    }
+}
+
+/// Lines that a unified diff adds and removes.
+fn changed_lines(diff: &str) -> (usize, usize) {
+    let count = |sign: char, header: &str| {
+        diff.lines().filter(|line| line.starts_with(sign) && !line.starts_with(header)).count()
+    };
+    (count('+', "+++ "), count('-', "--- "))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use prompt_ratchet::run::read_events;
+
+    use super::*;
+
+    fn told(width: usize) -> Vec<String> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/run-format-1");
+        let mut narration = Narration::new(Paint::none(), width);
+        read_events(&folder).unwrap().iter().flat_map(|event| narration.lines(event)).collect()
+    }
+
+    #[test]
+    fn a_run_is_told_in_few_lines() {
+        insta::assert_snapshot!(told(80).join("\n"));
+    }
+
+    #[test]
+    fn lines_fit_the_terminal() {
+        for line in told(80) {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+    }
+
+    #[test]
+    fn headers_of_a_diff_are_no_changes() {
+        assert_eq!(changed_lines("--- a/p\n+++ b/p\n@@ -1 +1,2 @@\n-old\n+new\n+er\n"), (2, 1));
+    }
+}

@@ -1,0 +1,83 @@
+//! Colour: on a terminal only, and never with NO_COLOR.
+
+use console::{Style, StyledObject};
+
+/// How text for one of the two output streams is coloured.
+#[derive(Debug, Clone, Copy)]
+pub struct Paint {
+    colours: bool,
+}
+
+impl Paint {
+    /// For stdout.
+    pub fn stdout() -> Self {
+        Self { colours: console::colors_enabled() }
+    }
+
+    /// For stderr.
+    pub fn stderr() -> Self {
+        Self { colours: console::colors_enabled_stderr() }
+    }
+
+    /// No colour, whatever the stream.
+    #[cfg(test)]
+    pub fn none() -> Self {
+        Self { colours: false }
+    }
+
+    /// What matters most.
+    pub fn bold<D>(self, text: D) -> StyledObject<D> {
+        self.style(Style::new().bold(), text)
+    }
+
+    /// What can be passed over.
+    pub fn dim<D>(self, text: D) -> StyledObject<D> {
+        self.style(Style::new().dim(), text)
+    }
+
+    /// What went well.
+    pub fn good<D>(self, text: D) -> StyledObject<D> {
+        self.style(Style::new().green(), text)
+    }
+
+    /// What went badly.
+    pub fn bad<D>(self, text: D) -> StyledObject<D> {
+        self.style(Style::new().red(), text)
+    }
+
+    /// What is open.
+    pub fn open<D>(self, text: D) -> StyledObject<D> {
+        self.style(Style::new().yellow(), text)
+    }
+
+    /// A unified diff.
+    pub fn diff(self, diff: &str) -> String {
+        diff.split_inclusive('\n')
+            .map(|line| match line.as_bytes().first() {
+                _ if line.starts_with("--- ") || line.starts_with("+++ ") => self.bold(line).to_string(),
+                Some(b'+') => self.good(line).to_string(),
+                Some(b'-') => self.bad(line).to_string(),
+                Some(b'@') => self.style(Style::new().cyan(), line).to_string(),
+                _ => line.to_owned(),
+            })
+            .collect()
+    }
+
+    fn style<D>(self, style: Style, text: D) -> StyledObject<D> {
+        style.force_styling(self.colours).apply_to(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_colours_a_diff_stays_as_it_is() {
+        let diff = "--- a/p\n+++ b/p\n@@ -1 +1 @@\n-old\n+new\n";
+        assert_eq!(Paint::none().diff(diff), diff);
+        let coloured = Paint { colours: true }.diff(diff);
+        assert_ne!(coloured, diff);
+        assert_eq!(console::strip_ansi_codes(&coloured), diff);
+    }
+}

@@ -1,0 +1,199 @@
+//! `ratchet runs`, and finding a project's runs.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use prompt_ratchet::config::Config;
+use prompt_ratchet::report::{RunView, one_line, percent, terminal};
+use prompt_ratchet::run::{RunFolder, RunState, unique_length};
+use serde_json::{Value, json};
+
+use super::Global;
+use super::exit::{Exit, Failure};
+use super::report::{print, print_json, screen_width};
+
+/// List the runs of this project, or show one
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  ratchet runs\n  ratchet runs show 3f2a\n  ratchet runs --json | jq '.[] | select(.shown)'"
+)]
+pub struct Runs {
+    #[command(subcommand)]
+    command: Option<RunsCommand>,
+    /// Print the list as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum RunsCommand {
+    Show(Show),
+}
+
+/// Show what became of a run
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  ratchet runs show\n  ratchet runs show 3f2a --json")]
+struct Show {
+    /// The run: its id, a unique prefix of its short id, its folder, or `last`
+    #[arg(default_value = "last")]
+    run: String,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Runs {
+    /// Runs the command.
+    pub async fn run(self, global: &Global) -> Result<Exit, Failure> {
+        let runs = runs_folder(global)?;
+        match self.command {
+            Some(RunsCommand::Show(show)) => {
+                let view = RunView::read(&RunFolder::find(&runs, &show.run)?)?;
+                if show.json {
+                    print_json(&prompt_ratchet::report::json(&view))?;
+                } else {
+                    print(&terminal(&view, screen_width()))?;
+                }
+            }
+            None => list(&runs, self.json)?,
+        }
+        Ok(Exit::Done)
+    }
+}
+
+/// The folder of a project's runs: as its config says; where there is no config, `runs` beside it.
+pub(super) fn runs_folder(global: &Global) -> Result<PathBuf, Failure> {
+    let path = &global.config;
+    let root = path.parent().unwrap_or(Path::new(""));
+    match std::fs::read_to_string(path) {
+        Ok(text) => {
+            let config = Config::parse(&path.to_string_lossy(), &text, &global.overrides).map_err(Failure::usage)?;
+            Ok(root.join(config.runs))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let runs = root.join("runs");
+            if runs.is_dir() {
+                return Ok(runs);
+            }
+            Err(Failure::usage(anyhow::anyhow!(
+                "{}: there is no such file, and no folder `runs` beside it; go to the project's folder, or name its \
+                 config with --config",
+                path.display()
+            )))
+        }
+        Err(error) => Err(Failure::usage(anyhow::anyhow!("{}: can't be read: {error}", path.display()))),
+    }
+}
+
+/// One line of the list. A run whose journal can't be read is listed too, with the reason.
+struct Line {
+    folder: RunFolder,
+    view: Result<RunView, String>,
+}
+
+fn list(runs: &Path, as_json: bool) -> Result<(), Failure> {
+    let lines: Vec<Line> = RunFolder::list(runs)
+        .into_iter()
+        .map(|folder| Line { view: RunView::read(&folder).map_err(|error| error.to_string()), folder })
+        .collect();
+    if as_json {
+        return print_json(&Value::Array(lines.iter().map(Line::json).collect()));
+    }
+    if lines.is_empty() {
+        eprintln!("{} holds no run yet; start one with `ratchet optimize`", runs.display());
+        return Ok(());
+    }
+    let ids: Vec<String> = lines.iter().map(|line| line.folder.short_id()).collect();
+    let length = unique_length(&ids);
+    let head = ["run", "started", "name", "state", "gens", "kept", "dev", "on test"].map(str::to_owned).to_vec();
+    let rows = lines.iter().map(|line| line.cells(length));
+    print(&aligned(&std::iter::once(head).chain(rows).collect::<Vec<_>>()))
+}
+
+impl Line {
+    fn cells(&self, length: usize) -> Vec<String> {
+        let manifest = &self.folder.manifest;
+        let mut id = self.folder.short_id();
+        id.truncate(length);
+        let started = manifest.started.replace('T', " ").chars().take(16).collect();
+        let mut cells = vec![id, started, one_line(&manifest.name, 20)];
+        match &self.view {
+            Err(problem) => cells.push(format!("damaged: {}", one_line(problem, 60))),
+            Ok(view) => {
+                let dev = match (view.baseline_dev(), view.winner_dev()) {
+                    (Some(before), Some(after)) if view.kept().is_empty() && before == after => percent(before.score),
+                    (Some(before), Some(after)) => format!("{} to {}", percent(before.score), percent(after.score)),
+                    _ => "-".to_owned(),
+                };
+                let shown = match &view.test {
+                    None => "sealed",
+                    Some(test) if test.shown => "better",
+                    Some(_) => "not shown",
+                };
+                cells.push(state(view).to_owned());
+                cells.push(view.generations.len().to_string());
+                cells.push(view.kept().len().to_string());
+                cells.push(dev);
+                cells.push(shown.to_owned());
+            }
+        }
+        cells
+    }
+
+    fn json(&self) -> Value {
+        let manifest = &self.folder.manifest;
+        let mut line = json!({
+            "run": manifest.run,
+            "short_id": self.folder.short_id(),
+            "name": manifest.name,
+            "started": manifest.started,
+            "folder": self.folder.path,
+        });
+        match &self.view {
+            Err(problem) => line["error"] = json!(problem),
+            Ok(view) => {
+                line["state"] = json!(if view.ended.is_some() { RunState::Finished } else { RunState::Unfinished });
+                line["generations"] = json!(view.generations.len());
+                line["kept"] = json!(view.kept().len());
+                line["baseline_dev"] = json!(view.baseline_dev().map(|dev| dev.score));
+                line["winner_dev"] = json!(view.winner_dev().map(|dev| dev.score));
+                line["shown"] = json!(view.test.as_ref().is_some_and(|test| test.shown));
+            }
+        }
+        line
+    }
+}
+
+fn state(view: &RunView) -> &'static str {
+    if view.ended.is_some() { "finished" } else { "unfinished" }
+}
+
+/// Rows as columns, two spaces apart.
+pub(super) fn aligned(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| {
+            rows.iter().filter(|row| row.len() > column + 1).map(|row| row[column].chars().count()).max().unwrap_or(0)
+        })
+        .collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}", width = *width)).collect();
+        text += cells.join("  ").trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell_and_the_last_one_is_ragged() {
+        let rows = [vec!["a".to_owned(), "b".to_owned()], vec!["aaa".to_owned(), "bbb".to_owned()]];
+        assert_eq!(aligned(&rows), "a    b\naaa  bbb\n");
+    }
+}

@@ -1,0 +1,208 @@
+//! What a person sees of a run while it goes on: a line in the scrollback for each decision, and below them, on a
+//! terminal, two lines that move. All of it goes to stderr.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use console::Term;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use prompt_ratchet::model::Spend;
+use prompt_ratchet::project::Watch;
+use prompt_ratchet::report::{cost, count, one_line, percent};
+use prompt_ratchet::run::{Decision, Event, Progress};
+
+use super::narration::Narration;
+use super::paint::Paint;
+
+/// Widest line where stderr is no terminal.
+const PLAIN_WIDTH: usize = 100;
+
+/// The moving lines of a stage that runs rows.
+const ROWS: &str = "{spinner} {prefix:.bold}  {bar:20.cyan/dim} {pos}/{len} rows  {elapsed}\n  {wide_msg}";
+
+/// The moving lines of a stage that waits for proposals.
+const WAIT: &str = "{spinner} {prefix:.bold}  {elapsed}\n  {wide_msg}";
+
+/// Shows a run's events.
+pub struct Terminal {
+    /// The moving lines; absent where stderr is no terminal.
+    bar: Option<ProgressBar>,
+    /// Absent with `--quiet`.
+    state: Option<Mutex<State>>,
+}
+
+struct State {
+    narration: Narration,
+    /// What is under way, since several candidates are tried at once.
+    under_way: UnderWay,
+    /// The best score on dev so far.
+    dev: Option<f64>,
+}
+
+/// Rows under way, by stage and by what is being tried.
+#[derive(Debug, Default)]
+struct UnderWay {
+    generation: u32,
+    tasks: BTreeMap<(&'static str, String), Progress>,
+}
+
+impl Terminal {
+    /// Shows everything, or with `quiet` nothing at all.
+    pub fn new(quiet: bool) -> Self {
+        if quiet {
+            return Self { bar: None, state: None };
+        }
+        let term = Term::stderr();
+        let width = if term.is_term() { usize::from(term.size().1).clamp(40, PLAIN_WIDTH) } else { PLAIN_WIDTH };
+        let bar = term.is_term().then(|| {
+            let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        let narration = Narration::new(Paint::stderr(), width);
+        let state = State { narration, under_way: UnderWay::default(), dev: None };
+        Self { bar, state: Some(Mutex::new(state)) }
+    }
+
+    /// Says something beside the run's events, such as a warning about the data.
+    pub fn note(&self, line: &str) {
+        if self.state.is_some() {
+            self.print(&one_line(line, usize::MAX));
+        }
+    }
+
+    fn print(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{line}")),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    fn progress(&self, state: &mut State, progress: &Progress, spend: &Spend) {
+        let Some(bar) = &self.bar else { return };
+        state.under_way.take(progress);
+        let (done, of, score) = state.under_way.sum();
+        let style = ProgressStyle::with_template(if of == 0 { WAIT } else { ROWS });
+        if let Ok(style) = style {
+            bar.set_style(style);
+        }
+        bar.set_prefix(state.under_way.title(progress, state.narration.generations()));
+        bar.set_length(of as u64);
+        bar.set_position(done as u64);
+        let mut parts = vec![one_line(&state.under_way.trying(progress), 32)];
+        if done > 0 {
+            parts.push(format!("score {}", percent(score)));
+        }
+        parts.extend(state.dev.map(|dev| format!("best dev {}", percent(dev))));
+        let total = spend.total();
+        parts.push(format!("{} calls ({} stored)", count(total.live), count(total.stored)));
+        if total.unpriced < total.live {
+            parts.push(cost(spend));
+        }
+        bar.set_message(parts.join(", "));
+    }
+}
+
+impl Watch for Terminal {
+    fn see(&self, event: &Event, spend: &Spend) {
+        let Some(state) = &self.state else { return };
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Measured(_) => return,
+            Event::Progress(progress) => return self.progress(&mut state, progress, spend),
+            Event::BaselineMeasured(baseline) => state.dev = Some(baseline.dev.score),
+            Event::Judged(judged) if judged.verdict.decision == Decision::Kept => state.dev = Some(judged.dev.score),
+            _ => {}
+        }
+        state.under_way = UnderWay::default();
+        for line in state.narration.lines(event) {
+            self.print(&line);
+        }
+        if let (Event::RunEnded(_), Some(bar)) = (event, &self.bar) {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl UnderWay {
+    fn take(&mut self, progress: &Progress) {
+        let together = |stage: &str| matches!(stage, "screen" | "race");
+        let other_stage = self
+            .tasks
+            .keys()
+            .any(|(stage, _)| *stage != progress.stage && !(together(stage) && together(progress.stage)));
+        if other_stage || self.generation != progress.generation || progress.of == 0 {
+            self.tasks.clear();
+        }
+        self.generation = progress.generation;
+        self.tasks.retain(|_, task| task.done < task.of);
+        if progress.of > 0 {
+            self.tasks.insert((progress.stage, progress.trying.clone()), progress.clone());
+        }
+    }
+
+    /// Rows done, rows in all, and the mean score of those done.
+    fn sum(&self) -> (usize, usize, f64) {
+        let (mut done, mut of, mut score) = (0, 0, 0.0);
+        for task in self.tasks.values() {
+            done += task.done;
+            of += task.of;
+            score += task.score * task.done as f64;
+        }
+        (done, of, if done == 0 { 0.0 } else { score / done as f64 })
+    }
+
+    fn title(&self, progress: &Progress, generations: u32) -> String {
+        match (progress.generation, progress.stage) {
+            (0, stage) => stage.to_owned(),
+            (_, "test") => "sealed test".to_owned(),
+            (generation, stage) => format!("generation {generation}/{generations} {stage}"),
+        }
+    }
+
+    /// What is being tried, the latest first.
+    fn trying(&self, latest: &Progress) -> String {
+        let others = self.tasks.keys().filter(|(_, trying)| *trying != latest.trying).count();
+        if others == 0 { latest.trying.clone() } else { format!("{} and {others} more", latest.trying) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn progress(stage: &'static str, trying: &str, done: usize, of: usize, score: f64) -> Progress {
+        Progress { generation: 1, stage, trying: trying.to_owned(), done, of, score }
+    }
+
+    #[test]
+    fn candidates_that_are_tried_at_once_are_shown_together() {
+        let mut under_way = UnderWay::default();
+        under_way.take(&progress("race", "add-rule", 10, 20, 0.5));
+        let latest = progress("screen", "define-boundary", 10, 10, 1.0);
+        under_way.take(&latest);
+        assert_eq!(under_way.sum(), (20, 30, 0.75));
+        assert_eq!(under_way.trying(&latest), "define-boundary and 1 more");
+        under_way.take(&progress("race", "add-rule", 11, 20, 0.5));
+        assert_eq!(under_way.sum().1, 20, "what is done goes");
+    }
+
+    #[test]
+    fn another_stage_begins_anew() {
+        let mut under_way = UnderWay::default();
+        under_way.take(&progress("race", "add-rule", 10, 20, 0.5));
+        under_way.take(&progress("gate", "add-rule", 1, 40, 1.0));
+        assert_eq!(under_way.sum(), (1, 40, 1.0));
+        under_way.take(&progress("propose", "6 proposals", 0, 0, 0.0));
+        assert_eq!(under_way.sum(), (0, 0, 0.0));
+    }
+}
