@@ -253,7 +253,7 @@ impl Narration {
 
     fn test(&self, test: &TestOpened) -> Vec<String> {
         let text = format!(
-            "{} to {}, {} {}, {} of {}: {}",
+            "{} to {}, {} {}, {} over {}: {}",
             percent(test.baseline.score),
             percent(test.winner.score),
             points(test.comparison.difference),

@@ -106,7 +106,7 @@ fn list(runs: &Path, as_json: bool) -> Result<(), Failure> {
     }
     let ids: Vec<String> = lines.iter().map(|line| line.folder.short_id()).collect();
     let length = unique_length(&ids);
-    let head = ["run", "started", "name", "state", "gens", "kept", "dev", "on test"].map(str::to_owned).to_vec();
+    let head = ["run", "started", "name", "gens", "kept", "dev", "result"].map(str::to_owned).to_vec();
     let rows = lines.iter().map(|line| line.cells(length));
     print(&aligned(&std::iter::once(head).chain(rows).collect::<Vec<_>>()))
 }
@@ -126,16 +126,10 @@ impl Line {
                     (Some(before), Some(after)) => format!("{} to {}", percent(before.score), percent(after.score)),
                     _ => "-".to_owned(),
                 };
-                let shown = match &view.test {
-                    None => "sealed",
-                    Some(test) if test.shown => "better",
-                    Some(_) => "not shown",
-                };
-                cells.push(state(view).to_owned());
                 cells.push(view.generations.len().to_string());
                 cells.push(view.kept().len().to_string());
                 cells.push(dev);
-                cells.push(shown.to_owned());
+                cells.push(result(view).to_owned());
             }
         }
         cells
@@ -165,8 +159,14 @@ impl Line {
     }
 }
 
-fn state(view: &RunView) -> &'static str {
-    if view.ended.is_some() { "finished" } else { "unfinished" }
+/// In a word or two: how far the run is, or what its end showed.
+fn result(view: &RunView) -> &'static str {
+    match (&view.ended, &view.test) {
+        (None, _) => "unfinished",
+        (Some(_), Some(test)) if test.shown => "better on test",
+        (Some(_), _) if view.kept().is_empty() => "nothing kept",
+        (Some(_), _) => "not shown",
+    }
 }
 
 /// Rows as columns, two spaces apart.

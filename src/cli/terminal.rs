@@ -57,6 +57,10 @@ impl Terminal {
         let width = if term.is_term() { usize::from(term.size().1).clamp(40, PLAIN_WIDTH) } else { PLAIN_WIDTH };
         let bar = term.is_term().then(|| {
             let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+            bar.set_prefix("starting");
+            if let Ok(style) = ProgressStyle::with_template(WAIT) {
+                bar.set_style(style);
+            }
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
@@ -94,13 +98,28 @@ impl Terminal {
         if done > 0 {
             parts.push(format!("score {}", percent(score)));
         }
-        parts.extend(state.dev.map(|dev| format!("best dev {}", percent(dev))));
         let total = spend.total();
-        parts.push(format!("{} calls ({} stored)", count(total.live), count(total.stored)));
+        parts.push(match total.stored {
+            0 => format!("{} calls", count(total.live)),
+            stored => format!("{} calls ({} stored)", count(total.live), count(stored)),
+        });
         if total.unpriced < total.live {
             parts.push(cost(spend));
         }
+        parts.extend(state.dev.map(|dev| format!("best dev {}", percent(dev))));
         bar.set_message(parts.join(", "));
+    }
+
+    /// Between two stages no rows are under way.
+    fn rest(&self, state: &State, event: &Event) {
+        let Some(bar) = &self.bar else { return };
+        if let Ok(style) = ProgressStyle::with_template(WAIT) {
+            bar.set_style(style);
+        }
+        bar.set_message("");
+        if let Event::GenerationStarted(started) = event {
+            bar.set_prefix(format!("generation {}/{}", started.generation, state.narration.generations()));
+        }
     }
 }
 
@@ -116,6 +135,7 @@ impl Watch for Terminal {
             _ => {}
         }
         state.under_way = UnderWay::default();
+        self.rest(&state, event);
         for line in state.narration.lines(event) {
             self.print(&line);
         }
