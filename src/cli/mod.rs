@@ -7,10 +7,13 @@ use clap::{Args, Parser, Subcommand};
 
 mod completions;
 mod diff;
+mod eval;
 mod exit;
+mod measure;
 mod narration;
 mod optimize;
 mod paint;
+mod plain;
 mod report;
 mod runs;
 mod strategies;
@@ -45,6 +48,7 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Eval(eval::Eval),
     Optimize(optimize::Optimize),
     Resume(optimize::Resume),
     Runs(runs::Runs),
@@ -91,6 +95,7 @@ pub fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> Result<Exit, Failure> {
     match cli.command {
+        Command::Eval(command) => command.run(&cli.global).await,
         Command::Optimize(command) => command.run(&cli.global).await,
         Command::Resume(command) => command.run(&cli.global).await,
         Command::Runs(command) => command.run(&cli.global).await,

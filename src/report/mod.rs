@@ -7,9 +7,12 @@
 //! | `markdown.rs`, `tried.rs`, `spending.rs` | `report.md`, section by section |
 //! | `terminal.rs` | the screen after a run |
 //! | `json.rs` | the `--json` object |
+//! | `breakdown.rs`, `finding.rs` | one evaluation taken apart, and what a comparison of two amounts to |
 //! | `numbers.rs`, `escape.rs` | how numbers and untrusted text are written |
 
+mod breakdown;
 mod escape;
+mod finding;
 mod json;
 mod markdown;
 mod numbers;
@@ -21,7 +24,9 @@ mod view;
 #[cfg(test)]
 mod testing;
 
+pub use breakdown::{Confusion, Group, by_label, by_tag, confusion, worst};
 pub use escape::one_line;
+pub use finding::Finding;
 pub use json::json;
 pub use markdown::markdown;
 pub use numbers::{cost, count, duration, interval, p_value, percent, plural, points, signed, signed_interval, tally};

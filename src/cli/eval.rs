@@ -1,0 +1,165 @@
+//! `ratchet eval`: scores a prompt on the dataset.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use prompt_ratchet::dataset::{Example, Filter, Split};
+use prompt_ratchet::durable;
+use prompt_ratchet::prompt::PromptSet;
+use serde_json::json;
+
+use super::Global;
+use super::exit::{Exit, Failure};
+use super::measure::{Bench, Measured, SplitChoice, split_names};
+
+mod csv;
+mod table;
+mod watch;
+
+/// Score a prompt: overall, by label and tag, what is taken for what, and the worst rows
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  ratchet eval                                the project's prompt on train and dev
+  ratchet eval prompts/draft.prompty          another prompt on the same rows
+  ratchet eval --filter tag=edge --worst 30   the rows with a tag, more of the failing ones
+  ratchet eval --watch                        score again whenever the prompt is saved
+  ratchet eval --csv rows.csv                 all rows for a spreadsheet
+  ratchet eval --json | jq .score
+
+Rows whose answer is stored cost nothing. Exit code 4: no row could run.")]
+pub struct Eval {
+    /// The prompt file; by default the project's
+    prompt: Option<PathBuf>,
+    /// Which rows; by default train and dev
+    #[arg(long, value_enum)]
+    split: Option<SplitChoice>,
+    /// At most so many rows: the same sample every time
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    /// Only rows with `tag=..`, `id=..`, `expected=..` or `metadata.<field>=..`; may be given several times
+    #[arg(long, value_name = "KEY=VALUE")]
+    filter: Vec<Filter>,
+    /// Write all rows as CSV; `-` for stdout
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    /// How many failing rows to show
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    worst: usize,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Score again whenever the prompt file is saved, until Ctrl-C
+    #[arg(long, conflicts_with_all = ["json", "csv"])]
+    watch: bool,
+}
+
+impl Eval {
+    /// Runs the command.
+    pub async fn run(self, global: &Global) -> Result<Exit, Failure> {
+        if self.watch {
+            return watch::watch(&self, global).await;
+        }
+        self.check_csv()?;
+        let mut bench = Bench::load(global).await?;
+        let splits = SplitChoice::splits(self.split);
+        let rows = self.rows(&bench)?;
+        let prompts = match &self.prompt {
+            Some(path) => bench.prompts(path)?,
+            None => Arc::clone(&bench.project.prompts),
+        };
+        let measured = bench.measure(&prompts, &rows, "eval").await?;
+        bench.book(&splits, &format!("eval-{}", prompts.digest().short()), false)?;
+        self.print(&bench, &prompts, &splits, &measured)?;
+        Ok(Exit::Done)
+    }
+
+    fn rows(&self, bench: &Bench) -> Result<Vec<Arc<Example>>, Failure> {
+        let limit = self.limit.map(|limit| limit as usize);
+        bench.rows(&SplitChoice::splits(self.split), &self.filter, limit)
+    }
+
+    /// What can be wrong with `--csv` shows before anything is paid for.
+    fn check_csv(&self) -> Result<(), Failure> {
+        let Some(path) = &self.csv else { return Ok(()) };
+        if path == Path::new("-") {
+            if self.json {
+                return Err(Failure::usage(anyhow::anyhow!(
+                    "--json and --csv - both print to stdout; name a file for one of them"
+                )));
+            }
+            return Ok(());
+        }
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        match folder.filter(|folder| !folder.is_dir()) {
+            Some(folder) => {
+                Err(Failure::usage(anyhow::anyhow!("--csv: there is no folder {}; make it first", folder.display())))
+            }
+            None if path.is_dir() => {
+                Err(Failure::usage(anyhow::anyhow!("--csv: {} is a folder; name a file", path.display())))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn print(&self, bench: &Bench, prompts: &PromptSet, splits: &[Split], measured: &Measured) -> Result<(), Failure> {
+        let mut csv_on_stdout = false;
+        if let Some(path) = &self.csv {
+            let text = csv::export(&measured.evaluation.outcomes, &bench.project.dataset).map_err(Failure::usage)?;
+            if path == Path::new("-") {
+                csv_on_stdout = true;
+                put(&text)?;
+            } else {
+                durable::write(path, text.as_bytes()).map_err(Failure::usage)?;
+                bench.note(&format!("{} rows written to {}", measured.evaluation.outcomes.len(), path.display()));
+            }
+        }
+        if self.json {
+            return put(&format!("{}\n", json(measured)));
+        }
+        let labels: Option<Vec<String>> =
+            bench.project.labels().map(|labels| labels.into_iter().map(|(label, _)| label).collect());
+        let page = table::Page {
+            title: format!("{} on {}", prompts.first().name(), split_names(splits)),
+            outcomes: &measured.evaluation.outcomes,
+            labels: labels.as_deref(),
+            pass_threshold: bench.project.config.pass_threshold,
+            worst: self.worst,
+        };
+        let text = format!("{page}{}\n", measured.used.words());
+        if csv_on_stdout {
+            // stdout is taken by the rows.
+            bench.note(text.trim_end());
+            return Ok(());
+        }
+        put(&text)
+    }
+}
+
+/// The object of `--json`.
+fn json(measured: &Measured) -> serde_json::Value {
+    let summary = measured.summary();
+    let used = &measured.used;
+    json!({
+        "examples": summary.examples,
+        "score": summary.score,
+        "interval": summary.interval,
+        "errors": summary.errors,
+        "calls": used.live,
+        "tokens": used.tokens,
+        "cost_usd": used.dollars,
+        "seconds": used.seconds,
+    })
+}
+
+/// Prints to stdout. A reader that has gone away (`| head`) is no error.
+pub fn put(text: &str) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure { exit: Exit::CouldNotRun, error: anyhow::anyhow!("can't write to stdout: {error}") })
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,242 @@
+//! What `eval` prints: scores, groups, confusions and worst rows, within 80 columns.
+
+use std::fmt;
+
+use prompt_ratchet::eval::{Outcome, Summary};
+use prompt_ratchet::report::{Confusion, Group, by_label, by_tag, confusion, interval, percent, plural, worst};
+
+use crate::cli::plain::{WIDTH, cell, line};
+
+/// Most labels for which the whole matrix fits.
+const MATRIX: usize = 10;
+
+/// Most confusions that are listed where the matrix doesn't fit.
+const LISTED: usize = 12;
+
+/// Most tags that are listed.
+const TAGS: usize = 20;
+
+/// One evaluation as a page of text.
+pub struct Page<'a> {
+    /// What was measured on what.
+    pub title: String,
+    /// The outcomes.
+    pub outcomes: &'a [Outcome],
+    /// The labels, for a task of labels.
+    pub labels: Option<&'a [String]>,
+    /// Values below it are failing.
+    pub pass_threshold: f64,
+    /// How many failing rows to show.
+    pub worst: usize,
+}
+
+impl fmt::Display for Page<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let summary = Summary::of(self.outcomes);
+        writeln!(f, "{}", console::style(line(&self.title, WIDTH)).bold())?;
+        writeln!(f, "{}", score_line(&summary))?;
+        let failing = worst(self.outcomes, self.pass_threshold);
+        write!(f, "{} of {} pass", summary.examples - failing.len(), plural(summary.examples, "row"))?;
+        match summary.errors {
+            0 => writeln!(f)?,
+            errors => writeln!(f, "; {} could not run and count nowhere", plural(errors, "row"))?,
+        }
+        if let Some(labels) = self.labels {
+            groups(f, "label", &by_label(self.outcomes, labels), usize::MAX)?;
+        }
+        groups(f, "tag", &by_tag(self.outcomes), TAGS)?;
+        if let Some(labels) = self.labels {
+            confusions(f, &confusion(self.outcomes, labels))?;
+        }
+        worst_rows(f, &failing, self.worst)?;
+        errors(f, self.outcomes)?;
+        writeln!(f)
+    }
+}
+
+/// `score 61.4 %, 95 % interval [56.2, 66.3]`.
+pub fn score_line(summary: &Summary) -> String {
+    let score = percent(summary.score);
+    format!("score {}, 95 % interval {}", console::style(score).bold(), interval(&summary.interval))
+}
+
+fn groups(f: &mut fmt::Formatter<'_>, kind: &str, groups: &[Group], most: usize) -> fmt::Result {
+    if groups.is_empty() {
+        return Ok(());
+    }
+    writeln!(f, "\n{} {:>8} {:>19} {:>6} {:>7}", cell(kind, 34), "score", "95 % interval", "rows", "errors")?;
+    for Group { name, summary } in groups.iter().take(most) {
+        let (score, interval) = match summary.examples {
+            0 => ("-".to_owned(), String::new()),
+            _ => (percent(summary.score), interval(&summary.interval)),
+        };
+        let errors = if summary.errors == 0 { String::new() } else { summary.errors.to_string() };
+        let text = format!("{} {score:>8} {interval:>19} {:>6} {errors:>7}", cell(name, 34), summary.examples);
+        writeln!(f, "{}", text.trim_end())?;
+    }
+    match groups.len().saturating_sub(most) {
+        0 => Ok(()),
+        more => writeln!(f, "and {more} more; look at one with --filter {kind}=..."),
+    }
+}
+
+/// The matrix with letters for columns where it fits, else the most frequent confusions.
+fn confusions(f: &mut fmt::Formatter<'_>, confusion: &Confusion) -> fmt::Result {
+    let mistakes = confusion.mistakes();
+    if mistakes.is_empty() {
+        return Ok(());
+    }
+    if confusion.labels.len() > MATRIX {
+        writeln!(f, "\n{} {} {:>6}", cell("expected", 34), cell("answered", 34), "rows")?;
+        for (expected, answered, count) in mistakes.iter().take(LISTED) {
+            writeln!(f, "{} {} {count:>6}", cell(expected, 34), cell(answered.unwrap_or("(no label)"), 34))?;
+        }
+        return match mistakes.len().saturating_sub(LISTED) {
+            0 => Ok(()),
+            more => writeln!(f, "and {more} more; `ratchet failures` has them all"),
+        };
+    }
+    let letters: Vec<char> = ('A'..).take(confusion.labels.len()).collect();
+    let others = confusion.counts.iter().any(|row| row.last().is_some_and(|count| *count > 0));
+    let columns = confusion.labels.len() + usize::from(others);
+    let name = WIDTH - 2 - 5 * columns;
+    let heads: String = letters
+        .iter()
+        .map(ToString::to_string)
+        .chain(others.then(|| "else".to_owned()))
+        .map(|h| format!("{h:>5}"))
+        .collect();
+    writeln!(f, "\n{}{heads}", cell("expected \\ answered", name.min(34) + 2))?;
+    for ((letter, label), counts) in letters.iter().zip(&confusion.labels).zip(&confusion.counts) {
+        let cells: String = counts
+            .iter()
+            .take(columns)
+            .map(|count| if *count == 0 { format!("{:>5}", "·") } else { format!("{count:>5}") })
+            .collect();
+        writeln!(f, "{letter} {}{cells}", cell(label, name.min(34)))?;
+    }
+    Ok(())
+}
+
+fn worst_rows(f: &mut fmt::Formatter<'_>, failing: &[&Outcome], most: usize) -> fmt::Result {
+    if failing.is_empty() || most == 0 {
+        return Ok(());
+    }
+    writeln!(f, "\nfailing, worst first")?;
+    for outcome in failing.iter().take(most) {
+        failing_row(f, outcome)?;
+    }
+    match failing.len().saturating_sub(most) {
+        0 => Ok(()),
+        more => writeln!(f, "and {more} more; show them with --worst N, or by kind with `ratchet failures`"),
+    }
+}
+
+/// Id, value and input on a line; expected, answered and the reason below.
+pub fn failing_row(f: &mut impl fmt::Write, outcome: &Outcome) -> fmt::Result {
+    let example = &outcome.example;
+    let value = outcome.value().map_or_else(String::new, |value| format!("{value:.2}"));
+    writeln!(f, "{}", line(&format!("{} {value}  {}", example.id, example.input_text()), WIDTH))?;
+    let Ok(answer) = &outcome.result else { return Ok(()) };
+    let answered = if answer.completion.text.trim().is_empty() { "(nothing)" } else { &answer.completion.text };
+    match example.expected_text() {
+        // Two short texts side by side, else one below the other.
+        Some(expected) if expected.chars().count() + answered.chars().count() <= 44 => {
+            writeln!(f, "    expected {}, answered {}", line(&expected, 44), line(answered, 44))?;
+        }
+        Some(expected) => {
+            writeln!(f, "    expected  {}", line(&expected, WIDTH - 14))?;
+            writeln!(f, "    answered  {}", line(answered, WIDTH - 14))?;
+        }
+        None => writeln!(f, "    answered  {}", line(answered, WIDTH - 14))?,
+    }
+    for score in &answer.scores {
+        // The commonest reason only says again what stands above.
+        if let Some(reason) = score.reason.as_ref().filter(|reason| !reason.starts_with("expected ")) {
+            writeln!(f, "    {}", line(&format!("{}: {reason}", score.scorer), WIDTH - 4))?;
+        }
+    }
+    Ok(())
+}
+
+fn errors(f: &mut fmt::Formatter<'_>, outcomes: &[Outcome]) -> fmt::Result {
+    const SHOWN: usize = 5;
+    let failed: Vec<(&str, String)> = outcomes
+        .iter()
+        .filter_map(|outcome| Some((outcome.example.id.as_str(), outcome.result.as_ref().err()?.to_string())))
+        .collect();
+    if failed.is_empty() {
+        return Ok(());
+    }
+    writeln!(f, "\ncould not run")?;
+    for (id, error) in failed.iter().take(SHOWN) {
+        writeln!(f, "{}", line(&format!("{id}  {error}"), WIDTH))?;
+    }
+    match failed.len().saturating_sub(SHOWN) {
+        0 => Ok(()),
+        more => writeln!(f, "and {more} more; --csv has them all"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use prompt_ratchet::eval::{Answer, OutcomeError};
+    use prompt_ratchet::model::{CallError, Completion, FinishReason, Origin, Usage};
+    use prompt_ratchet::score::Score;
+    use serde_json::json;
+
+    use super::*;
+
+    fn outcome(at: usize, expected: &str, answer: &str) -> Outcome {
+        let row = json!({"id": format!("row-{at}"), "expected": expected, "tags": [format!("tag:{}", "t".repeat(60))],
+                         "input": format!("a long \u{1b}[31mticket about {}", "many things ".repeat(30))});
+        let value = if expected == answer { 1.0 } else { 0.0 };
+        let reason = (value == 0.0).then(|| format!("misses {}", "the point ".repeat(20)));
+        let completion = Completion {
+            text: answer.to_owned(),
+            finish: FinishReason::Stop,
+            usage: Usage::default(),
+            latency_ms: 0,
+            cost: None,
+            origin: Origin::Live,
+            trace: None,
+        };
+        let scores = vec![Score { scorer: "judge".to_owned(), value, reason }];
+        let result = Ok(Answer { completion, scores, value });
+        Outcome { example: Arc::new(serde_json::from_value(row).unwrap()), sample: 0, result }
+    }
+
+    fn page(labels: usize) -> String {
+        let labels: Vec<String> =
+            (0..labels).map(|at| format!("label {at} {}", "with a long name".repeat(4))).collect();
+        let mut outcomes: Vec<Outcome> = labels
+            .iter()
+            .enumerate()
+            .flat_map(|(at, label)| [outcome(2 * at, label, label), outcome(2 * at + 1, label, &labels[0])])
+            .chain([outcome(1000, &labels[0], "\u{1b}[2J neither")])
+            .collect();
+        outcomes[0].result = Err(OutcomeError::Call(CallError::Transient("a reset ".repeat(20))));
+        Page { title: "t".repeat(200), outcomes: &outcomes, labels: Some(&labels), pass_threshold: 1.0, worst: 3 }
+            .to_string()
+    }
+
+    #[test]
+    fn a_page_fits_80_columns_and_holds_no_control_characters() {
+        for labels in [2, 10, 11, 40] {
+            let page = page(labels);
+            for line in page.lines() {
+                assert!(console::measure_text_width(line) <= WIDTH, "{labels} labels: {line:?}");
+            }
+            assert!(!page.contains("\u{1b}[31m") && !page.contains("\u{1b}[2J"), "{page}");
+        }
+    }
+
+    #[test]
+    fn rows_that_could_not_run_are_no_failures() {
+        let page = page(2);
+        assert!(page.contains("2 of 4 rows pass; 1 row could not run and count nowhere"), "{page}");
+        assert!(page.contains("could not run\nrow-0"), "{page}");
+    }
+}

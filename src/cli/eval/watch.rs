@@ -1,0 +1,178 @@
+//! `ratchet eval --watch`: scores again whenever the prompt file is saved.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use prompt_ratchet::config::Config;
+use prompt_ratchet::dataset::Example;
+use prompt_ratchet::eval::{Change, Comparison, Outcome, Summary, compare};
+use prompt_ratchet::project::{Project, ProjectError};
+use prompt_ratchet::report::{plural, points};
+
+use super::table::{Page, score_line};
+use super::{Eval, put};
+use crate::cli::Global;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::measure::{Bench, SplitChoice, split_names};
+use crate::cli::plain::{self, WIDTH, line};
+
+/// How often the file is looked at. By content, since not every file system tells of changes.
+const POLL: Duration = Duration::from_millis(250);
+
+/// Most rows listed a kind of change.
+const LISTED: usize = 5;
+
+/// Watches until Ctrl-C.
+pub async fn watch(eval: &Eval, global: &Global) -> Result<Exit, Failure> {
+    let Some(project) = load(global).await? else { return Ok(Exit::Done) };
+    let mut bench = Bench::of(project, global);
+    let examples = eval.rows(&bench)?;
+    let file = match &eval.prompt {
+        Some(path) => path.clone(),
+        None => bench.project.prompt_files.values().next().cloned().unwrap_or_default(),
+    };
+    let mut history = History::default();
+    let mut seen = Vec::new();
+    loop {
+        let content = std::fs::read(&file).unwrap_or_default();
+        if content == seen {
+            tokio::select! {
+                () = tokio::time::sleep(POLL) => continue,
+                () = bench.interrupted() => return Ok(Exit::Done),
+            }
+        }
+        seen = content;
+        let scored = tokio::select! {
+            scored = score(eval, &mut bench, &file, &examples, &mut history) => scored,
+            // Saved again meanwhile: what is under way is of no use; its answers are stored.
+            () = changed(&file, &seen) => continue,
+        };
+        if bench.is_interrupted() {
+            return Ok(Exit::Done);
+        }
+        if let Err(failure) = scored {
+            eprintln!("error: {}", plain::neutral(&format!("{:#}", failure.error)));
+        }
+        bench.note(&format!("waiting for {} to be saved; Ctrl-C ends", file.display()));
+    }
+}
+
+/// Loads the project; where its prompt is broken, says so and waits until it is saved. None after Ctrl-C.
+async fn load(global: &Global) -> Result<Option<Project>, Failure> {
+    loop {
+        let error = match Project::load(&global.config, &global.overrides).await {
+            Ok(project) => return Ok(Some(project)),
+            Err(ProjectError::Prompt(error)) => error,
+            Err(error) => return Err(error.into()),
+        };
+        eprintln!("error: {}", plain::neutral(&error.to_string()));
+        let files = prompt_files(global);
+        if !global.quiet {
+            eprintln!("waiting for the prompt to be saved; Ctrl-C ends");
+        }
+        let before = contents(&files);
+        while contents(&files) == before {
+            tokio::select! {
+                () = tokio::time::sleep(POLL) => {}
+                _ = tokio::signal::ctrl_c() => return Ok(None),
+            }
+        }
+    }
+}
+
+/// The prompt files that the config names; none where it can't be read.
+fn prompt_files(global: &Global) -> Vec<PathBuf> {
+    let text = std::fs::read_to_string(&global.config).unwrap_or_default();
+    let root = global.config.parent().unwrap_or(Path::new(""));
+    let config = Config::parse(&global.config.to_string_lossy(), &text, &global.overrides);
+    config.map(|config| config.prompt_files().values().map(|path| root.join(path)).collect()).unwrap_or_default()
+}
+
+fn contents(files: &[PathBuf]) -> Vec<Option<Vec<u8>>> {
+    files.iter().map(|file| std::fs::read(file).ok()).collect()
+}
+
+async fn changed(file: &Path, seen: &[u8]) {
+    loop {
+        tokio::time::sleep(POLL).await;
+        if std::fs::read(file).unwrap_or_default() != seen {
+            return;
+        }
+    }
+}
+
+/// The outcomes of the first and of the latest prompt that could be scored.
+#[derive(Default)]
+struct History {
+    start: Option<Vec<Outcome>>,
+    previous: Option<Vec<Outcome>>,
+}
+
+async fn score(
+    eval: &Eval,
+    bench: &mut Bench,
+    file: &Path,
+    examples: &[Arc<Example>],
+    history: &mut History,
+) -> Result<(), Failure> {
+    let prompts = bench.prompts(file)?;
+    let measured = bench.measure_stored_first(&prompts, examples, "eval").await?;
+    let splits = SplitChoice::splits(eval.split);
+    bench.book(&splits, &format!("eval-{}", prompts.digest().short()), false)?;
+    let outcomes = measured.evaluation.outcomes;
+    let pass_threshold = bench.project.config.pass_threshold;
+    let title = format!("{} on {}", file.display(), split_names(&splits));
+    let mut text = match (&history.start, &history.previous) {
+        (Some(start), Some(previous)) => {
+            let summary = Summary::of(&outcomes);
+            let mut text = format!("{}\n{}\n", line(&title, WIDTH), score_line(&summary));
+            if summary.errors > 0 {
+                text += &format!("{} could not run and count nowhere\n", plural(summary.errors, "row"));
+            }
+            let since = compare(previous, &outcomes, pass_threshold);
+            text += &counts("since the last save", &since);
+            text += &listed(&since);
+            text += &counts("since the start", &compare(start, &outcomes, pass_threshold));
+            text
+        }
+        _ => {
+            let labels: Option<Vec<String>> =
+                bench.project.labels().map(|labels| labels.into_iter().map(|(label, _)| label).collect());
+            let page =
+                Page { title, outcomes: &outcomes, labels: labels.as_deref(), pass_threshold, worst: eval.worst };
+            page.to_string()
+        }
+    };
+    text += &format!("{}\n\n", measured.used.words());
+    history.start.get_or_insert_with(|| outcomes.clone());
+    history.previous = Some(outcomes);
+    put(&text)
+}
+
+/// `since the start: +3.2 points; 12 improved, 3 regressed, 340 stayed`.
+fn counts(since: &str, comparison: &Comparison) -> String {
+    let of = |changes: [Change; 2]| changes.into_iter().map(|change| comparison.count(change)).sum::<usize>();
+    let improved = of([Change::Fixed, Change::Improved]);
+    let regressed = of([Change::Broken, Change::Worsened]);
+    let stayed = comparison.count(Change::Unchanged);
+    let points = points(comparison.difference);
+    format!("{since}: {points}; {improved} improved, {regressed} regressed, {stayed} stayed\n")
+}
+
+fn listed(comparison: &Comparison) -> String {
+    let mut text = String::new();
+    for (name, changes) in
+        [("improved", [Change::Fixed, Change::Improved]), ("regressed", [Change::Broken, Change::Worsened])]
+    {
+        let ids: Vec<&str> = changes.into_iter().flat_map(|change| comparison.ids(change)).collect();
+        if ids.is_empty() {
+            continue;
+        }
+        let shown = ids.iter().take(LISTED).copied().collect::<Vec<_>>().join(", ");
+        let more = ids.len().saturating_sub(LISTED);
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        text += &format!("  {}{more}\n", line(&format!("{name}: {shown}"), WIDTH - 2 - more.len()));
+    }
+    text
+}

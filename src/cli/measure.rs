@@ -1,0 +1,406 @@
+//! Scoring a prompt by hand: what `eval`, `failures` and `compare` share. Calls go through the response store under a
+//! name of their own, so that what any run or evaluation has paid for costs nothing.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressStyle};
+use prompt_ratchet::dataset::{Example, Filter, Selection, Split};
+use prompt_ratchet::eval::{Evaluate, Evaluation, Outcome, OutcomeError, Summary};
+use prompt_ratchet::model::{CallError, Limits, ModelRole, Spend};
+use prompt_ratchet::project::{Models, Project, Use};
+use prompt_ratchet::prompt::{Prompt, PromptSet};
+use prompt_ratchet::report::{count, plural};
+use prompt_ratchet::run::{SplitUses, UseCount};
+use tokio_util::sync::CancellationToken;
+
+use super::Global;
+use super::exit::{Exit, Failure};
+use super::plain;
+
+/// Rows that are asked one after another before the rest: if the provider can't be reached for any, it is down.
+const PROBES: usize = 3;
+
+/// `--split`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SplitChoice {
+    /// The rows that the proposer sees
+    Train,
+    /// The rows that answer the gate's questions
+    Dev,
+    /// The sealed rows; looking at them is counted
+    Test,
+    /// All rows, test included; looking at test is counted
+    All,
+}
+
+impl SplitChoice {
+    /// The splits that it names; train and dev where nothing was chosen.
+    pub fn splits(choice: Option<Self>) -> Vec<Split> {
+        match choice {
+            None => vec![Split::Train, Split::Dev],
+            Some(Self::Train) => vec![Split::Train],
+            Some(Self::Dev) => vec![Split::Dev],
+            Some(Self::Test) => vec![Split::Test],
+            Some(Self::All) => Split::ALL.to_vec(),
+        }
+    }
+}
+
+/// What an evaluation used.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Used {
+    /// Calls that were paid for now.
+    pub live: u64,
+    /// Calls answered from the store.
+    pub stored: u64,
+    /// Tokens read and written by the live calls.
+    pub tokens: u64,
+    /// Dollars for the live calls; `None` where a price isn't known.
+    pub dollars: Option<f64>,
+    /// Time from start to end.
+    pub seconds: f64,
+}
+
+impl Used {
+    fn of(spends: &[Spend], seconds: f64) -> Self {
+        let mut used = Self { dollars: Some(0.0), seconds, ..Self::default() };
+        for total in spends.iter().map(Spend::total) {
+            used.live += total.live;
+            used.stored += total.stored;
+            used.tokens += total.tokens_in + total.tokens_out;
+            used.dollars = used.dollars.filter(|_| total.unpriced == 0).map(|sum| sum + total.cost.dollars());
+        }
+        used
+    }
+
+    /// In words: `calls: 12 live, 340 stored; 1,234 tokens, $0.0012, 3.4 s`.
+    pub fn words(&self) -> String {
+        let dollars = match self.dollars {
+            Some(dollars) => format!("${dollars:.4}"),
+            None => "price unknown".to_owned(),
+        };
+        let [live, stored, tokens] = [self.live, self.stored, self.tokens].map(count);
+        format!("calls: {live} live, {stored} stored; {tokens} tokens, {dollars}, {:.1} s", self.seconds)
+    }
+}
+
+/// An evaluation and what it used.
+pub struct Measured {
+    /// One outcome a row, in the order of the rows.
+    pub evaluation: Evaluation,
+    /// What it used.
+    pub used: Used,
+}
+
+impl Measured {
+    /// The scores together.
+    pub fn summary(&self) -> Summary {
+        Summary::of(&self.evaluation.outcomes)
+    }
+}
+
+/// A project that prompts are scored in.
+pub struct Bench {
+    /// The project.
+    pub project: Project,
+    quiet: bool,
+    interrupt: CancellationToken,
+}
+
+impl Bench {
+    /// Loads the project and says on stderr what deserves a look. Ctrl-C stops what is under way from here on.
+    pub async fn load(global: &Global) -> Result<Self, Failure> {
+        let project = Project::load(&global.config, &global.overrides).await?;
+        Ok(Self::of(project, global))
+    }
+
+    /// Scores in `project`, which is loaded already.
+    pub fn of(project: Project, global: &Global) -> Self {
+        let interrupt = CancellationToken::new();
+        let stop = interrupt.clone();
+        tokio::spawn(async move {
+            if tokio::signal::ctrl_c().await.is_ok() {
+                stop.cancel();
+            }
+        });
+        let bench = Self { project, quiet: global.quiet, interrupt };
+        for warning in &bench.project.warnings {
+            bench.note(&format!("warning: {warning}"));
+        }
+        bench
+    }
+
+    /// Says something beside the results.
+    pub fn note(&self, text: &str) {
+        if !self.quiet {
+            eprintln!("{}", plain::neutral(text));
+        }
+    }
+
+    /// The rows to look at; none is an error.
+    pub fn rows(
+        &self,
+        splits: &[Split],
+        filters: &[Filter],
+        limit: Option<usize>,
+    ) -> Result<Vec<Arc<Example>>, Failure> {
+        let selection = Selection { splits: splits.to_vec(), filters: filters.to_vec(), limit };
+        let rows = selection.rows(&self.project.dataset);
+        if rows.is_empty() {
+            let names = split_names(splits);
+            return Err(Failure::usage(if filters.is_empty() {
+                anyhow::anyhow!("there are no {names} rows; choose others with --split, or add rows to the dataset")
+            } else {
+                anyhow::anyhow!("no {names} row passes the filter; `ratchet eval` lists the labels and tags there are")
+            }));
+        }
+        Ok(rows)
+    }
+
+    /// The project's prompts with the prompt file at `path` in place of the one of that name, or of the only one.
+    pub fn prompts(&self, path: &Path) -> Result<Arc<PromptSet>, Failure> {
+        let bytes = std::fs::read(path)
+            .map_err(|error| Failure::usage(anyhow::anyhow!("{}: can't be read: {error}", path.display())))?;
+        let text = String::from_utf8(bytes)
+            .map_err(|_| Failure::usage(anyhow::anyhow!("{}: isn't UTF-8; save it as UTF-8", path.display())))?;
+        let prompt = Prompt::parse(&path.to_string_lossy(), &text).map_err(Failure::usage)?;
+        let prompts = &self.project.prompts;
+        let set = if prompts.len() == 1 {
+            PromptSet::one(prompt)
+        } else {
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            if prompts.get(&name).is_none() {
+                let names: Vec<&str> = prompts.iter().map(Prompt::name).collect();
+                return Err(Failure::usage(anyhow::anyhow!(
+                    "{}: the project has several prompts, and none of this name: {}",
+                    path.display(),
+                    names.join(", ")
+                )));
+            }
+            Prompt::parse(&name, &text).and_then(|prompt| prompts.with(prompt))
+        };
+        Ok(Arc::new(set.map_err(Failure::usage)?))
+    }
+
+    /// Whether Ctrl-C was pressed.
+    pub fn is_interrupted(&self) -> bool {
+        self.interrupt.is_cancelled()
+    }
+
+    /// Waits for Ctrl-C.
+    pub async fn interrupted(&self) {
+        self.interrupt.cancelled().await;
+    }
+
+    /// Scores `prompts` on `rows`.
+    ///
+    /// # Errors
+    /// No row could run: then there is no score. A row that doesn't render. Ctrl-C.
+    pub async fn measure(
+        &self,
+        prompts: &Arc<PromptSet>,
+        rows: &[Arc<Example>],
+        title: &str,
+    ) -> Result<Measured, Failure> {
+        check(prompts, rows)?;
+        let began = Instant::now();
+        let models = self.models(Limits::default())?;
+        let bar = self.bar(rows.len(), title);
+        let outcomes = self.live(&models, prompts, rows, &bar).await?;
+        self.finished(prompts, outcomes, &[models.spend()], began)
+    }
+
+    /// The same, but rows whose answer is stored come first.
+    pub async fn measure_stored_first(
+        &self,
+        prompts: &Arc<PromptSet>,
+        rows: &[Arc<Example>],
+        title: &str,
+    ) -> Result<Measured, Failure> {
+        check(prompts, rows)?;
+        let began = Instant::now();
+        let bar = self.bar(rows.len(), title);
+        let (mut outcomes, free) = self.stored(prompts, rows).await?;
+        bar.inc(outcomes.iter().flatten().count() as u64);
+        let rest: Vec<Arc<Example>> = rows
+            .iter()
+            .zip(&outcomes)
+            .filter(|(_, outcome)| outcome.is_none())
+            .map(|(row, _)| Arc::clone(row))
+            .collect();
+        let mut spends = vec![free];
+        if !rest.is_empty() {
+            let models = self.models(Limits::default())?;
+            let mut live = self.live(&models, prompts, &rest, &bar).await?.into_iter();
+            for place in outcomes.iter_mut().filter(|place| place.is_none()) {
+                *place = live.next();
+            }
+            spends.push(models.spend());
+        }
+        self.finished(prompts, outcomes.into_iter().flatten().collect(), &spends, began)
+    }
+
+    /// The outcomes of those rows whose answer is stored: no call is made for the others.
+    pub async fn stored(
+        &self,
+        prompts: &Arc<PromptSet>,
+        rows: &[Arc<Example>],
+    ) -> Result<(Vec<Option<Outcome>>, Spend), Failure> {
+        // A budget of nothing: only the store can answer.
+        let models = self.models(Limits { calls: Some(0), ..Limits::default() })?;
+        let evaluator = self.project.evaluator(&models);
+        let mut outcomes = Vec::new();
+        for row in rows {
+            match evaluator.evaluate(prompts, std::slice::from_ref(row), 0, &|_| ()).await {
+                Ok(mut evaluation) => outcomes.push(evaluation.outcomes.pop()),
+                Err(OutcomeError::Call(CallError::Budget(_))) => outcomes.push(None),
+                Err(fault) => return Err(fault.into()),
+            }
+        }
+        Ok((outcomes, models.spend()))
+    }
+
+    async fn live(
+        &self,
+        models: &Models,
+        prompts: &Arc<PromptSet>,
+        rows: &[Arc<Example>],
+        bar: &ProgressBar,
+    ) -> Result<Vec<Outcome>, Failure> {
+        let evaluator = self.project.evaluator(models);
+        self.probe(&evaluator, prompts, rows).await?;
+        let seen = |_: &Outcome| {
+            bar.inc(1);
+            let spend = models.spend();
+            let task = spend.roles.get(&ModelRole::Task).copied().unwrap_or_default();
+            bar.set_message(format!("{} live, {} stored", task.live, task.stored));
+        };
+        let evaluation = evaluator.evaluate(prompts, rows, 0, &seen).await;
+        Ok(evaluation?.outcomes)
+    }
+
+    /// Asks the first rows one by one until one runs, so that a provider that is down shows at once. Their answers are
+    /// in the store when all rows are asked.
+    async fn probe(
+        &self,
+        evaluator: &impl Evaluate,
+        prompts: &Arc<PromptSet>,
+        rows: &[Arc<Example>],
+    ) -> Result<(), Failure> {
+        let mut first_error = None;
+        for row in rows.iter().take(PROBES) {
+            let mut evaluation = evaluator.evaluate(prompts, std::slice::from_ref(row), 0, &|_| ()).await?;
+            match evaluation.outcomes.pop().map(|outcome| outcome.result) {
+                Some(Err(OutcomeError::Call(error))) if error.is_transient() => {
+                    first_error = first_error.or(Some(OutcomeError::Call(error)));
+                }
+                _ => return Ok(()),
+            }
+        }
+        first_error.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    fn finished(
+        &self,
+        prompts: &Arc<PromptSet>,
+        outcomes: Vec<Outcome>,
+        spends: &[Spend],
+        began: Instant,
+    ) -> Result<Measured, Failure> {
+        if let Some(Err(error)) = outcomes.first().map(|outcome| &outcome.result)
+            && outcomes.iter().all(|outcome| outcome.result.is_err())
+        {
+            let id = &outcomes[0].example.id;
+            let context =
+                format!("none of {} could run, so there is no score; row `{id}`", plural(outcomes.len(), "row"));
+            let error = anyhow::Error::new(error.clone()).context(context);
+            return Err(Failure { exit: Exit::CouldNotRun, error });
+        }
+        let evaluation = Evaluation { prompts: prompts.digest(), outcomes };
+        Ok(Measured { evaluation, used: Used::of(spends, began.elapsed().as_secs_f64()) })
+    }
+
+    fn models(&self, limits: Limits) -> Result<Models, Failure> {
+        // A name that no one has had before: whatever is in the store already counts as stored.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let payer = format!("eval-{now}-{}", std::process::id());
+        Ok(self.project.models(&Use { payer, limits, interrupt: self.interrupt.clone() })?)
+    }
+
+    fn bar(&self, rows: usize, title: &str) -> ProgressBar {
+        if self.quiet {
+            return ProgressBar::hidden();
+        }
+        // Draws to stderr, and only on a terminal.
+        let bar = ProgressBar::new(rows as u64);
+        if let Ok(style) = ProgressStyle::with_template("{prefix} {bar:24} {pos}/{len} rows  {msg}") {
+            bar.set_style(style);
+        }
+        bar.set_prefix(plain::line(title, 30));
+        bar.enable_steady_tick(Duration::from_millis(120));
+        bar
+    }
+
+    /// Saves the splits that the scores rest on, and counts this use of them under `name`: the same look at the same
+    /// rows counts once. Test is counted always, dev where a question was put to it.
+    pub fn book(&mut self, splits: &[Split], name: &str, questions_dev: bool) -> Result<(), Failure> {
+        self.project.save_splits()?;
+        let uses = UseCount {
+            dev: u32::from(questions_dev && splits.contains(&Split::Dev)),
+            test: u32::from(splits.contains(&Split::Test)),
+        };
+        if uses == UseCount::default() {
+            return Ok(());
+        }
+        let runs = self.project.runs();
+        let dataset = self.project.dataset.fingerprint;
+        let mut ledger = SplitUses::read(&runs)?;
+        ledger.note(dataset, name, uses);
+        ledger.write(&runs)?;
+        if uses.test > 0 {
+            let total = ledger.total(dataset).test;
+            let times = if total == 1 { "the first time".to_owned() } else { format!("{total} times by now") };
+            self.note(&format!(
+                "note: test rows were used, {times}; every prompt that is chosen by them makes their score prove less"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Every row must render before any is paid for.
+fn check(prompts: &PromptSet, rows: &[Arc<Example>]) -> Result<(), Failure> {
+    for prompt in prompts.iter() {
+        for row in rows {
+            prompt.check(row).map_err(Failure::usage)?;
+        }
+    }
+    Ok(())
+}
+
+/// `train + dev`.
+pub fn split_names(splits: &[Split]) -> String {
+    splits.iter().collect::<BTreeSet<_>>().into_iter().map(|split| split.name()).collect::<Vec<_>>().join(" + ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn test_is_left_alone_unless_asked() {
+        assert_eq!(split_names(&SplitChoice::splits(None)), "train + dev");
+        assert_eq!(split_names(&SplitChoice::splits(Some(SplitChoice::All))), "train + dev + test");
+    }
+
+    #[test]
+    fn a_price_that_is_not_known_is_no_zero() {
+        let used = Used { live: 1200, stored: 3, tokens: 4, dollars: None, seconds: 0.04 };
+        assert_eq!(used.words(), "calls: 1,200 live, 3 stored; 4 tokens, price unknown, 0.0 s");
+        assert_eq!(Used::of(&[], 0.0).dollars, Some(0.0));
+    }
+}
