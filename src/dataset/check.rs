@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::example::{Dataset, Split};
 use super::problem::{RowRef, Warning};
+use super::select::sample;
 use super::split::Assigned;
 use crate::text::near_duplicates;
 
@@ -12,10 +13,14 @@ use crate::text::near_duplicates;
 /// ten, not two questions on one subject.
 const NEAR: f64 = 0.8;
 
+/// How many rows are compared for near-duplicates at most: what keeps the check under a second or so even where most
+/// rows share a boilerplate text.
+const COMPARED: usize = 4000;
+
 /// Below this many rows a dataset gets a warning.
 const FEW: usize = 50;
 
-/// All warnings. `texts` are the normalised inputs.
+/// All warnings that are cheap to find. `texts` are the normalised inputs.
 pub(super) fn warnings(dataset: &Dataset, texts: &[String], lines: &[usize], assigned: &Assigned) -> Vec<Warning> {
     let row = |at: usize| RowRef { line: lines[at], id: dataset.examples[at].id.clone(), split: dataset.splits[at] };
     let refs = |rows: &Vec<usize>| rows.iter().map(|at| row(*at)).collect::<Vec<_>>();
@@ -43,15 +48,21 @@ pub(super) fn warnings(dataset: &Dataset, texts: &[String], lines: &[usize], ass
     if !copies.is_empty() {
         warnings.push(Warning::Duplicates { cases: copies.iter().map(refs).collect() });
     }
-    let pairs: Vec<_> = near_duplicates(texts, NEAR)
-        .into_iter()
-        .filter(|(a, b, _)| dataset.splits[*a] != dataset.splits[*b])
-        .map(|(a, b, _)| (row(a), row(b)))
-        .collect();
-    if !pairs.is_empty() {
-        warnings.push(Warning::NearDuplicates { pairs });
-    }
     warnings
+}
+
+/// Near-duplicates across splits. Of a large dataset a fixed sample of rows is compared.
+pub(super) fn leaks(dataset: &Dataset, texts: &[String], lines: &[usize]) -> Option<Warning> {
+    let row = |at: usize| RowRef { line: lines[at], id: dataset.examples[at].id.clone(), split: dataset.splits[at] };
+    let places = sample(dataset, (0..texts.len()).collect(), COMPARED);
+    let compared: Vec<&str> = places.iter().map(|at| texts[*at].as_str()).collect();
+    let pairs: Vec<_> = near_duplicates(&compared, NEAR)
+        .into_iter()
+        .map(|(a, b, _)| (places[a], places[b]))
+        .filter(|(a, b)| dataset.splits[*a] != dataset.splits[*b])
+        .map(|(a, b)| (row(a), row(b)))
+        .collect();
+    (!pairs.is_empty()).then_some(Warning::NearDuplicates { pairs, compared: compared.len() })
 }
 
 /// Rows that share their input: those with several expected answers, and those with one. In file order.

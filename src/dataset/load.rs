@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::io::BufRead;
 use std::sync::Arc;
 
-use super::check::warnings;
+use super::check::{leaks, warnings};
 use super::example::{Dataset, Example};
 use super::identity::name_rows;
 use super::lock::{self, SplitLock};
@@ -31,7 +31,8 @@ pub struct Loaded {
 /// Loads and checks the whole dataset, and gives every row its split: from the lock file where it is there.
 ///
 /// `needs_expected` says that a scorer needs the expected answer of every row. Writes nothing; call
-/// [`SplitLock::save`] on `lock`. The error names every problem that was found, not only the first.
+/// [`SplitLock::save`] on `lock`. Near-duplicates are looked for only when rows have changed since the lock was saved,
+/// since that takes far longer than all the rest. The error names every problem that was found, not only the first.
 pub fn load(source: &Source, needs_expected: bool) -> Result<Loaded, DatasetError> {
     let (mut input, format) = open(source)?;
     let (examples, lines) = rows(&mut input, format, source, needs_expected)?;
@@ -46,8 +47,11 @@ pub fn load(source: &Source, needs_expected: bool) -> Result<Loaded, DatasetErro
         problems.into_error(&source.path)
     })?;
     let dataset = Dataset { examples, splits: assigned.splits.clone(), fingerprint };
-    let warnings = warnings(&dataset, &texts, &lines, &assigned);
+    let mut warnings = warnings(&dataset, &texts, &lines, &assigned);
     let lock = saved.updated(source, &dataset);
+    if lock.is_changed() {
+        warnings.extend(leaks(&dataset, &texts, &lines));
+    }
     Ok(Loaded { dataset, lines, warnings, lock })
 }
 

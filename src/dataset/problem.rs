@@ -197,6 +197,8 @@ pub enum Warning {
     NearDuplicates {
         /// The pairs, in file order.
         pairs: Vec<(RowRef, RowRef)>,
+        /// How many rows were compared: all, or a sample of a large dataset.
+        compared: usize,
     },
     /// So few rows that what the splits can show is limited.
     FewRows {
@@ -233,9 +235,11 @@ impl fmt::Display for Warning {
                 write!(f, "{} twice or more with the same expected answer, counting each time: ", inputs(cases))?;
                 f.write_str(&some(cases, |rows| join(rows)))
             }
-            Self::NearDuplicates { pairs } => {
+            Self::NearDuplicates { pairs, compared } => {
                 let count = pairs.len();
-                write!(f, "{count} near-duplicate pairs across splits; give each pair one `group`: ")?;
+                let pair = if count == 1 { "pair" } else { "pairs" };
+                write!(f, "{count} near-duplicate {pair} across splits among {compared} rows compared; ")?;
+                f.write_str("give each pair one `group`: ")?;
                 f.write_str(&some(pairs, |(a, b)| format!("{a} and {b}")))
             }
             Self::FewRows { rows } => few_rows(f, *rows),

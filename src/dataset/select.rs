@@ -35,14 +35,21 @@ impl Selection {
             .filter(|at| self.splits.contains(&dataset.splits[*at]))
             .filter(|at| self.filters.iter().all(|filter| filter.accepts(&dataset.examples[*at])))
             .collect();
-        if let Some(limit) = self.limit.filter(|limit| *limit < places.len()) {
-            places
-                .sort_by_cached_key(|at| Digest::of_parts([b"limit".as_slice(), dataset.examples[*at].id.as_bytes()]));
-            places.truncate(limit);
-            places.sort_unstable();
+        if let Some(limit) = self.limit {
+            places = sample(dataset, places, limit);
         }
         places.into_iter().map(|at| Arc::clone(&dataset.examples[at])).collect()
     }
+}
+
+/// At most `limit` of the rows at `places` (ascending): those whose ids come first when sorted by their hash.
+pub(super) fn sample(dataset: &Dataset, mut places: Vec<usize>, limit: usize) -> Vec<usize> {
+    if limit < places.len() {
+        places.sort_by_cached_key(|at| Digest::of_parts([b"limit".as_slice(), dataset.examples[*at].id.as_bytes()]));
+        places.truncate(limit);
+        places.sort_unstable();
+    }
+    places
 }
 
 /// One condition on a row, as `--filter` takes it: `tag=edge`, `id=t-017`, `expected=billing`, `metadata.channel=email`.

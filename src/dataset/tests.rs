@@ -254,7 +254,7 @@ fn warnings_name_rows_and_lines() {
     assert_eq!(json!(kinds), json!(["conflicting_labels", "duplicates", "near_duplicates"]), "{warnings:?}");
     assert!(warnings[0].to_string().contains("`a` (line 101"), "{}", warnings[0]);
     insta::assert_snapshot!(warnings[2], @r#"
-1 near-duplicate pairs across splits; give each pair one `group`: `e` (line 105, train) and `f` (line 106, test)
+1 near-duplicate pair across splits among 106 rows compared; give each pair one `group`: `e` (line 105, train) and `f` (line 106, test)
 "#);
     put(folder.path(), "few.jsonl", jsonl(&hundred()[..20]));
     let few = load(&Source::new("few.jsonl").under(folder.path()), true).unwrap();
