@@ -22,7 +22,10 @@ pub const FEWEST_FOR_TEST: usize = 30;
 
 /// Any window of n places of the repeated pattern has 2n/5, 2n/5 and n/5 of each split, rounded up or down.
 const PATTERN: [Split; 5] = [Split::Train, Split::Dev, Split::Test, Split::Train, Split::Dev];
-/// The same without test.
+/// Where pinned rows go unless they say otherwise: the gate guards them wherever they are, and only what the proposer sees
+/// can be kept from breaking on purpose.
+const PINNED: Split = Split::Train;
+/// Like [`PATTERN`], without test.
 const HALVES: [Split; 2] = [Split::Train, Split::Dev];
 
 /// What the lock file holds.
@@ -157,7 +160,7 @@ fn settle(
         let own = examples[row].split.or(named.filter(|_| group.is_some()));
         let mut split = own.or(before).unwrap_or(common);
         if unit.pinned && own.is_none() && split == Split::Test {
-            split = Split::Dev;
+            split = PINNED;
             if before == Some(Split::Test) {
                 assigned.left_test.push(row);
             }
@@ -178,7 +181,7 @@ fn settle(
 /// The split of a unit that came after the lock was made.
 fn place(unit: &Unit) -> Split {
     let hash = Digest::of_parts([b"split".as_slice(), unit.key.as_bytes()]).as_u64();
-    let pattern: &[Split] = if unit.pinned { &HALVES } else { &PATTERN };
+    let pattern: &[Split] = if unit.pinned { &[PINNED] } else { &PATTERN };
     usize::try_from(hash % pattern.len() as u64).ok().and_then(|at| pattern.get(at)).copied().unwrap_or(Split::Train)
 }
 
@@ -230,7 +233,7 @@ fn stratify(examples: &[Arc<Example>], mut free: Vec<Unit>, seed: Digest, splits
 /// The split that the labels of a unit's rows want most, relative to its share.
 fn most_wanted(unit: &Unit, labels: &[Digest], strata: &BTreeMap<Digest, Stratum>, pattern: &[Split]) -> Split {
     let mut best = (Split::Train, f64::NEG_INFINITY);
-    for split in Split::ALL.into_iter().filter(|split| !unit.pinned || *split != Split::Test) {
+    for split in Split::ALL.into_iter().filter(|split| !unit.pinned || *split == PINNED) {
         let share = pattern.iter().filter(|of| **of == split).count() as f64 / pattern.len() as f64;
         if share == 0.0 {
             continue;
@@ -376,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn pinned_rows_are_never_test_rows() {
+    fn pinned_rows_are_train_rows_and_never_test_rows() {
         let mut examples = rows(100, 2);
         let free = split(&examples, None);
         let locked = lock(&examples, &free);
@@ -384,7 +387,7 @@ mod tests {
             *example = with(example, |example| example.pinned = true);
         }
         let splits = split(&examples, None).splits;
-        assert!(!splits[..30].contains(&Split::Test));
+        assert!(splits[..30].iter().all(|split| *split == Split::Train));
         assert_eq!(count(&splits), [40, 40, 20]);
         // A pin set later takes the row out of test, and says so.
         let later = split(&examples, Some(&locked));

@@ -15,6 +15,8 @@ use crate::propose::{Ask, Attempt, ShownRow};
 const FAILING: usize = 12;
 /// Most passing neighbours shown.
 const PASSING: usize = 16;
+/// Most pinned rows shown besides.
+const PINNED: usize = 8;
 /// Most train rows to choose examples from.
 const EXAMPLES: usize = 24;
 /// Most earlier attempts shown.
@@ -79,6 +81,7 @@ impl Search<'_> {
         asks
     }
 
+    /// Rows that must go on passing: pinned ones first, then the nearest neighbours of what fails.
     fn passing(
         &self,
         cluster: Option<&FailureCluster>,
@@ -86,12 +89,16 @@ impl Search<'_> {
         outcomes: &[Outcome],
     ) -> Vec<ShownRow> {
         let Some(cluster) = cluster.or(clusters.first()) else { return Vec::new() };
-        let ids: BTreeSet<String> =
-            screen::passing_neighbours(cluster, outcomes, self.settings.pass_threshold, PASSING)
-                .iter()
-                .map(|example| example.id.clone())
-                .collect();
-        outcomes.iter().filter(|outcome| ids.contains(&outcome.example.id)).map(shown).collect()
+        let threshold = self.settings.pass_threshold;
+        let near: BTreeSet<String> = screen::passing_neighbours(cluster, outcomes, threshold, PASSING)
+            .iter()
+            .map(|example| example.id.clone())
+            .collect();
+        let is_pinned = |outcome: &&Outcome| self.settings.protected.pinned && outcome.example.pinned;
+        let passes = |outcome: &&Outcome| outcome.value().is_some_and(|value| value >= threshold);
+        let pinned = outcomes.iter().filter(is_pinned).filter(passes).take(PINNED);
+        let others = outcomes.iter().filter(|outcome| !is_pinned(outcome) && near.contains(&outcome.example.id));
+        pinned.chain(others).map(shown).collect()
     }
 
     /// Rows to choose examples from: those that fail here, then rows of the same labels, balanced.

@@ -13,7 +13,7 @@ use super::{Halt, Revision, Search, merge, screen};
 use crate::dataset::{Example, Split};
 use crate::diagnose::{FailureCluster, diagnose};
 use crate::digest::Digest;
-use crate::eval::{Comparison, Outcome, OutcomeError, Summary, compare};
+use crate::eval::{Change, Comparison, Outcome, OutcomeError, Summary, compare};
 use crate::model::CallError;
 use crate::prompt::PromptSet;
 use crate::propose::{Attempt, Dropped, Proposal, Proposed};
@@ -335,7 +335,10 @@ impl Search<'_> {
         while ran < rows.len() {
             ran = (ran + race::BLOCK).min(rows.len());
             let comparison = self.against(meter, reference, candidate, &rows[..ran], &doing).await?;
-            let standing = race::standing(&comparison, ran, rows.len(), shorter);
+            let standing = match self.breaks_pinned(meter, &comparison) {
+                true => Standing::Dropped,
+                false => race::standing(&comparison, ran, rows.len(), shorter),
+            };
             if standing != Standing::Running {
                 return Ok(Some(run::Raced {
                     generation,
@@ -351,6 +354,12 @@ impl Search<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// Whether the gate is sure to refuse for a pinned row. Where the model may be noisy, the gate asks again first.
+    fn breaks_pinned(&self, meter: &Meter<'_>, comparison: &Comparison) -> bool {
+        let pinned = |id: &str| self.dataset.examples.iter().any(|example| example.pinned && example.id == id);
+        self.settings.protected.pinned && meter.is_deterministic() && comparison.ids(Change::Broken).any(pinned)
     }
 
     /// The candidate on `rows`, paired with the incumbent's outcomes in `reference`.
@@ -450,7 +459,8 @@ impl Search<'_> {
         let of_merge = self.against(meter, &reference, merged, &rows, &doing).await?;
         let of_best = self.against(meter, &reference, best, &rows, &doing).await?;
         meter.journal_failures()?;
-        Ok((of_merge.difference >= of_best.difference, of_merge.difference))
+        let better = of_merge.difference >= of_best.difference && !self.breaks_pinned(meter, &of_merge);
+        Ok((better, of_merge.difference))
     }
 
     /// Puts `candidate` to the gate and takes in the verdict; says whether it was kept.
@@ -471,8 +481,8 @@ impl Search<'_> {
             incumbent: state.incumbent.id.clone(),
             verdict: verdict.clone(),
             dev: Summary::of(&dev),
-            fixed: ids(crate::eval::Change::Fixed),
-            broken: ids(crate::eval::Change::Broken),
+            fixed: ids(Change::Fixed),
+            broken: ids(Change::Broken),
         }))?;
         state.judged.insert(candidate.id.clone());
         match verdict.decision {

@@ -126,13 +126,8 @@ impl Search<'_> {
     }
 
     async fn broken_pinned(&self, meter: &Meter<'_>, arms: &Arms<'_>, doing: &Doing) -> Result<Vec<String>, Halt> {
-        let pinned: Vec<Arc<Example>> = self
-            .dataset
-            .examples
-            .iter()
-            .filter(|example| example.pinned && !arms.candidate.quoted.contains(&example.id))
-            .cloned()
-            .collect();
+        let pinned: Vec<Arc<Example>> =
+            self.dataset.examples.iter().filter(|example| example.pinned).cloned().collect();
         let before = meter.measure(&arms.state.incumbent.prompts, &pinned, 0, doing).await?;
         let after = meter.measure(&arms.candidate.prompts, &pinned, 0, doing).await?;
         let seems_broken = compare(&before, &after, self.settings.pass_threshold);
