@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+mod apply;
 mod completions;
 mod diff;
 mod eval;
@@ -15,6 +16,7 @@ mod optimize;
 mod paint;
 mod plain;
 mod report;
+mod review;
 mod runs;
 mod strategies;
 mod terminal;
@@ -51,6 +53,8 @@ enum Command {
     Eval(eval::Eval),
     Optimize(optimize::Optimize),
     Resume(optimize::Resume),
+    Review(review::Review),
+    Apply(apply::Apply),
     Runs(runs::Runs),
     Report(report::Report),
     Diff(diff::Diff),
@@ -98,6 +102,8 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Eval(command) => command.run(&cli.global).await,
         Command::Optimize(command) => command.run(&cli.global).await,
         Command::Resume(command) => command.run(&cli.global).await,
+        Command::Review(command) => command.run(&cli.global).await,
+        Command::Apply(command) => command.run(&cli.global).await,
         Command::Runs(command) => command.run(&cli.global).await,
         Command::Report(command) => command.run(&cli.global).await,
         Command::Diff(command) => command.run(&cli.global).await,

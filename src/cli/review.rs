@@ -18,7 +18,10 @@ mod outcome;
 mod screen;
 mod steps;
 
-pub(super) use outcome::{Outcome, standing};
+use outcome::Outcome;
+pub(super) use outcome::{Standing, standing};
+pub(super) use screen::changed_lines;
+use steps::Ended;
 
 /// Step through what a run kept, hunk by hunk: accept, reject or edit each
 ///
@@ -105,7 +108,6 @@ impl Review {
         if self.list {
             return self.show(&session, None);
         }
-        let mut exit = Exit::Done;
         if self.accept_all || !self.accept.is_empty() || !self.reject.is_empty() {
             for note in self.choose(&mut session)? {
                 eprintln!("{note}");
@@ -116,22 +118,19 @@ impl Review {
                 eprint!("{}", screen::commands(&session));
                 return Ok(Exit::Usage);
             }
-            exit = steps::walk(&mut session)?;
+            if let Ended::Left(exit) = steps::walk(&mut session)? {
+                left(&session);
+                return Ok(exit);
+            }
         }
-        let open = session.open_hunks().len();
-        if open > 0 {
+        if !session.open_hunks().is_empty() {
             if self.json {
                 return self.show(&session, None);
             }
             if !global.quiet {
-                eprintln!(
-                    "{} of {} hunks chosen; `ratchet review {}` goes on from there",
-                    session.hunks() - open,
-                    session.hunks(),
-                    session.name
-                );
+                left(&session);
             }
-            return Ok(exit);
+            return Ok(Exit::Done);
         }
         let outcome = outcome::reach(&mut session, global).await?;
         self.show(&session, Some(outcome))
@@ -162,10 +161,7 @@ impl Review {
         let refuse = |message: String| Err(Failure::usage(anyhow::anyhow!(message)));
         for id in self.accept.iter().chain(&self.reject) {
             if session.revisions.hunk(*id).is_none() {
-                return refuse(format!(
-                    "run {} has no hunk {id}; `ratchet review {0} --list` has them",
-                    session.name
-                ));
+                return refuse(format!("run {} has no hunk {id}; `ratchet review {0} --list` has them", session.name));
             }
         }
         let mut choices = session.review.choices();
@@ -198,8 +194,7 @@ impl Review {
             }
         }
         if self.accept_all {
-            let open: Vec<HunkId> =
-                session.open_hunks().into_iter().filter(|id| !choices.contains_key(id)).collect();
+            let open: Vec<HunkId> = session.open_hunks().into_iter().filter(|id| !choices.contains_key(id)).collect();
             for id in open {
                 let choice = match session.revisions.hindered(&choices, id) {
                     None => Choice::Accept,
@@ -217,6 +212,12 @@ impl Review {
     }
 }
 
+/// Says how to go on with a review that is left.
+fn left(session: &Session) {
+    let chosen = session.hunks() - session.open_hunks().len();
+    eprintln!("{chosen} of {} hunks chosen; `ratchet review {}` goes on from there", session.hunks(), session.name);
+}
+
 fn json_of(session: &Session, outcome: Option<&Outcome>) -> Value {
     let choices = session.review.choices();
     let revisions = session.revisions.revisions.iter().map(|revision| {
@@ -225,10 +226,11 @@ fn json_of(session: &Session, outcome: Option<&Outcome>) -> Value {
             let mut value = json!({
                 "id": hunk.id,
                 "file": hunk.edit.file,
-                "line": hunk.line,
+                "line": hunk.line(),
+                "purpose": hunk.purpose,
                 "search": hunk.edit.search,
                 "replace": hunk.edit.replace,
-                "diff": revision.diff_of(&hunk.edit),
+                "diff": hunk.diff(),
                 "needed_by": session.revisions.built_on(hunk.id),
                 "choice": match choice {
                     None => Value::Null,

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::{Choice, Choices, HunkId, Revision, Revisions};
+use super::{Choice, Choices, HunkId, Revisions};
 use crate::prompt::{Edit, PromptSet, merge};
 
 /// A chosen hunk that can't be made.
@@ -29,18 +29,22 @@ impl Revisions {
     pub fn compose(&self, choices: &Choices) -> Composed {
         let mut prompts = self.baseline.clone();
         let mut blocked = Vec::new();
-        for revision in &self.revisions {
-            let ground = prompts.clone();
-            let mut made: Vec<Edit> = Vec::new();
-            for hunk in &revision.hunks {
-                let Some(edit) = choices.get(&hunk.id).and_then(|choice| choice.edit(hunk)) else { continue };
-                made.push(edit);
-                match revision.onto(&ground, &made) {
-                    Ok(with) => prompts = with,
-                    Err(reason) => {
-                        made.pop();
-                        blocked.push(Blocked { id: hunk.id, reason });
-                    }
+        // Edits against the same base are made together: `made` of them so far, on top of `ground`.
+        let (mut ground, mut made): (PromptSet, Vec<Edit>) = (prompts.clone(), Vec::new());
+        let mut base = self.baseline.digest();
+        for (_, hunk) in self.hunks() {
+            if hunk.base.digest() != base {
+                base = hunk.base.digest();
+                ground = prompts.clone();
+                made.clear();
+            }
+            let Some(edit) = choices.get(&hunk.id).and_then(|choice| choice.edit(hunk)) else { continue };
+            made.push(edit);
+            match onto(&ground, &hunk.base, &made) {
+                Ok(with) => prompts = with,
+                Err(reason) => {
+                    made.pop();
+                    blocked.push(Blocked { id: hunk.id, reason });
                 }
             }
         }
@@ -89,12 +93,10 @@ impl Revisions {
     }
 }
 
-impl Revision {
-    /// `ground` with `edits`, which were written for this revision's parent.
-    fn onto(&self, ground: &PromptSet, edits: &[Edit]) -> Result<PromptSet, String> {
-        let edited = self.parent.apply(edits).map_err(|error| error.to_string())?;
-        merge(&self.parent, &[ground, &edited]).map_err(|error| error.to_string())
-    }
+/// `ground` with `edits`, which were written for `base`.
+fn onto(ground: &PromptSet, base: &PromptSet, edits: &[Edit]) -> Result<PromptSet, String> {
+    let edited = base.apply(edits).map_err(|error| error.to_string())?;
+    merge(base, &[ground, &edited]).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -104,7 +106,7 @@ pub(super) mod tests {
     use super::*;
     use crate::eval::Summary;
     use crate::prompt::{Prompt, hunks};
-    use crate::review::{Hunk, Purpose};
+    use crate::review::{Hunk, Purpose, Revision};
     use crate::run::{Decision, Judged, Verdict};
     use crate::stats::Interval;
 
@@ -153,9 +155,14 @@ pub(super) mod tests {
             let hunks = hunks(parent.first(), prompts.first())
                 .into_iter()
                 .zip(1..)
-                .map(|(edit, number)| Hunk { id: HunkId { generation, number }, edit, line: 1, purposes: vec![0] })
+                .map(|(edit, number)| Hunk {
+                    id: HunkId { generation, number },
+                    base: parent.clone(),
+                    edit,
+                    purpose: Some(0),
+                })
                 .collect();
-            Revision { generation, judged: judged(generation), parent, prompts, purposes: vec![purpose.clone()], hunks }
+            Revision { generation, judged: judged(generation), prompts, purposes: vec![purpose.clone()], hunks }
         });
         Revisions { baseline: set(texts[0]), revisions: revisions.collect() }
     }

@@ -59,12 +59,12 @@ impl TryFrom<String> for HunkId {
 pub struct Hunk {
     /// Its name.
     pub id: HunkId,
-    /// What it changes, against the revision's parent.
+    /// The prompts that it was written for.
+    pub base: PromptSet,
+    /// What it changes, against `base`.
     pub edit: Edit,
-    /// 1-based line of the parent's text where `edit.search` begins.
-    pub line: usize,
-    /// Which of the revision's purposes it serves, as indices.
-    pub purposes: Vec<usize>,
+    /// Which of the revision's purposes it serves, as an index; none where a merge did what no part of it had.
+    pub purpose: Option<usize>,
 }
 
 /// What a proposal was for: a revision has one, or one for each part of a merge.
@@ -89,13 +89,11 @@ pub struct Revision {
     pub generation: u32,
     /// The gate's decision with its numbers.
     pub judged: Judged,
-    /// The incumbent that it took the place of.
-    pub parent: PromptSet,
     /// Its prompts.
     pub prompts: PromptSet,
     /// What it was for.
     pub purposes: Vec<Purpose>,
-    /// What it changes; all of them together make `prompts` of `parent`.
+    /// What it changes, part by part; all of them together make `prompts` of those of the one before.
     pub hunks: Vec<Hunk>,
 }
 
@@ -130,7 +128,7 @@ impl Revisions {
             let parent = revisions.last().map_or(&baseline, |revision| &revision.prompts).clone();
             let earlier = revisions.iter().filter(|revision| revision.generation == judged.generation);
             let first = 1 + earlier.map(|revision| revision.hunks.len() as u32).sum::<u32>();
-            revisions.push(Revision::new(view, candidate, judged, parent, first).map_err(damaged)?);
+            revisions.push(Revision::new(view, candidate, judged, &parent, first).map_err(damaged)?);
         }
         Ok(Self { baseline, revisions })
     }
@@ -174,7 +172,7 @@ impl Revision {
         view: &RunView,
         candidate: &CandidateView,
         judged: &Judged,
-        parent: PromptSet,
+        parent: &PromptSet,
         first: u32,
     ) -> Result<Self, String> {
         let texts = match &candidate.origin {
@@ -183,27 +181,66 @@ impl Revision {
         };
         let prompts = parse_set(texts)?;
         let parts = view.parts(candidate);
-        let sides: Vec<Option<PromptSet>> = parts.iter().map(|part| side_of(part)).collect();
-        let edits = parent.iter().flat_map(|old| prompts.get(old.name()).map_or_else(Vec::new, |new| hunks(old, new)));
-        let hunks = edits
-            .zip(first..)
-            .map(|(edit, number)| Hunk {
-                id: HunkId { generation: judged.generation, number },
-                line: line_of(&parent, &edit),
-                purposes: purposes_of(&parent, &sides, &edit),
-                edit,
-            })
-            .collect();
+        let numbers = (first..).map(|number| HunkId { generation: judged.generation, number });
+        let hunks = hunks_of(parent, &sides(&parts), &prompts, numbers);
         let purposes = parts.iter().filter_map(|part| purpose_of(part)).collect();
-        Ok(Self { generation: judged.generation, judged: judged.clone(), hunks, parent, prompts, purposes })
+        Ok(Self { generation: judged.generation, judged: judged.clone(), hunks, prompts, purposes })
+    }
+}
+
+impl Hunk {
+    /// 1-based line of the base's text where it begins.
+    pub fn line(&self) -> usize {
+        let before = self.base.get(&self.edit.file).and_then(|prompt| {
+            let at = prompt.text().find(&self.edit.search)?;
+            prompt.text().get(..at)
+        });
+        1 + before.unwrap_or_default().matches('\n').count()
     }
 
-    /// The parent with `edit` alone, as a unified diff; empty where it can't be made.
-    pub fn diff_of(&self, edit: &Edit) -> String {
-        self.parent
-            .apply(std::slice::from_ref(edit))
-            .map_or_else(|_| String::new(), |edited| self.parent.unified_diff(&edited))
+    /// It alone, as a unified diff against its base.
+    pub fn diff(&self) -> String {
+        let edited = self.base.apply(std::slice::from_ref(&self.edit));
+        edited.map_or_else(|_| String::new(), |edited| self.base.unified_diff(&edited))
     }
+}
+
+/// From `parent` to `prompts` by way of `sides`, merged one after another, so that each hunk is one part's alone even
+/// where several parts add lines at the same place. What is left at the end belongs to no part.
+fn hunks_of(
+    parent: &PromptSet,
+    sides: &[PromptSet],
+    prompts: &PromptSet,
+    mut ids: impl Iterator<Item = HunkId>,
+) -> Vec<Hunk> {
+    let mut found = Vec::new();
+    let mut base = parent.clone();
+    let merges = (1..=sides.len()).map(|count| merge(parent, &sides[..count].iter().collect::<Vec<_>>()).ok());
+    let purposes = (0..sides.len()).map(Some);
+    let ways = merges.zip(purposes).chain(std::iter::once((Some(prompts.clone()), None)));
+    for (next, purpose) in ways {
+        let Some(next) = next else { continue };
+        for old in base.iter() {
+            let edits = next.get(old.name()).map_or_else(Vec::new, |new| hunks(old, new));
+            found.extend(edits.into_iter().zip(&mut ids).map(|(edit, id)| Hunk {
+                id,
+                base: base.clone(),
+                edit,
+                purpose,
+            }));
+        }
+        base = next;
+    }
+    found
+}
+
+/// The prompts of each part. Not told where one can't be read: then all hunks are the merge's own.
+fn sides(parts: &[&CandidateView]) -> Vec<PromptSet> {
+    let side = |part: &&CandidateView| match &part.origin {
+        Origin::Proposed(proposed) => parse_set(&proposed.prompts).ok(),
+        Origin::Merged(_) => None,
+    };
+    parts.iter().map(side).collect::<Option<Vec<_>>>().unwrap_or_default()
 }
 
 fn purpose_of(part: &CandidateView) -> Option<Purpose> {
@@ -215,34 +252,6 @@ fn purpose_of(part: &CandidateView) -> Option<Purpose> {
         expected_effect: proposed.proposal.expected_effect.clone(),
         quoted: proposed.proposal.quoted.clone(),
     })
-}
-
-fn side_of(part: &CandidateView) -> Option<PromptSet> {
-    match &part.origin {
-        Origin::Proposed(proposed) => parse_set(&proposed.prompts).ok(),
-        Origin::Merged(_) => None,
-    }
-}
-
-/// Which of a merge's parts hold the whole of `edit`, found by trying: merged into them it changes nothing. All of them
-/// where none does (insertions of several parts at the same place are one hunk).
-fn purposes_of(parent: &PromptSet, sides: &[Option<PromptSet>], edit: &Edit) -> Vec<usize> {
-    let edited = parent.apply(std::slice::from_ref(edit));
-    let holds = |side: &PromptSet| {
-        edited
-            .as_ref()
-            .is_ok_and(|edited| merge(parent, &[side, edited]).is_ok_and(|merged| merged.digest() == side.digest()))
-    };
-    let of: Vec<usize> = (0..sides.len()).filter(|index| sides[*index].as_ref().is_some_and(holds)).collect();
-    if of.is_empty() { (0..sides.len()).collect() } else { of }
-}
-
-fn line_of(parent: &PromptSet, edit: &Edit) -> usize {
-    let before = parent.get(&edit.file).and_then(|prompt| {
-        let at = prompt.text().find(&edit.search)?;
-        prompt.text().get(..at)
-    });
-    1 + before.unwrap_or_default().matches('\n').count()
 }
 
 fn parse_set(texts: &BTreeMap<String, String>) -> Result<PromptSet, String> {
@@ -265,7 +274,6 @@ fn snapshot_prompts(folder: &Path) -> Result<PromptSet, RunError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::review::compose::tests::revisions;
 
     #[test]
     fn ids_are_written_and_read() {
@@ -284,21 +292,26 @@ mod tests {
         let revisions = Revisions::read(&folder, &view).unwrap();
         assert_eq!(revisions.revisions.len(), view.kept().len());
         for revision in &revisions.revisions {
-            let edits: Vec<Edit> = revision.hunks.iter().map(|hunk| hunk.edit.clone()).collect();
-            assert_eq!(revision.parent.apply(&edits).unwrap().digest(), revision.prompts.digest());
             assert!(!revision.purposes.is_empty());
-            assert!(revision.hunks.iter().all(|hunk| !hunk.purposes.is_empty()));
+            assert!(
+                revision.hunks.iter().all(|hunk| hunk.purpose.is_some_and(|index| index < revision.purposes.len()))
+            );
         }
         assert!(revisions.revision_of(revisions.winner()).is_some());
     }
 
     #[test]
-    fn a_hunk_of_a_merge_serves_the_part_that_made_it() {
-        let all = revisions(&["one\ntwo\n{{ input }}\n", "1\ntwo\nnew\n{{ input }}\n"]);
-        let parent = &all.baseline;
-        let side = |text: &str| Some(PromptSet::one(Prompt::parse("p", text).unwrap()).unwrap());
-        let sides = [side("1\ntwo\n{{ input }}\n"), side("one\ntwo\nnew\n{{ input }}\n")];
-        let of: Vec<Vec<usize>> = all.hunks().map(|(_, hunk)| purposes_of(parent, &sides, &hunk.edit)).collect();
-        assert_eq!(of, [[0], [1]]);
+    fn parts_of_a_merge_that_add_at_the_same_place_are_hunks_of_their_own() {
+        let set = |text: &str| PromptSet::one(Prompt::parse("p", text).unwrap()).unwrap();
+        let parent = set("one\n{{ input }}\n");
+        let sides = [set("one\nb\n{{ input }}\n"), set("one\na\n{{ input }}\n")];
+        let merged = set("one\na\nb\n{{ input }}\n");
+        let ids = || (1..).map(|number| HunkId { generation: 1, number });
+        let found = hunks_of(&parent, &sides, &merged, ids());
+        assert_eq!(found.iter().map(|hunk| hunk.purpose).collect::<Vec<_>>(), [Some(0), Some(1)]);
+        assert!(found[0].diff().contains("+b\n") && found[1].diff().contains("+a\n"));
+        let mended = set("ONE\na\nb\n{{ input }}\n");
+        let found = hunks_of(&parent, &sides, &mended, ids());
+        assert_eq!(found.iter().map(|hunk| hunk.purpose).collect::<Vec<_>>(), [Some(0), Some(1), None]);
     }
 }

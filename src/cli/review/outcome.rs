@@ -69,11 +69,7 @@ pub async fn reach(session: &mut Session, global: &Global) -> Result<Outcome, Fa
     }
 }
 
-async fn measure_now(
-    session: &Session,
-    prompts: PromptSet,
-    global: &Global,
-) -> Result<(Measurement, u64), Failure> {
+async fn measure_now(session: &Session, prompts: PromptSet, global: &Global) -> Result<(Measurement, u64), Failure> {
     let root = global.config.parent().unwrap_or(Path::new(""));
     let project = Project::of_run(root, &session.folder).await?;
     // Calls of a name of its own: a run that is resumed must find its own budget as it left it.
@@ -86,8 +82,8 @@ async fn measure_now(
     let dev = project.dataset.rows(Split::Dev);
     if !global.quiet {
         eprintln!(
-            "The run never measured just these edits: measuring them on {} of train and dev, beside the baseline \
-             (stored answers cost nothing)",
+            "The run never measured just these edits: measuring them on {} of train and dev.\nStored answers cost \
+             nothing.",
             plural(train.len() + dev.len(), "row")
         );
     }
@@ -141,8 +137,10 @@ impl Outcome {
     fn of_measurement(&self, measurement: &Measurement, width: usize) -> Vec<String> {
         let calls = if self.calls == 0 { String::new() } else { format!(" ({} calls)", count(self.calls)) };
         let mut lines = vec![format!("Measured by this review{calls}, against the prompt that the run began with:")];
-        lines.push(format!("  dev    {}", gain(&measurement.dev)));
-        lines.push(format!("  train  {}", gain(&measurement.train)));
+        for (split, gained) in [("dev", &measurement.dev), ("train", &measurement.train)] {
+            lines.push(format!("  {split:<5}  {}", score(gained)));
+            lines.push(format!("         {}", rows(gained)));
+        }
         let paint = Paint::stdout();
         let (headline, advice) = if measurement.dev.is_shown() {
             (
@@ -195,18 +193,19 @@ fn chosen(session: &Session) -> String {
     )
 }
 
-fn gain(gain: &Gain) -> String {
-    let missing = if gain.missing == 0 { String::new() } else { format!(", {} missing", gain.missing) };
+fn score(gain: &Gain) -> String {
     format!(
-        "{} to {}, {} {}; fixed {}, broke {} of {}{missing}",
+        "{} to {}, {} {}",
         percent(gain.before),
         percent(gain.after),
         points(gain.difference),
-        signed_interval(&gain.interval),
-        gain.fixed,
-        gain.broken,
-        gain.rows
+        signed_interval(&gain.interval)
     )
+}
+
+fn rows(gain: &Gain) -> String {
+    let missing = if gain.missing == 0 { String::new() } else { format!(", {} missing", gain.missing) };
+    format!("fixed {}, broke {} of {}{missing}", gain.fixed, gain.broken, plural(gain.rows, "row"))
 }
 
 fn of_revision(session: &Session, generation: u32, width: usize) -> Vec<String> {
@@ -214,7 +213,8 @@ fn of_revision(session: &Session, generation: u32, width: usize) -> Vec<String> 
         return Vec::new();
     };
     let is_winner = revision.prompts.digest() == session.revisions.winner().digest();
-    let mut words = format!("This is just what generation {generation} kept{}.", if is_winner { ", the winner" } else { "" });
+    let mut words =
+        format!("This is just what generation {generation} kept{}.", if is_winner { ", the winner" } else { "" });
     if let Some(baseline) = session.view.baseline_dev() {
         words += &format!(" The run measured it on dev: {}.", from_to(baseline, revision));
     }

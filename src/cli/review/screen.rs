@@ -1,0 +1,204 @@
+//! What a review shows: one hunk, its rows, the list of all. Everything from rows, models and prompts is neutralised.
+
+use prompt_ratchet::eval::Change;
+use prompt_ratchet::report::{one_line, percent, plural, points, wrapped};
+use prompt_ratchet::review::{Blocked, ChangedRow, Choice, Hunk, HunkId, Revision};
+
+use super::super::paint::Paint;
+use super::super::plain::neutral;
+use super::super::report::screen_width;
+use super::Session;
+
+/// Widest line of a row's text that is shown, in characters.
+const ROW_WIDTH: usize = 400;
+
+/// One hunk with all that a person needs to choose.
+pub fn hunk(session: &Session, id: HunkId) -> String {
+    let Some((revision, hunk)) = session.revisions.hunk(id) else { return String::new() };
+    let (paint, width) = (Paint::stdout(), screen_width());
+    let at = session.revisions.hunks().take_while(|(_, other)| other.id != id).count() + 1;
+    let head = format!("[{at}/{}]", session.hunks());
+    let place = format!("{id}  {}:{}", neutral(&hunk.edit.file), hunk.line());
+    let mut text = format!("\n{} {place}\n", paint.bold(head));
+    text += &lines(&about(revision), width, "  ");
+    if let Some(purpose) = hunk.purpose.and_then(|index| revision.purposes.get(index)) {
+        let cluster = purpose.cluster.as_deref().map_or(String::new(), |label| format!(" for {}", one_line(label, 80)));
+        text += &lines(&format!("{}{cluster}", one_line(&purpose.strategy, 40)), width, "  ");
+        for (name, words) in [("why", &purpose.rationale), ("expects", &purpose.expected_effect)] {
+            if !words.trim().is_empty() {
+                text += &lines(&format!("{name}: {}", one_line(words, ROW_WIDTH)), width, "    ");
+            }
+        }
+        if !purpose.quoted.is_empty() {
+            let ids: Vec<String> = purpose.quoted.iter().map(|id| one_line(id, 40)).collect();
+            let words = format!(
+                "quotes {} of train, left out wherever it was compared: {}",
+                plural(ids.len(), "row"),
+                ids.join(", ")
+            );
+            text += &lines(&words, width, "    ");
+        }
+    }
+    let later = session.revisions.built_on(id);
+    if !later.is_empty() {
+        text += &lines(
+            &format!("{} on this hunk: without it there is no place for {}", build(&later), it(&later)),
+            width,
+            "  ",
+        );
+    }
+    if let Some((blocked, in_the_way)) = session.revisions.hindered(&session.review.choices(), id) {
+        text += &format!("{}\n", paint.open(hindered(&blocked, &in_the_way)));
+    }
+    text.push('\n');
+    text += &paint.diff(&neutral(&hunk.diff()));
+    text
+}
+
+fn about(revision: &Revision) -> String {
+    let verdict = &revision.judged.verdict;
+    format!(
+        "generation {}, {}: {} on dev to {}, fixed {}, broke {} of {}",
+        revision.generation,
+        if revision.purposes.len() > 1 {
+            format!("merge of {}", revision.purposes.len())
+        } else {
+            "one edit".to_owned()
+        },
+        points(verdict.difference),
+        percent(revision.judged.dev.score),
+        verdict.fixed,
+        verdict.broken,
+        verdict.rows
+    )
+}
+
+/// Why a hunk can't be accepted.
+pub fn hindered(blocked: &Blocked, in_the_way: &[HunkId]) -> String {
+    if in_the_way.is_empty() {
+        return format!("{} can't be made with what is chosen: {}", blocked.id, one_line(&blocked.reason, ROW_WIDTH));
+    }
+    let others = listed(in_the_way);
+    format!("{} builds on {others}, which you have rejected or edited: it can't be made without", blocked.id)
+}
+
+/// `g1h1, g2h1`.
+pub fn listed(ids: &[HunkId]) -> String {
+    ids.iter().map(HunkId::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn build(ids: &[HunkId]) -> String {
+    format!("{} {}", listed(ids), if ids.len() == 1 { "builds" } else { "build" })
+}
+
+fn it(ids: &[HunkId]) -> &'static str {
+    if ids.len() == 1 { "that" } else { "those" }
+}
+
+/// `text` behind `indent`, and behind two spaces more where it goes on.
+fn lines(text: &str, width: usize, indent: &str) -> String {
+    let hanging = format!("{indent}  ");
+    format!("{indent}{}\n", wrapped(text, width.saturating_sub(indent.len()), &hanging).join("\n"))
+}
+
+/// Rows `from` on, at most `most` of them.
+pub fn rows(changed: &[ChangedRow], from: usize, most: usize) -> String {
+    let paint = Paint::stdout();
+    let count = |change| changed.iter().filter(|row| row.change == change).count();
+    let mut text = String::new();
+    if from == 0 {
+        text += &format!(
+            "\nOn dev and train this revision fixed {} and broke {}.\n",
+            plural(count(Change::Fixed), "row"),
+            plural(count(Change::Broken), "row")
+        );
+    }
+    for row in changed.iter().skip(from).take(most) {
+        let what = match row.change {
+            Change::Broken => paint.bad("broken"),
+            _ => paint.good("fixed"),
+        };
+        text += &format!("\n{what} {} ({})\n", one_line(&row.example.id, 60), row.split);
+        text += &field("input", &row.example.input_text());
+        if let Some(expected) = row.example.expected_text() {
+            text += &field("expected", &expected);
+        }
+        text += &field("before", &row.before.answer);
+        text += &field("after", &row.after.answer);
+    }
+    let shown = (from + most).min(changed.len());
+    if shown < changed.len() {
+        text += &format!("\n{} more: press s again\n", plural(changed.len() - shown, "row"));
+    }
+    text
+}
+
+fn field(name: &str, value: &str) -> String {
+    let indent = " ".repeat(12);
+    let text = wrapped(&one_line(value, ROW_WIDTH), screen_width().saturating_sub(indent.len()), &indent).join("\n");
+    format!("  {name:<8}  {text}\n")
+}
+
+/// All hunks with what was chosen.
+pub fn list(session: &Session) -> String {
+    let paint = Paint::stdout();
+    let choices = session.review.choices();
+    let open = session.open_hunks().len();
+    let mut text = format!(
+        "run {} ({}): {} in {}, {open} open\n",
+        session.name,
+        one_line(&session.view.manifest.run, 60),
+        plural(session.hunks(), "hunk"),
+        plural(session.revisions.revisions.len(), "revision")
+    );
+    for revision in &session.revisions.revisions {
+        text += &format!("\n{}\n", about(revision));
+        for hunk in &revision.hunks {
+            let choice = match choices.get(&hunk.id) {
+                None => paint.open("open    "),
+                Some(Choice::Accept) => paint.good("accepted"),
+                Some(Choice::Edit { .. }) => paint.good("edited  "),
+                Some(Choice::Reject) => paint.bad("rejected"),
+            };
+            let later = session.revisions.built_on(hunk.id);
+            let built = if later.is_empty() { String::new() } else { format!("  ({} on it)", build(&later)) };
+            let place = format!("{}:{}", one_line(&hunk.edit.file, 40), hunk.line());
+            text += &format!("  {:<6} {choice}  {place}{}{built}\n", hunk.id.to_string(), size(hunk));
+        }
+    }
+    text
+}
+
+fn size(hunk: &Hunk) -> String {
+    let (added, removed) = changed_lines(&hunk.diff());
+    format!("  +{added} -{removed}")
+}
+
+/// Lines that a unified diff adds and takes away.
+pub fn changed_lines(diff: &str) -> (usize, usize) {
+    let count = |sign: char, header: &str| {
+        diff.lines().filter(|line| line.starts_with(sign) && !line.starts_with(header)).count()
+    };
+    (count('+', "+++ "), count('-', "--- "))
+}
+
+/// What to type where there is no terminal to ask on.
+pub fn commands(session: &Session) -> String {
+    let (run, open) = (&session.name, session.open_hunks());
+    let first = open.first().map(HunkId::to_string).unwrap_or_default();
+    format!(
+        "\nThere is no terminal to ask on. Choose by these instead:\n  ratchet review {run} --accept-all\n  ratchet review \
+         {run} --accept {}\n  ratchet review {run} --accept-all --reject {first}\n  ratchet review {run} --json\n",
+        open.iter().map(HunkId::to_string).collect::<Vec<_>>().join(" ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_of_a_diff_are_no_changed_lines() {
+        assert_eq!(changed_lines("--- a/p\n+++ b/p\n@@ -1 +1,2 @@\n-old\n+new\n+er\n"), (2, 1));
+    }
+}

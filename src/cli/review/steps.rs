@@ -1,0 +1,265 @@
+//! Stepping through the hunks on a terminal, one key each.
+
+use std::path::Path;
+use std::process::Command;
+
+use console::{Key, Term};
+use prompt_ratchet::review::{ChangedRow, Choice, Choices, Hunk, HunkId, changed_rows};
+
+use super::super::exit::{Exit, Failure};
+use super::super::paint::Paint;
+use super::super::report::print;
+use super::{Session, screen};
+
+/// Rows shown at a time.
+const PAGE: usize = 8;
+
+const KEYS: &str = "  a accept   take the hunk as it is
+  r reject   leave it out, with those that build on it
+  e edit     change its text in $VISUAL or $EDITOR
+  s show     the rows that the revision fixed and broke
+  u undo     take the last choice back
+  q quit     leave; `ratchet review` goes on from here
+";
+
+/// What a key asks for.
+enum Ask {
+    Accept,
+    Reject,
+    Edit,
+    Show,
+    Undo,
+    Quit,
+    Interrupt,
+    Finish,
+    Help,
+}
+
+/// How stepping through ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// No hunk is open, and that was confirmed.
+    Finished,
+    /// The user left, to go on another time.
+    Left(Exit),
+}
+
+/// Asks for every open hunk until none is open and that is confirmed, or until the user leaves. Each choice is on disk
+/// before the next is asked for.
+pub fn walk(session: &mut Session) -> Result<Ended, Failure> {
+    let term = Term::stdout();
+    let mut steps = Steps { term: &term, rows: None };
+    loop {
+        let open = session.open_hunks();
+        let ended = match open.first() {
+            Some(id) => steps.choose(session, *id)?,
+            None => steps.confirm(session)?,
+        };
+        if let Some(ended) = ended {
+            return Ok(ended);
+        }
+    }
+}
+
+struct Steps<'a> {
+    term: &'a Term,
+    /// Rows of the revision at hand: its generation, the rows, how many were shown.
+    rows: Option<(u32, Vec<ChangedRow>, usize)>,
+}
+
+impl Steps<'_> {
+    /// Shows one hunk and takes keys until it has a choice, or something else is to be shown.
+    fn choose(&mut self, session: &mut Session, id: HunkId) -> Result<Option<Ended>, Failure> {
+        let Some((_, hunk)) = session.revisions.hunk(id) else { return Ok(Some(Ended::Left(Exit::Done))) };
+        let hunk = hunk.clone();
+        if let Some((_, _, shown)) = &mut self.rows {
+            *shown = 0;
+        }
+        print(&screen::hunk(session, id))?;
+        loop {
+            let chosen = match self.ask("a accept, r reject, e edit, s show rows, u undo, q quit, ? help: ")? {
+                Ask::Accept => self.accept(session, id)?,
+                Ask::Reject => self.take(session, id, Choice::Reject)?,
+                Ask::Edit => self.edit(session, &hunk)?,
+                Ask::Show => {
+                    self.show(session, id)?;
+                    false
+                }
+                Ask::Undo => self.undo(session)?,
+                Ask::Quit => return Ok(Some(Ended::Left(Exit::Done))),
+                Ask::Interrupt => return Ok(Some(Ended::Left(Exit::Interrupted))),
+                Ask::Help | Ask::Finish => {
+                    print(KEYS)?;
+                    false
+                }
+            };
+            if chosen {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// All hunks have a choice: the last chance to take one back.
+    fn confirm(&mut self, session: &mut Session) -> Result<Option<Ended>, Failure> {
+        print(&format!("\n{}\n", screen::list(session)))?;
+        loop {
+            match self.ask("Enter finish, u undo, q quit: ")? {
+                Ask::Finish => return Ok(Some(Ended::Finished)),
+                Ask::Undo => {
+                    self.undo(session)?;
+                    return Ok(None);
+                }
+                Ask::Quit => return Ok(Some(Ended::Left(Exit::Done))),
+                Ask::Interrupt => return Ok(Some(Ended::Left(Exit::Interrupted))),
+                _ => {}
+            }
+        }
+    }
+
+    fn accept(&self, session: &mut Session, id: HunkId) -> Result<bool, Failure> {
+        if let Some((blocked, in_the_way)) = session.revisions.hindered(&session.review.choices(), id) {
+            self.say(&screen::hindered(&blocked, &in_the_way))?;
+            return Ok(false);
+        }
+        session.choose(Choices::from([(id, Choice::Accept)]))?;
+        Ok(true)
+    }
+
+    /// Makes a choice that may take other hunks with it; asks first where it does.
+    fn take(&self, session: &mut Session, id: HunkId, choice: Choice) -> Result<bool, Failure> {
+        let lost = session.revisions.lost_by(&session.review.choices(), id, &choice);
+        if let Some(own) = lost.iter().find(|blocked| blocked.id == id && choice != Choice::Reject) {
+            self.say(&format!("Not taken: {}", own.reason))?;
+            return Ok(false);
+        }
+        let others: Vec<HunkId> = lost.iter().map(|blocked| blocked.id).filter(|other| *other != id).collect();
+        if !others.is_empty() {
+            let question =
+                format!("This also rejects {}, which can't be made then. y yes, n no: ", screen::listed(&others));
+            if !self.is_sure(&question)? {
+                return Ok(false);
+            }
+        }
+        let mut choices: Choices = others.into_iter().map(|other| (other, Choice::Reject)).collect();
+        choices.insert(id, choice);
+        session.choose(choices)?;
+        Ok(true)
+    }
+
+    fn edit(&self, session: &mut Session, hunk: &Hunk) -> Result<bool, Failure> {
+        let editor = ["VISUAL", "EDITOR"]
+            .iter()
+            .find_map(|name| std::env::var(name).ok().filter(|value| !value.trim().is_empty()));
+        let Some(editor) = editor else {
+            self.say("Set VISUAL or EDITOR to edit; or accept, apply, and edit the prompt file.")?;
+            return Ok(false);
+        };
+        match edited(&editor, hunk) {
+            Err(problem) => self.say(&problem)?,
+            Ok(text) if text == hunk.edit.replace => self.say("Nothing was changed: a accepts the hunk as it is.")?,
+            Ok(replace) if replace == hunk.edit.search => {
+                self.say("That is the text as it was before: r rejects the hunk.")?;
+            }
+            Ok(replace) => return self.take(session, hunk.id, Choice::Edit { replace }),
+        }
+        Ok(false)
+    }
+
+    fn show(&mut self, session: &Session, id: HunkId) -> Result<(), Failure> {
+        let Some((revision, _)) = session.revisions.hunk(id) else { return Ok(()) };
+        if self.rows.as_ref().is_none_or(|(generation, ..)| *generation != revision.generation) {
+            let threshold = session.view.started.as_ref().map_or(1.0, |started| started.pass_threshold);
+            let rows = changed_rows(&session.folder, &revision.judged, threshold)?;
+            self.rows = Some((revision.generation, rows, 0));
+        }
+        if let Some((_, rows, shown)) = &mut self.rows {
+            print(&screen::rows(rows, *shown, PAGE))?;
+            *shown = if *shown + PAGE < rows.len() { *shown + PAGE } else { 0 };
+        }
+        Ok(())
+    }
+
+    fn undo(&self, session: &mut Session) -> Result<bool, Failure> {
+        match session.review.undo() {
+            None => {
+                self.say("There is nothing to undo.")?;
+                Ok(false)
+            }
+            Some(_) => {
+                session.review.write(&session.folder)?;
+                Ok(true)
+            }
+        }
+    }
+
+    fn say(&self, words: &str) -> Result<(), Failure> {
+        print(&format!("{}\n", Paint::stdout().open(words)))
+    }
+
+    /// One key that means something, echoed.
+    fn ask(&self, question: &str) -> Result<Ask, Failure> {
+        print(&Paint::stdout().bold(question).to_string())?;
+        loop {
+            let Ok(key) = self.term.read_key_raw() else {
+                print("\n")?;
+                return Ok(Ask::Quit);
+            };
+            let ask = match key {
+                Key::Char('a' | 'A') => Ask::Accept,
+                Key::Char('r' | 'R') => Ask::Reject,
+                Key::Char('e' | 'E') => Ask::Edit,
+                Key::Char('s' | 'S') => Ask::Show,
+                Key::Char('u' | 'U') => Ask::Undo,
+                Key::Char('q' | 'Q') => Ask::Quit,
+                Key::Char('?' | 'h') => Ask::Help,
+                Key::Enter => Ask::Finish,
+                Key::CtrlC => Ask::Interrupt,
+                _ => continue,
+            };
+            if let Key::Char(c) = key {
+                print(&c.to_string())?;
+            }
+            print("\n")?;
+            return Ok(ask);
+        }
+    }
+
+    fn is_sure(&self, question: &str) -> Result<bool, Failure> {
+        print(&Paint::stdout().bold(question).to_string())?;
+        let sure = loop {
+            match self.term.read_key_raw() {
+                Ok(Key::Char('y' | 'Y')) => break true,
+                Ok(Key::Char('n' | 'N') | Key::Escape | Key::CtrlC) | Err(_) => break false,
+                Ok(_) => {}
+            }
+        };
+        print(if sure { "y\n" } else { "n\n" })?;
+        Ok(sure)
+    }
+}
+
+/// The hunk's new text as the user's editor leaves it.
+fn edited(editor: &str, hunk: &Hunk) -> Result<String, String> {
+    let failed = |error: std::io::Error| format!("The text could not be edited: {error}");
+    let suffix =
+        Path::new(&hunk.edit.file).extension().map_or(String::new(), |end| format!(".{}", end.to_string_lossy()));
+    let file = tempfile::Builder::new().prefix("ratchet-hunk-").suffix(&suffix).tempfile().map_err(failed)?;
+    std::fs::write(file.path(), &hunk.edit.replace).map_err(failed)?;
+    // As with git, the variable may hold arguments: `code --wait`.
+    let mut words = editor.split_whitespace();
+    let program = words.next().unwrap_or_default();
+    let status = Command::new(program)
+        .args(words)
+        .arg(file.path())
+        .status()
+        .map_err(|error| format!("`{editor}` could not be started: {error}; check VISUAL or EDITOR"))?;
+    if !status.success() {
+        return Err(format!("`{editor}` ended with {status}: the hunk is as it was"));
+    }
+    let mut text = std::fs::read_to_string(file.path()).map_err(failed)?;
+    // Editors end a file with a line feed; a hunk within a line has none.
+    if !hunk.edit.replace.ends_with('\n') && text.ends_with('\n') {
+        text.pop();
+    }
+    Ok(text)
+}
