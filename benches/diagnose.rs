@@ -42,7 +42,7 @@ fn main() {
 fn outcome(at: usize, random: &mut ChaCha8Rng) -> Outcome {
     let expected = random.random_range(0..LABELS.len());
     let answered = (expected + random.random_range(1..LABELS.len())) % LABELS.len();
-    let is_judged = at % 2 == 0;
+    let is_judged = at.is_multiple_of(2);
     let (text, scorer, reason) = if is_judged {
         ("I can't say", "judge", Some(prose(20 + random.random_range(0..3_usize), 15, 60, random)))
     } else {

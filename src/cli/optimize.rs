@@ -5,41 +5,65 @@ use std::sync::Arc;
 
 use clap::Args;
 use prompt_ratchet::clock::SystemClock;
-use prompt_ratchet::project::{Project, optimize, resume};
-use prompt_ratchet::report::RunView;
+use prompt_ratchet::project::{OptimizeError, Optimized, Project, optimize, resume};
+use prompt_ratchet::report::{RunView, json};
 use prompt_ratchet::run::RunFolder;
 use tokio_util::sync::CancellationToken;
 
 use super::Global;
 use super::exit::{Exit, Failure};
-use super::report::show;
+use super::report::{print_json, show};
 use super::runs::runs_folder;
 use super::terminal::Terminal;
 
 /// Run the whole loop: measure, diagnose, propose, race, gate; then the sealed test
+///
+/// The prompt file is not changed: `ratchet review` walks through what was kept, `ratchet apply` writes it. Ctrl-C stops
+/// and loses nothing; a second one stops at once. Exit code 0 also when nothing was kept.
 #[derive(Debug, Args)]
-pub struct Optimize {}
+#[command(after_help = "Examples:
+  ratchet optimize
+  ratchet optimize --seed 7 --set search.generations=3
+  ratchet optimize --set budget.calls=2000 --json > result.json")]
+pub struct Optimize {
+    /// Seed of every random choice; short for `--set search.seed=N`
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Print the result as one JSON object
+    #[arg(long)]
+    json: bool,
+}
 
 /// Go on with an interrupted run, from what is recorded of it
+///
+/// The run is made again from its snapshot on stored responses, which cost nothing, and goes on where it was stopped. It
+/// ends with the same files as a run that was never interrupted.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  ratchet resume
+  ratchet resume 3fa9")]
 pub struct Resume {
     /// The run: its id, a unique prefix of its short id, its folder, or `last`
     #[arg(default_value = "last")]
     run: String,
+    /// Print the result as one JSON object
+    #[arg(long)]
+    json: bool,
 }
 
 impl Optimize {
     /// Runs the command.
     pub async fn run(self, global: &Global) -> Result<Exit, Failure> {
-        let mut project = Project::load(&global.config, &global.overrides).await?;
-        let terminal = Terminal::new(global.quiet);
+        let mut overrides = global.overrides.clone();
+        overrides.extend(self.seed.map(|seed| ("search.seed".to_owned(), seed.to_string())));
+        let mut project = Project::load(&global.config, &overrides).await?;
+        let terminal = Arc::new(Terminal::new(global.quiet));
         for warning in &project.warnings {
             terminal.note(&format!("warning: {warning}"));
         }
-        let watch = Arc::new(terminal);
-        let done = optimize(&mut project, Arc::new(SystemClock), CancellationToken::new(), watch).await?;
-        show(&RunView::read(&done.folder)?)?;
-        Ok(Exit::Done)
+        let result = optimize(&mut project, Arc::new(SystemClock), interrupt(), Arc::clone(&terminal) as _).await;
+        drop(terminal);
+        finish(result, self.json)
     }
 }
 
@@ -48,9 +72,59 @@ impl Resume {
     pub async fn run(self, global: &Global) -> Result<Exit, Failure> {
         let root = global.config.parent().unwrap_or(Path::new(""));
         let folder = RunFolder::find(&runs_folder(global)?, &self.run)?;
-        let watch = Arc::new(Terminal::new(global.quiet));
-        let done = resume(root, folder, Arc::new(SystemClock), CancellationToken::new(), watch).await?;
-        show(&RunView::read(&done.folder)?)?;
-        Ok(Exit::Done)
+        let terminal = Arc::new(Terminal::new(global.quiet));
+        let result = resume(root, folder, Arc::new(SystemClock), interrupt(), Arc::clone(&terminal) as _).await;
+        drop(terminal);
+        finish(result, self.json)
     }
+}
+
+fn finish(result: Result<Optimized, OptimizeError>, as_json: bool) -> Result<Exit, Failure> {
+    match result {
+        Ok(done) => {
+            let view = RunView::read(&done.folder)?;
+            if as_json {
+                print_json(&json(&view))?
+            } else {
+                show(&view)?
+            }
+            Ok(Exit::Done)
+        }
+        Err(error) => {
+            if let OptimizeError::Halted { folder, .. } = &error {
+                let id = &folder.short_id();
+                eprintln!("The run is kept and can go on from here: ratchet resume {id}");
+            }
+            Err(error.into())
+        }
+    }
+}
+
+/// Cancelled by the first Ctrl-C or SIGTERM; the second ends the process at once.
+fn interrupt() -> CancellationToken {
+    let token = CancellationToken::new();
+    let first = token.clone();
+    tokio::spawn(async move {
+        signalled().await;
+        first.cancel();
+        signalled().await;
+        std::process::exit(Exit::Interrupted as i32);
+    });
+    token
+}
+
+/// Ends with the next Ctrl-C or SIGTERM.
+async fn signalled() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
 }

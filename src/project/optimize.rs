@@ -60,7 +60,7 @@ pub enum OptimizeError {
         /// Why.
         halt: Halt,
         /// The run's folder.
-        folder: RunFolder,
+        folder: Box<RunFolder>,
     },
 }
 
@@ -164,7 +164,7 @@ async fn run(
             report::write(&folder)?;
             Ok(Optimized { folder, ended })
         }
-        Err(halt) => Err(OptimizeError::Halted { halt, folder }),
+        Err(halt) => Err(OptimizeError::Halted { halt, folder: Box::new(folder) }),
     }
 }
 
