@@ -39,13 +39,22 @@ impl Revisions {
                 made.clear();
             }
             let Some(edit) = choices.get(&hunk.id).and_then(|choice| choice.edit(hunk)) else { continue };
-            made.push(edit);
+            made.push(edit.clone());
             match onto(&ground, &hunk.base, &made) {
                 Ok(with) => prompts = with,
-                Err(reason) => {
-                    made.pop();
-                    blocked.push(Blocked { id: hunk.id, reason });
-                }
+                // Where lines repeat, such as empty ones, a diff may take another's place for that of a missing line. The
+                // hunk's own text, where it is there just once, is sure.
+                Err(reason) => match prompts.apply(&[edit]) {
+                    Ok(with) => {
+                        prompts = with;
+                        ground = prompts.clone();
+                        made.clear();
+                    }
+                    Err(_) => {
+                        made.pop();
+                        blocked.push(Blocked { id: hunk.id, reason });
+                    }
+                },
             }
         }
         Composed { prompts, blocked }
@@ -196,6 +205,30 @@ pub(super) mod tests {
         let composed = all.compose(&choices(&[("g1h1", Choice::Reject), ("g2h1", Choice::Accept)]));
         assert_eq!(composed.blocked.iter().map(|blocked| blocked.id).collect::<Vec<_>>(), [id("g2h1")]);
         assert_eq!(composed.prompts.first().text(), BASE);
+    }
+
+    #[test]
+    fn empty_lines_around_a_rejected_hunk_do_not_block_those_below_it() {
+        let texts = [
+            "top\nend\n\n{{ input }}\n",
+            "TOP\nend\n\n{{ input }}\n",
+            "TOP\nend\n\nrule X\n\n{{ input }}\n",
+            "TOP\nend\n\nrule X\n\nrule Y\n\n{{ input }}\n",
+            "TOP\nend\n\nrule X\n\nrule Y\n\nrule Z\n\n{{ input }}\n",
+        ];
+        let all = revisions(&texts);
+        for edited in ["Top!\n", "TOP\n", "TOP\n\nmore\n\n"] {
+            let rejected = choices(&[
+                ("g1h1", Choice::Edit { replace: edited.to_owned() }),
+                ("g2h1", Choice::Reject),
+                ("g3h1", Choice::Accept),
+                ("g4h1", Choice::Accept),
+            ]);
+            let composed = all.compose(&rejected);
+            assert_eq!(composed.blocked, []);
+            let text = composed.prompts.first().text().to_owned();
+            assert_eq!(text, format!("{edited}end\n\nrule Y\n\nrule Z\n\n{{{{ input }}}}\n"));
+        }
     }
 
     #[test]
