@@ -1,6 +1,5 @@
 //! `ratchet eval`: scores a prompt on the dataset.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,10 +12,13 @@ use serde_json::json;
 use super::Global;
 use super::exit::{Exit, Failure};
 use super::measure::{Bench, Measured, SplitChoice, split_names};
+use super::report::{print, print_json};
 
 mod csv;
 mod table;
 mod watch;
+
+pub use table::failing_row;
 
 /// Score a prompt: overall, by label and tag, what is taken for what, and the worst rows
 #[derive(Debug, Args)]
@@ -109,14 +111,14 @@ impl Eval {
             let text = csv::export(&measured.evaluation.outcomes, &bench.project.dataset).map_err(Failure::usage)?;
             if path == Path::new("-") {
                 csv_on_stdout = true;
-                put(&text)?;
+                print(&text)?;
             } else {
                 durable::write(path, text.as_bytes()).map_err(Failure::usage)?;
                 bench.note(&format!("{} rows written to {}", measured.evaluation.outcomes.len(), path.display()));
             }
         }
         if self.json {
-            return put(&format!("{}\n", json(measured)));
+            return print_json(&json(measured));
         }
         let labels: Option<Vec<String>> =
             bench.project.labels().map(|labels| labels.into_iter().map(|(label, _)| label).collect());
@@ -133,7 +135,7 @@ impl Eval {
             bench.note(text.trim_end());
             return Ok(());
         }
-        put(&text)
+        print(&text)
     }
 }
 
@@ -151,15 +153,4 @@ fn json(measured: &Measured) -> serde_json::Value {
         "cost_usd": used.dollars,
         "seconds": used.seconds,
     })
-}
-
-/// Prints to stdout. A reader that has gone away (`| head`) is no error.
-pub fn put(text: &str) -> Result<(), Failure> {
-    let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure { exit: Exit::CouldNotRun, error: anyhow::anyhow!("can't write to stdout: {error}") })
-        }
-        _ => Ok(()),
-    }
 }

@@ -6,10 +6,13 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 mod apply;
+mod compare;
 mod completions;
 mod diff;
 mod eval;
 mod exit;
+mod failures;
+mod init;
 mod measure;
 mod narration;
 mod optimize;
@@ -50,7 +53,10 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(init::Init),
     Eval(eval::Eval),
+    Failures(failures::Failures),
+    Compare(compare::Compare),
     Optimize(optimize::Optimize),
     Resume(optimize::Resume),
     Review(review::Review),
@@ -99,7 +105,10 @@ pub fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> Result<Exit, Failure> {
     match cli.command {
+        Command::Init(command) => command.run(&cli.global),
         Command::Eval(command) => command.run(&cli.global).await,
+        Command::Failures(command) => command.run(&cli.global).await,
+        Command::Compare(command) => command.run(&cli.global).await,
         Command::Optimize(command) => command.run(&cli.global).await,
         Command::Resume(command) => command.run(&cli.global).await,
         Command::Review(command) => command.run(&cli.global).await,

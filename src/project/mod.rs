@@ -4,13 +4,18 @@
 //! read here and nowhere else in the library: keys, and `${NAME}` in the dataset's path and in base URLs.
 
 mod error;
+mod first_prompt;
+mod init;
 mod load;
 mod models;
 mod optimize;
+mod revision;
 mod scorers;
 mod snapshot;
 
 pub use error::ProjectError;
+pub use init::{FirstModel, InitError, Scaffold};
 pub use load::{CONFIG_FILE, Project};
 pub use models::{Models, Use};
 pub use optimize::{OptimizeError, Optimized, Watch, optimize, resume};
+pub use revision::revision;

@@ -5,6 +5,7 @@ mod fake;
 #[path = "../sim/mod.rs"]
 mod sim;
 
+mod cli_eval;
 mod cli_review;
 mod layers;
 mod model;

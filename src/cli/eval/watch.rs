@@ -10,12 +10,13 @@ use prompt_ratchet::eval::{Change, Comparison, Outcome, Summary, compare};
 use prompt_ratchet::project::{Project, ProjectError};
 use prompt_ratchet::report::{plural, points};
 
+use super::Eval;
 use super::table::{Page, score_line};
-use super::{Eval, put};
 use crate::cli::Global;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::measure::{Bench, SplitChoice, split_names};
 use crate::cli::plain::{self, WIDTH, line};
+use crate::cli::report::print;
 
 /// How often the file is looked at. By content, since not every file system tells of changes.
 const POLL: Duration = Duration::from_millis(250);
@@ -147,7 +148,7 @@ async fn score(
     text += &format!("{}\n\n", measured.used.words());
     history.start.get_or_insert_with(|| outcomes.clone());
     history.previous = Some(outcomes);
-    put(&text)
+    print(&text)
 }
 
 /// `since the start: +3.2 points; 12 improved, 3 regressed, 340 stayed`.

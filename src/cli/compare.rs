@@ -1,0 +1,228 @@
+//! `ratchet compare`: two prompts on the same rows.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use clap::Args;
+use prompt_ratchet::dataset::Filter;
+use prompt_ratchet::eval::{Change, Comparison, Outcome, compare};
+use prompt_ratchet::project::revision;
+use prompt_ratchet::prompt::PromptSet;
+use prompt_ratchet::report::{Finding, p_value, percent, plural, points, signed_interval};
+use prompt_ratchet::run::RunFolder;
+use serde_json::json;
+
+use super::Global;
+use super::exit::{Exit, Failure};
+use super::measure::{Bench, Measured, SplitChoice, split_names};
+use super::plain::{WIDTH, line};
+use super::report::{print, print_json};
+
+/// The kinds of change in the order in which they are told, the bad news first.
+const KINDS: [(Change, &str); 5] = [
+    (Change::Broken, "broken"),
+    (Change::Worsened, "worsened"),
+    (Change::Fixed, "fixed"),
+    (Change::Improved, "improved"),
+    (Change::Unchanged, "unchanged"),
+];
+
+/// Compare two prompts, runs or revisions, row by row
+#[derive(Debug, Args)]
+#[command(after_help = "Each of A and B is a prompt file or a revision of a run:
+  RUN             its winner; RUN is an id, a unique prefix, a folder, or `last`
+  RUN:baseline    what it started from
+  RUN:gen3        the best after generation 3
+  RUN:4f1c        a candidate, kept or not, by its id
+
+Examples:
+  ratchet compare prompts/support-tickets.prompty draft.prompty
+  ratchet compare last:baseline last
+  ratchet compare --require-better main.prompty new.prompty
+
+Exit codes: 0 B is not shown to be worse, 1 B is worse (the whole interval is
+below 0), 3 with --require-better: not shown to be better.")]
+pub struct Compare {
+    /// The prompt file or revision to compare with
+    a: String,
+    /// The prompt file or revision that may be better
+    b: String,
+    /// Which rows; by default train and dev
+    #[arg(long, value_enum)]
+    split: Option<SplitChoice>,
+    /// At most so many rows: the same sample every time
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    /// Only rows with `tag=..`, `id=..`, `expected=..` or `metadata.<field>=..`; may be given several times
+    #[arg(long, value_name = "KEY=VALUE")]
+    filter: Vec<Filter>,
+    /// How many rows to list for each kind of change
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    rows: usize,
+    /// Exit with 3 unless B is shown to be better
+    #[arg(long)]
+    require_better: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Compare {
+    /// Runs the command.
+    pub async fn run(self, global: &Global) -> Result<Exit, Failure> {
+        let mut bench = Bench::load(global).await?;
+        let splits = SplitChoice::splits(self.split);
+        let rows = bench.rows(&splits, &self.filter, self.limit.map(|limit| limit as usize))?;
+        let (a, b) = (resolve(&bench, &self.a)?, resolve(&bench, &self.b)?);
+        if texts(&a) == texts(&b) {
+            bench.note("note: A and B are the same text");
+        }
+        let before = bench.measure(&a, &rows, "A").await?;
+        let after = bench.measure(&b, &rows, "B").await?;
+        bench.book(&splits, &format!("compare-{}-{}", a.digest().short(), b.digest().short()), true)?;
+        let pass_threshold = bench.project.config.pass_threshold;
+        let comparison = compare(&before.evaluation.outcomes, &after.evaluation.outcomes, pass_threshold);
+        let finding = Finding::of(&comparison);
+        if self.json {
+            print_json(&self.object(&comparison, finding, [&before, &after]))?;
+        } else {
+            print(&self.page(&comparison, finding, [&before, &after], &split_names(&splits)))?;
+            if !bench.project.config.models.task.is_deterministic() {
+                bench.note("note: this model may answer otherwise the next time; single rows may have changed by luck");
+            }
+        }
+        Ok(exit(finding, self.require_better))
+    }
+
+    fn object(&self, comparison: &Comparison, finding: Finding, [before, after]: [&Measured; 2]) -> serde_json::Value {
+        let ids = |change| comparison.ids(change).collect::<Vec<_>>();
+        json!({
+            "a": { "name": self.a, "score": comparison.before },
+            "b": { "name": self.b, "score": comparison.after },
+            "rows": comparison.rows.len(),
+            "missing": comparison.missing,
+            "difference": comparison.difference,
+            "interval": comparison.interval,
+            "p_value": comparison.p_value,
+            "finding": finding.name(),
+            "rows_to_show": if let Finding::Unclear { rows } = finding { rows } else { None },
+            "fixed": ids(Change::Fixed),
+            "broken": ids(Change::Broken),
+            "improved": ids(Change::Improved),
+            "worsened": ids(Change::Worsened),
+            "unchanged": comparison.count(Change::Unchanged),
+            "calls": before.used.live + after.used.live,
+        })
+    }
+
+    fn page(&self, comparison: &Comparison, finding: Finding, arms: [&Measured; 2], splits: &str) -> String {
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = self.write_page(&mut text, comparison, finding, arms, splits);
+        text
+    }
+
+    fn write_page(
+        &self,
+        f: &mut String,
+        comparison: &Comparison,
+        finding: Finding,
+        [before, after]: [&Measured; 2],
+        splits: &str,
+    ) -> std::fmt::Result {
+        writeln!(f, "A {:>8}  {}", percent(comparison.before), line(&self.a, WIDTH - 12))?;
+        writeln!(f, "B {:>8}  {}", percent(comparison.after), line(&self.b, WIDTH - 12))?;
+        write!(f, "on {} of {splits}", plural(comparison.rows.len(), "row"))?;
+        match comparison.missing {
+            0 => writeln!(f)?,
+            missing => writeln!(f, "; {} could not run with both and count nowhere", plural(missing, "row"))?,
+        }
+        let counts: Vec<String> =
+            KINDS.iter().map(|(change, name)| format!("{} {name}", comparison.count(*change))).collect();
+        writeln!(f, "\n{}", counts.join(", "))?;
+        let [before_by_id, after_by_id] = [before, after].map(|arm| by_id(&arm.evaluation.outcomes));
+        for (change, name) in KINDS.iter().filter(|(change, _)| *change != Change::Unchanged) {
+            let ids: Vec<&str> = comparison.ids(*change).collect();
+            if ids.is_empty() || self.rows == 0 {
+                continue;
+            }
+            writeln!(f, "\n{name}")?;
+            for id in ids.iter().take(self.rows) {
+                row(f, id, before_by_id.get(id).copied(), after_by_id.get(id).copied())?;
+            }
+            let more = ids.len().saturating_sub(self.rows);
+            if more > 0 {
+                writeln!(f, "and {more} more; show them with --rows N")?;
+            }
+        }
+        let (difference, interval) = (points(comparison.difference), signed_interval(&comparison.interval));
+        writeln!(f, "\ndifference {difference}, 95 % interval {interval}, {}", p_value(comparison.p_value))?;
+        let verdict = match finding {
+            Finding::Better | Finding::Worse => format!("B is {finding}"),
+            other => other.to_string(),
+        };
+        writeln!(f, "{}", console::style(verdict).bold())?;
+        writeln!(f, "\nA {}\nB {}", before.used.words(), after.used.words())
+    }
+}
+
+/// A prompt file, or `RUN` or `RUN:REVISION`.
+fn resolve(bench: &Bench, name: &str) -> Result<Arc<PromptSet>, Failure> {
+    let path = Path::new(name);
+    if path.is_file() {
+        return bench.prompts(path);
+    }
+    let (run, wanted) = match name.rsplit_once(':') {
+        Some((run, wanted)) if !path.exists() => (run, wanted),
+        _ => (name, "winner"),
+    };
+    let folder = RunFolder::find(&bench.project.runs(), run).map_err(|error| {
+        Failure::usage(anyhow::Error::new(error).context(format!("`{name}` is neither a prompt file nor a run")))
+    })?;
+    Ok(Arc::new(revision(&folder, wanted)?))
+}
+
+fn texts(prompts: &PromptSet) -> Vec<&str> {
+    prompts.iter().map(|prompt| prompt.text()).collect()
+}
+
+fn by_id(outcomes: &[Outcome]) -> BTreeMap<&str, &Outcome> {
+    outcomes.iter().map(|outcome| (outcome.example.id.as_str(), outcome)).collect()
+}
+
+/// The id and the input on a line, the two answers below.
+fn row(f: &mut String, id: &str, before: Option<&Outcome>, after: Option<&Outcome>) -> std::fmt::Result {
+    let input = before.map(|outcome| outcome.example.input_text()).unwrap_or_default();
+    writeln!(f, "{}", line(&format!("{id}  {input}"), WIDTH))?;
+    let answer = |outcome: Option<&Outcome>| {
+        let text = outcome.and_then(|outcome| outcome.result.as_ref().ok()).map(|answer| answer.completion.text.trim());
+        line(text.filter(|text| !text.is_empty()).unwrap_or("(nothing)"), (WIDTH - 8) / 2)
+    };
+    writeln!(f, "    {} → {}", answer(before), answer(after))
+}
+
+fn exit(finding: Finding, require_better: bool) -> Exit {
+    match finding {
+        Finding::Worse => Exit::Regressed,
+        Finding::Better => Exit::Done,
+        Finding::Same | Finding::Unclear { .. } | Finding::Nothing if require_better => Exit::Inconclusive,
+        // Without a row that ran in both there is nothing that could have passed.
+        Finding::Nothing => Exit::CouldNotRun,
+        Finding::Same | Finding::Unclear { .. } => Exit::Done,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_shown_loss_fails_unless_a_gain_is_required() {
+        let unclear = Finding::Unclear { rows: Some(900) };
+        let codes = |require| [Finding::Better, unclear, Finding::Same, Finding::Worse].map(|f| exit(f, require) as u8);
+        assert_eq!(codes(false), [0, 0, 0, 1]);
+        assert_eq!(codes(true), [0, 3, 3, 1]);
+    }
+}

@@ -1,0 +1,76 @@
+//! The plain first draft of a prompt, for data that no one has written one for yet.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::dataset::Dataset;
+use crate::prompt::escape_literal;
+
+/// Where the prompt of the project `name` goes.
+pub(super) fn prompt_file(name: &str) -> PathBuf {
+    format!("prompts/{name}.prompty").into()
+}
+
+/// An instruction that fits the expected answers, then the row's input; `columns` are those of the input in the order
+/// in which to show them.
+pub(super) fn first_prompt(dataset: &Dataset, labels: Option<&[(String, usize)]>, columns: &[String]) -> String {
+    let instruction = match labels {
+        Some(labels) => {
+            let list: String = labels.iter().map(|(label, _)| format!("- {}\n", escape_literal(label))).collect();
+            format!(
+                "Classify the text into one of these categories:\n\n{list}\nRespond with only the category name, \
+                 nothing else."
+            )
+        }
+        None => free_instruction(dataset),
+    };
+    format!("user:\n{instruction}\n\n{}\n", input(dataset, columns))
+}
+
+/// What to ask for where the answers are no labels.
+fn free_instruction(dataset: &Dataset) -> String {
+    let expected: Vec<&Value> = dataset.examples.iter().filter_map(|example| example.expected.as_ref()).collect();
+    if expected.is_empty() || expected.len() < dataset.examples.len() {
+        return "Answer the following.".to_owned();
+    }
+    if let Some(fields) = fields(&expected) {
+        let list: String = fields.iter().map(|field| format!("- {}\n", escape_literal(field))).collect();
+        return format!(
+            "Read the following and fill in these fields:\n\n{list}\nRespond with only a JSON object that has these \
+             fields, nothing else."
+        );
+    }
+    "Answer the following. Respond with only the answer, nothing else.".to_owned()
+}
+
+/// The row's input: as it is, or field by field.
+fn input(dataset: &Dataset, columns: &[String]) -> String {
+    let inputs: Vec<&Value> = dataset.examples.iter().map(|example| &example.input).collect();
+    match fields(&inputs) {
+        Some(mut fields) => {
+            fields.sort_by_key(|field| columns.iter().position(|column| column == field));
+            let line = |field: &&str| format!("{}: {{{{ {} }}}}", escape_literal(field), place(field));
+            fields.iter().map(line).collect::<Vec<_>>().join("\n")
+        }
+        None => "Text: {{ input }}".to_owned(),
+    }
+}
+
+/// How a template reads a field: `input.body`, or `input["the body"]` where the name is no word.
+fn place(field: &str) -> String {
+    let is_word = field.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        && field.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    if is_word { format!("input.{field}") } else { format!("input[{}]", Value::from(field)) }
+}
+
+/// The fields that every value has, where all are maps, in the order of the first.
+fn fields<'a>(values: &[&'a Value]) -> Option<Vec<&'a str>> {
+    let maps: Vec<_> = values.iter().map(|value| value.as_object()).collect::<Option<_>>()?;
+    let (first, others) = maps.split_first()?;
+    let names = |map: &&'a serde_json::Map<String, Value>| map.keys().map(String::as_str).collect::<BTreeSet<_>>();
+    let common = others.iter().map(names).fold(names(first), |common, names| &common & &names);
+    let fields: Vec<&str> = first.keys().map(String::as_str).filter(|field| common.contains(field)).collect();
+    (!fields.is_empty()).then_some(fields)
+}

@@ -1,0 +1,105 @@
+//! `init`, `eval`, `failures` and `compare` through the real binary, on the embedded model.
+
+use std::path::Path;
+use std::process::Command;
+
+use assert_cmd::cargo::CommandCargoExt;
+use serde_json::Value;
+
+struct Ran {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Ran {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}{}", self.out, self.err))
+    }
+}
+
+fn ratchet(folder: &Path, arguments: &[&str]) -> Ran {
+    let output = Command::cargo_bin("ratchet").unwrap().current_dir(folder).args(arguments).output().unwrap();
+    Ran {
+        code: output.status.code().unwrap(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// Forty short texts about cats and dogs, one of them with an escape sequence.
+fn project() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let mut rows = "text,label\n".to_owned();
+    for at in 0..20 {
+        rows += &format!("the cat number {at} purrs \u{1b}[31mloudly,cat\nmy dog number {at} barks,dog\n");
+    }
+    std::fs::write(folder.path().join("pets.csv"), rows).unwrap();
+    let made = ratchet(folder.path(), &["init", "pets.csv"]);
+    assert_eq!(made.code, 0, "{}", made.err);
+    assert!(made.out.contains("ratchet eval"), "{}", made.out);
+    folder
+}
+
+#[test]
+fn a_new_project_can_be_scored_at_once_and_the_second_time_costs_nothing() {
+    let project = project();
+    let first = ratchet(project.path(), &["eval", "--json"]).json();
+    let keys: Vec<&str> = first.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(keys, ["calls", "cost_usd", "errors", "examples", "interval", "score", "seconds", "tokens"]);
+    assert_eq!((first["examples"].as_u64(), first["calls"].as_u64()), (Some(32), Some(32)));
+    let again = ratchet(project.path(), &["eval"]);
+    assert!(again.out.contains("calls: 0 live, 32 stored"), "{}", again.out);
+    assert!(!again.out.contains('\u{1b}'), "{:?}", again.out);
+    assert!(!project.path().join("runs").exists(), "test was not looked at");
+}
+
+#[test]
+fn looking_at_test_is_said_and_all_rows_can_be_exported() {
+    let project = project();
+    let all = ratchet(project.path(), &["eval", "--split", "all", "--csv", "-"]);
+    assert_eq!((all.code, all.out.lines().count()), (0, 41), "{}", all.err);
+    assert!(all.err.contains("test rows were used"), "{}", all.err);
+    assert!(project.path().join("runs/split-uses.json").is_file());
+}
+
+#[test]
+fn failures_are_grouped_and_a_worse_prompt_fails_the_comparison() {
+    let project = project();
+    let bad = "user:\nIs the text about one of these?\n\n- dog\n\nRespond with only the word.\n\nText: {{ input }}\n";
+    std::fs::write(project.path().join("bad.prompty"), bad).unwrap();
+    let failures = ratchet(project.path(), &["failures", "bad.prompty", "--json"]).json();
+    let cluster = failures["clusters"][0]["id"].as_str().unwrap().to_owned();
+    let rows = ratchet(project.path(), &["failures", "bad.prompty", "--cluster", &cluster, "--json"]).json();
+    assert_eq!(rows["rows"][0]["expected"], "cat");
+
+    let good = "user:\nClassify the text.\n\n- cat: cat, purrs\n- dog: dog, barks\n\nRespond with only the category \
+                name.\n\nText: {{ input }}\n";
+    std::fs::write(project.path().join("good.prompty"), good).unwrap();
+    let worse = ratchet(project.path(), &["compare", "good.prompty", "bad.prompty"]);
+    assert_eq!(worse.code, 1, "{}{}", worse.out, worse.err);
+    assert!(worse.out.contains("B is worse"), "{}", worse.out);
+    let better = ratchet(project.path(), &["compare", "bad.prompty", "good.prompty", "--require-better", "--json"]);
+    assert_eq!((better.code, better.json()["finding"].as_str()), (0, Some("better")));
+    let same = ratchet(project.path(), &["compare", "good.prompty", "good.prompty", "--require-better"]);
+    assert_eq!(same.code, 3, "{}", same.out);
+}
+
+#[test]
+fn what_is_wrong_is_told_before_anything_is_scored() {
+    let project = project();
+    std::fs::write(project.path().join("broken.prompty"), "user:\n{{ inptu }}\n").unwrap();
+    let unreachable = "models.task={provider='openai', model='x', base_url='http://127.0.0.1:9/v1', retries=0}";
+    for (arguments, code, message) in [
+        (&["eval", "broken.prompty"][..], 2, "broken.prompty:2:4"),
+        (&["eval", "--filter", "tag=none"], 2, "no train + dev row passes"),
+        (&["eval", "--set", unreachable], 4, "can't reach the provider"),
+        (&["failures", "--cluster", "nothing"], 2, "no cluster `nothing`"),
+        (&["compare", "nothing", "broken.prompty"], 2, "neither a prompt file nor a run"),
+        (&["init", "pets.csv"], 2, "already there: "),
+    ] {
+        let ran = ratchet(project.path(), arguments);
+        assert!(ran.code == code && ran.err.contains(message), "{arguments:?}: {} {}", ran.code, ran.err);
+        assert!(ran.out.is_empty(), "{arguments:?}: {}", ran.out);
+    }
+}
