@@ -175,7 +175,6 @@ impl Scaffold {
 }
 
 /// The dataset's path as the config has it, and the copy that it takes where the data is outside the folder.
-#[expect(clippy::type_complexity, reason = "a path, and where from and where to")]
 fn place(data: &Path, folder: &Path) -> Result<(PathBuf, Option<(PathBuf, PathBuf)>), InitError> {
     let unplaced = |error| InitError::Place { path: data.to_path_buf(), error };
     let file = data.canonicalize().map_err(unplaced)?;

@@ -1,7 +1,8 @@
 //! `init`, `eval`, `failures` and `compare` through the real binary, on the embedded model.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use assert_cmd::cargo::CommandCargoExt;
 use serde_json::Value;
@@ -66,15 +67,20 @@ fn looking_at_test_is_said_and_all_rows_can_be_exported() {
 #[test]
 fn failures_are_grouped_and_a_worse_prompt_fails_the_comparison() {
     let project = project();
-    let bad = "user:\nIs the text about one of these?\n\n- dog\n\nRespond with only the word.\n\nText: {{ input }}\n";
+    let prompt = |cat: &str, dog: &str| {
+        format!(
+            "user:\nClassify the text.\n\n- cat: {cat}\n- dog: {dog}\n\nRespond with only the category name.\n\nText: {{{{ input }}}}\n"
+        )
+    };
+    let (good, bad) = (prompt("cat, purrs", "dog, barks"), prompt("dog, barks", "cat, purrs"));
     std::fs::write(project.path().join("bad.prompty"), bad).unwrap();
     let failures = ratchet(project.path(), &["failures", "bad.prompty", "--json"]).json();
     let cluster = failures["clusters"][0]["id"].as_str().unwrap().to_owned();
     let rows = ratchet(project.path(), &["failures", "bad.prompty", "--cluster", &cluster, "--json"]).json();
-    assert_eq!(rows["rows"][0]["expected"], "cat");
+    assert_eq!(rows["cluster"]["kind"], "confusion", "{rows}");
+    assert_eq!(rows["rows"][0]["expected"], rows["cluster"]["expected"]);
+    assert_eq!(rows["rows"][0]["answer"], rows["cluster"]["answered"]);
 
-    let good = "user:\nClassify the text.\n\n- cat: cat, purrs\n- dog: dog, barks\n\nRespond with only the category \
-                name.\n\nText: {{ input }}\n";
     std::fs::write(project.path().join("good.prompty"), good).unwrap();
     let worse = ratchet(project.path(), &["compare", "good.prompty", "bad.prompty"]);
     assert_eq!(worse.code, 1, "{}{}", worse.out, worse.err);
@@ -102,4 +108,41 @@ fn what_is_wrong_is_told_before_anything_is_scored() {
         assert!(ran.code == code && ran.err.contains(message), "{arguments:?}: {} {}", ran.code, ran.err);
         assert!(ran.out.is_empty(), "{arguments:?}: {}", ran.out);
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn watching_scores_each_save_waits_out_a_broken_prompt_and_ends_well_on_ctrl_c() {
+    let project = project();
+    let file = project.path().join("prompts/pets.prompty");
+    let first = std::fs::read_to_string(&file).unwrap();
+    let mut watching = Command::cargo_bin("ratchet")
+        .unwrap()
+        .current_dir(project.path())
+        .args(["eval", "--watch", "--worst", "0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(watching.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut err = BufReader::new(watching.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let scored = |out: &mut dyn Iterator<Item = String>| -> Vec<String> {
+        let mut lines: Vec<String> = Vec::new();
+        while !lines.last().is_some_and(|line| line.starts_with("calls: ")) {
+            lines.push(out.next().expect("the watch goes on"));
+        }
+        lines
+    };
+    scored(&mut out);
+    std::fs::write(&file, "user:\n{{ inptu }}\n").unwrap();
+    assert!(err.any(|line| line.contains("`inptu` is not defined")));
+    std::fs::write(&file, first.replace("- cat", "- cat: purrs")).unwrap();
+    let second = scored(&mut out).join("\n");
+    assert!(second.contains("since the last save: ") && second.contains("since the start: "), "{second}");
+    std::fs::write(&file, first).unwrap();
+    let third = scored(&mut out).join("\n");
+    assert!(third.contains("since the start: 0.0 points; 0 improved, 0 regressed, 32 stayed"), "{third}");
+    assert!(third.contains("calls: 0 live, 32 stored"), "{third}");
+    let interrupted = Command::new("kill").args(["-INT", &watching.id().to_string()]).status().unwrap();
+    assert!(interrupted.success() && watching.wait().unwrap().success());
 }
