@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use super::example::Example;
+use super::example::{Example, Split};
 use crate::digest::Digest;
 
 /// Gives every example without an id one from its input and expected answer: ten hex digits. Further rows of the same
@@ -44,20 +44,27 @@ pub fn fingerprint(examples: &[Arc<Example>]) -> Digest {
 /// Digest of one example. JSON text is canonical as it is: `serde_json`'s maps are sorted by key.
 fn content_of(example: &Example) -> Digest {
     let Example { id, input, expected, tags, metadata, pinned, weight, group, split } = example;
-    let mut parts = vec![
-        id.clone(),
-        input.to_string(),
-        expected.as_ref().map(ToString::to_string).unwrap_or_default(),
-        pinned.to_string(),
-        weight.to_string(),
-        group.as_ref().map(|name| format!("={name}")).unwrap_or_default(),
-        split.map(|split| split.to_string()).unwrap_or_default(),
-        tags.len().to_string(),
-    ];
-    parts.extend(tags.iter().cloned());
+    // As `Digest::of_parts` has it, but hashed in one go: many short parts take far longer.
+    let mut bytes = Vec::with_capacity(512);
+    let mut part = |text: &str| {
+        bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(text.as_bytes());
+    };
+    part(id);
+    part(&input.to_string());
+    part(&expected.as_ref().map(ToString::to_string).unwrap_or_default());
+    part(if *pinned { "true" } else { "false" });
+    part(&weight.to_string());
+    part(&group.as_ref().map(|name| format!("={name}")).unwrap_or_default());
+    part(split.map_or("", Split::name));
+    part(&tags.len().to_string());
+    tags.iter().for_each(|tag| part(tag));
     // Each key and value apart: a map has no text of its own.
-    parts.extend(metadata.iter().flat_map(|(key, value)| [key.clone(), value.to_string()]));
-    Digest::of_parts(parts.iter().map(String::as_bytes))
+    for (key, value) in metadata {
+        part(key);
+        part(&value.to_string());
+    }
+    Digest::of(&bytes)
 }
 
 #[cfg(test)]

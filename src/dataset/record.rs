@@ -112,10 +112,9 @@ impl Mapping {
     }
 
     fn input(&self, cells: &mut Cells) -> Option<Value> {
-        let columns = cells.cells.keys().cloned().collect();
         match &self.input {
             Columns::One(column) => match cells.take(column) {
-                None => cells.fault(Fault::MissingInput { wanted: column.clone(), columns }),
+                None => cells.no_input(column.clone()),
                 Some(Value::String(text)) if text.trim().is_empty() => cells.fault(Fault::EmptyInput),
                 Some(Value::Object(fields)) if fields.is_empty() => cells.fault(Fault::EmptyInput),
                 Some(value @ (Value::String(_) | Value::Object(_))) => Some(value),
@@ -130,11 +129,7 @@ impl Mapping {
                     // An empty cell of a table is no cell: other formats get the same empty text.
                     fields.insert(name.clone(), value.unwrap_or_else(|| Value::String(String::new())));
                 }
-                if any {
-                    Some(Value::Object(fields))
-                } else {
-                    cells.fault(Fault::MissingInput { wanted: names.join("`, `"), columns })
-                }
+                if any { Some(Value::Object(fields)) } else { cells.no_input(names.join("`, `")) }
             }
         }
     }
@@ -165,6 +160,12 @@ impl Cells {
     fn fault<T>(&mut self, fault: Fault) -> Option<T> {
         self.faults.push(fault);
         None
+    }
+
+    /// To be called before other fields are taken, so that all columns are named.
+    fn no_input<T>(&mut self, wanted: String) -> Option<T> {
+        let columns = self.cells.keys().cloned().collect();
+        self.fault(Fault::MissingInput { wanted, columns })
     }
 
     fn wrong<T>(&mut self, column: &str, wanted: &'static str, found: &Value) -> Option<T> {

@@ -10,7 +10,7 @@
 //! 40/40/20, so that a dataset that grows gets its test rows.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::example::{Example, Split};
@@ -59,8 +59,8 @@ struct Unit {
     key: String,
 }
 
-/// Assigns all rows. `texts` are their normalised inputs, `seed` is the dataset's fingerprint; `locked` is none where no lock file exists. An error is the
-/// place of a row and what is wrong with it.
+/// Assigns all rows. `texts` are their normalised inputs, `seed` is the dataset's fingerprint; `locked` is none where
+/// no lock file exists. An error is the place of a row and what is wrong with it.
 pub(super) fn assign(
     examples: &[Arc<Example>],
     texts: &[String],
@@ -95,26 +95,29 @@ pub(super) fn assign(
     Ok(assigned)
 }
 
-/// The units in a stable order.
+/// The units in the order of their first rows.
 fn units(examples: &[Arc<Example>], texts: &[String]) -> Vec<Unit> {
-    let mut by_key: BTreeMap<(bool, &str), Vec<usize>> = BTreeMap::new();
+    let mut places: HashMap<(bool, &str), usize> = HashMap::with_capacity(examples.len());
+    let mut units: Vec<Unit> = Vec::new();
     for (row, example) in examples.iter().enumerate() {
         let key = match &example.group {
             Some(group) => (true, group.as_str()),
             None => (false, texts[row].as_str()),
         };
-        by_key.entry(key).or_default().push(row);
-    }
-    let unit = |((grouped, name), rows): ((bool, &str), Vec<usize>)| {
-        let least = rows.iter().map(|row| examples[*row].id.as_str()).min().unwrap_or_default();
-        Unit {
-            key: if grouped { name } else { least }.to_owned(),
-            group: grouped.then(|| name.to_owned()),
-            pinned: rows.iter().any(|row| examples[*row].pinned),
-            rows,
+        let place = *places.entry(key).or_insert(units.len());
+        if let Some(unit) = units.get_mut(place) {
+            unit.rows.push(row);
+            unit.pinned |= example.pinned;
+            if unit.group.is_none() && example.id < unit.key {
+                unit.key.clone_from(&example.id);
+            }
+        } else {
+            let group = example.group.clone();
+            let key = group.as_ref().unwrap_or(&example.id).clone();
+            units.push(Unit { rows: vec![row], group, pinned: example.pinned, key });
         }
-    };
-    by_key.into_iter().map(unit).collect()
+    }
+    units
 }
 
 /// What rows of one group name against each other: two splits, or test and a pin.
@@ -145,9 +148,8 @@ fn settle(
     let locked = |row: usize| known.splits.get(&examples[row].id).copied();
     let named = unit.rows.iter().find_map(|row| examples[*row].split);
     let first_locked = || {
-        let mut rows = unit.rows.clone();
-        rows.sort_by_key(|row| &examples[*row].id);
-        rows.into_iter().find_map(locked)
+        let known = unit.rows.iter().filter_map(|row| locked(*row).map(|split| (&examples[*row].id, split)));
+        known.min().map(|(_, split)| split)
     };
     let group = unit.group.as_ref();
     let Some(common) = named.or_else(|| group.and_then(|name| known.groups.get(name).copied())).or_else(first_locked)
