@@ -398,6 +398,8 @@ pub struct RunEnded {
 pub struct Measured {
     /// The generation; 0 for the baseline.
     pub generation: u32,
+    /// Whether the rows are those of the sealed test.
+    pub sealed: bool,
     /// Id of the candidate.
     pub candidate: String,
     /// In the order of the rows.

@@ -25,8 +25,8 @@ struct State {
     diffs: BTreeMap<String, String>,
     prompts: BTreeMap<String, BTreeMap<String, String>>,
     kept: Option<String>,
-    /// By generation and candidate: lines of `outcomes.jsonl`.
-    outcomes: BTreeMap<(u32, String), String>,
+    /// By path: lines of outcome files.
+    outcomes: BTreeMap<PathBuf, String>,
     /// By generation and candidate: what `verdict.json` will say.
     verdicts: BTreeMap<(u32, String), BTreeMap<&'static str, Value>>,
 }
@@ -64,8 +64,7 @@ impl Files {
     }
 
     fn flush_generation(&self, state: &mut State) -> Result<(), RunError> {
-        for ((generation, candidate), lines) in std::mem::take(&mut state.outcomes) {
-            let path = self.candidate(generation, &candidate).join("outcomes.jsonl");
+        for (path, lines) in std::mem::take(&mut state.outcomes) {
             durable::write(&path, lines.as_bytes())?;
         }
         for ((generation, candidate), verdict) in std::mem::take(&mut state.verdicts) {
@@ -112,8 +111,12 @@ impl Files {
                 }
             }
             Event::Measured(measured) => {
-                let key = (measured.generation, measured.candidate.clone());
-                let lines = state.outcomes.entry(key).or_default();
+                let path = if measured.sealed {
+                    self.folder.join("test").join(format!("{}.jsonl", measured.candidate))
+                } else {
+                    self.candidate(measured.generation, &measured.candidate).join("outcomes.jsonl")
+                };
+                let lines = state.outcomes.entry(path).or_default();
                 for outcome in &measured.outcomes {
                     lines.push_str(&outcome_line(outcome));
                     lines.push('\n');

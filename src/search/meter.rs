@@ -30,6 +30,9 @@ struct Memory {
     unjournalled: BTreeMap<OutcomeKey, OutcomeError>,
 }
 
+/// The stage at which the sealed test is open.
+pub(super) const TEST: &str = "test";
+
 /// What is being measured, for people.
 #[derive(Debug, Clone)]
 pub(super) struct Doing {
@@ -65,6 +68,7 @@ impl<'a> Meter<'a> {
             self.remember(digest, sample, &evaluation.outcomes);
             self.sink.emit(Event::Measured(Measured {
                 generation: doing.generation,
+                sealed: doing.stage == TEST,
                 candidate: digest.short(),
                 outcomes: evaluation.outcomes,
             }))?;

@@ -233,8 +233,11 @@ impl Search<'_> {
         if rows.is_empty() {
             return Ok(());
         }
-        let doing =
-            |trying: &str| Doing { generation: self.settings.generations, stage: "test", trying: trying.to_owned() };
+        let doing = |trying: &str| Doing {
+            generation: self.settings.generations,
+            stage: meter::TEST,
+            trying: trying.to_owned(),
+        };
         let before = meter.measure(&baseline.prompts, &rows, 0, &doing("the baseline")).await?;
         let after = meter.measure(&winner.prompts, &rows, 0, &doing("the winner")).await?;
         meter.journal_failures()?;
