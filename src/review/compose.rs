@@ -42,15 +42,15 @@ impl Revisions {
             made.push(edit.clone());
             match onto(&ground, &hunk.base, &made) {
                 Ok(with) => prompts = with,
-                // Where lines repeat, such as empty ones, a diff may take another's place for that of a missing line. The
-                // hunk's own text, where it is there just once, is sure.
-                Err(reason) => match prompts.apply(&[edit]) {
-                    Ok(with) => {
+                // Where lines repeat, such as empty ones, a diff may take another's place for that of a missing line.
+                // Lines that stand beside the hunk and are there just once are sure.
+                Err(reason) => match beside(&hunk.base, &edit).find_map(|edit| prompts.apply(&[edit]).ok()) {
+                    Some(with) => {
                         prompts = with;
                         ground = prompts.clone();
                         made.clear();
                     }
-                    Err(_) => {
+                    None => {
                         made.pop();
                         blocked.push(Blocked { id: hunk.id, reason });
                     }
@@ -106,6 +106,30 @@ impl Revisions {
 fn onto(ground: &PromptSet, base: &PromptSet, edits: &[Edit]) -> Result<PromptSet, String> {
     let edited = base.apply(edits).map_err(|error| error.to_string())?;
     merge(base, &[ground, &edited]).map_err(|error| error.to_string())
+}
+
+/// `edit` as it could be written with other lines of `base` around its change: up to three above it, or below it.
+fn beside(base: &PromptSet, edit: &Edit) -> impl Iterator<Item = Edit> {
+    const MOST: usize = 3;
+    let edited = base.apply(std::slice::from_ref(edit)).ok();
+    let text = |set: &PromptSet| set.get(&edit.file).map_or_else(String::new, |prompt| prompt.text().to_owned());
+    let (old, new) = (text(base), edited.as_ref().map_or_else(String::new, text));
+    let (old, new): (Vec<&str>, Vec<&str>) = (old.split_inclusive('\n').collect(), new.split_inclusive('\n').collect());
+    let same = |pairs: &mut dyn Iterator<Item = (&&str, &&str)>| pairs.take_while(|(one, other)| one == other).count();
+    let above = same(&mut old.iter().zip(&new));
+    let below = same(&mut old[above..].iter().rev().zip(new[above..].iter().rev()));
+    let part = |lines: &[&str], up: usize, down: usize| lines[above - up..lines.len() - below + down].concat();
+    let around = (1..=MOST.min(above)).map(|up| (up, 0)).chain((1..=MOST.min(below)).map(|down| (0, down)));
+    // Empty lines alone say nothing of the place.
+    let tells = |up: usize, down: usize| {
+        let lines = old[above - up..above].iter().chain(&old[old.len() - below..old.len() - below + down]);
+        lines.into_iter().any(|line| !line.trim().is_empty())
+    };
+    let edits: Vec<Edit> = around
+        .filter(|(up, down)| tells(*up, *down))
+        .map(|(up, down)| Edit { file: edit.file.clone(), search: part(&old, up, down), replace: part(&new, up, down) })
+        .collect();
+    edits.into_iter()
 }
 
 #[cfg(test)]
@@ -208,16 +232,16 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn empty_lines_around_a_rejected_hunk_do_not_block_those_below_it() {
+    fn empty_lines_around_a_rejected_hunk_block_nothing() {
         let texts = [
             "top\nend\n\n{{ input }}\n",
             "TOP\nend\n\n{{ input }}\n",
             "TOP\nend\n\nrule X\n\n{{ input }}\n",
-            "TOP\nend\n\nrule X\n\nrule Y\n\n{{ input }}\n",
-            "TOP\nend\n\nrule X\n\nrule Y\n\nrule Z\n\n{{ input }}\n",
+            "TOP\nend\n\nrule Y\n\nrule X\n\n{{ input }}\n",
+            "TOP\nend\n\nrule Y\n\nrule X\n\nrule Z\n\n{{ input }}\n",
         ];
         let all = revisions(&texts);
-        for edited in ["Top!\n", "TOP\n", "TOP\n\nmore\n\n"] {
+        for edited in ["Top!\n", "TOP\n", "TOP\nmore\n"] {
             let rejected = choices(&[
                 ("g1h1", Choice::Edit { replace: edited.to_owned() }),
                 ("g2h1", Choice::Reject),
