@@ -6,10 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use clap::Args;
-use prompt_ratchet::dataset::Filter;
+use prompt_ratchet::dataset::{Example, Filter};
 use prompt_ratchet::eval::{Change, Comparison, Outcome, compare};
 use prompt_ratchet::project::revision;
 use prompt_ratchet::prompt::PromptSet;
+use prompt_ratchet::propose::quoted_rows;
 use prompt_ratchet::report::{Finding, p_value, percent, plural, points, signed_interval};
 use prompt_ratchet::run::RunFolder;
 use serde_json::json;
@@ -79,6 +80,7 @@ impl Compare {
         if texts(&a) == texts(&b) {
             bench.note("note: A and B are the same text");
         }
+        let rows = unquoted(&bench, rows, [&a, &b])?;
         let before = bench.measure(&a, &rows, "A").await?;
         let after = bench.measure(&b, &rows, "B").await?;
         bench.book(&splits, &format!("compare-{}-{}", a.digest().short(), b.digest().short()), true)?;
@@ -166,6 +168,24 @@ impl Compare {
         writeln!(f, "{}", console::style(verdict).bold())?;
         writeln!(f, "\nA {}\nB {}", before.used.words(), after.used.words())
     }
+}
+
+/// The rows that neither prompt quotes as an example: copying one isn't knowing.
+fn unquoted(bench: &Bench, rows: Vec<Arc<Example>>, prompts: [&PromptSet; 2]) -> Result<Vec<Arc<Example>>, Failure> {
+    let [mut quoted, more] = prompts.map(|prompts| quoted_rows(&rows, prompts));
+    quoted.extend(more);
+    if quoted.is_empty() {
+        return Ok(rows);
+    }
+    let left: Vec<_> = rows.into_iter().filter(|row| !quoted.contains(&row.id)).collect();
+    if left.is_empty() {
+        return Err(Failure::usage(anyhow::anyhow!(
+            "A or B quotes every row as an example: choose others with --split"
+        )));
+    }
+    let count = plural(quoted.len(), "row");
+    bench.note(&format!("note: left out {count} that A or B quotes as examples: copying is not knowing"));
+    Ok(left)
 }
 
 /// A prompt file, or `RUN` or `RUN:REVISION`.

@@ -71,6 +71,7 @@ impl Eval {
             Some(path) => bench.prompts(path)?,
             None => Arc::clone(&bench.project.prompts),
         };
+        bench.note_quoted(&prompts, &rows);
         let measured = bench.measure(&prompts, &rows, "eval").await?;
         bench.book(&splits, &format!("eval-{}", prompts.digest().short()), false)?;
         self.print(&bench, &prompts, &splits, &measured)?;

@@ -13,6 +13,7 @@ use prompt_ratchet::eval::{Evaluate, Evaluation, Outcome, OutcomeError, Summary}
 use prompt_ratchet::model::{CallError, Limits, ModelRole, Spend};
 use prompt_ratchet::project::{Models, Project, Use};
 use prompt_ratchet::prompt::{Prompt, PromptSet};
+use prompt_ratchet::propose::quoted_rows;
 use prompt_ratchet::report::{count, plural};
 use prompt_ratchet::run::{SplitUses, UseCount};
 use tokio_util::sync::CancellationToken;
@@ -159,6 +160,17 @@ impl Bench {
             }));
         }
         Ok(rows)
+    }
+
+    /// How many of `rows` a prompt quotes as examples is said: a good score on these is copying.
+    pub fn note_quoted(&self, prompts: &PromptSet, rows: &[Arc<Example>]) {
+        let quoted = quoted_rows(rows, prompts).len();
+        if quoted > 0 {
+            let rows = plural(quoted, "row");
+            self.note(&format!(
+                "note: the prompt quotes {rows} of these as examples; a good score on those is copying"
+            ));
+        }
     }
 
     /// The project's prompts with the prompt file at `path` in place of the one of that name, or of the only one.

@@ -92,6 +92,12 @@ fn text_of(prompts: &PromptSet) -> String {
     bodies.join("\n")
 }
 
+/// Ids of those of `rows` that `prompts` quote as examples, whole or in part: on these a good score is copying.
+pub fn quoted_rows(rows: &[Arc<Example>], prompts: &PromptSet) -> BTreeSet<String> {
+    let words = TrainWords::new(rows, QUOTED_RUN);
+    words.rows_in(&text_of(prompts)).into_iter().map(|row| words.ids[row].clone()).collect()
+}
+
 impl TrainWords {
     /// Indexes `train`. Runs of up to `most` words may be copied; at least 1.
     pub fn new(train: &[Arc<Example>], most: usize) -> Self {

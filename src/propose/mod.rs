@@ -24,6 +24,7 @@ mod testing;
 
 pub use ask::{Ask, Attempt, Dropped, Propose, Proposed, ShownRow};
 pub use copied::CopiedRun;
+pub use copied::quoted_rows;
 pub use guards::{GuardError, GuardLimits, Guards};
 pub use proposal::Proposal;
 pub use proposer::{ModelProposer, ProposerSettings};
