@@ -49,6 +49,10 @@ impl Config {
                 found.push(finding(&["models", role, "model"], Cause::Missing(purpose.to_owned())));
             }
         }
+        if self.prompts.len() > 1 {
+            let message = format!("a chat model is sent one prompt, and there are {}; keep one", self.prompts.len());
+            found.push(finding(&["prompts"], Cause::Conflict(message)));
+        }
         for (index, scorer) in self.scorers.iter().enumerate() {
             if self.scorers[..index].iter().any(|earlier| earlier.name() == scorer.name()) {
                 let message = format!("two scorers are called `{}`; give one of them another `name`", scorer.name());

@@ -7,6 +7,7 @@ mod sim;
 
 mod cli_eval;
 mod cli_review;
+mod docs;
 mod layers;
 mod model;
 mod worlds;
