@@ -8,6 +8,7 @@ mod sim;
 mod cli_eval;
 mod cli_review;
 mod docs;
+mod engine;
 mod layers;
 mod model;
 mod worlds;
