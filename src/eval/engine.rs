@@ -1,11 +1,15 @@
 //! The evaluation engine: runs a target over examples, scores the answers, keeps the order of the examples.
 //!
 //! Rows run concurrently as the target allows; what comes back first changes nothing but the progress that is seen.
-//! One row's error is that row's outcome. Only a fault that no later call can escape ends an evaluation early.
+//! One row's error is that row's outcome. Only a fault that no later call can escape ends an evaluation early; where
+//! that is the budget, the calls that it still allowed are waited for.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
+use tokio::task::coop::consume_budget;
 
 use super::{Answer, Evaluation, Outcome, OutcomeError, Target};
 use crate::dataset::Example;
@@ -34,6 +38,20 @@ pub trait Evaluate: Send + Sync {
     fn is_deterministic(&self) -> bool;
 }
 
+/// Rows under way beyond the calls that the target takes at a time: those whose answers are being stored or scored,
+/// while others are asked. A commit takes some milliseconds, in which a fast provider answers that many.
+const BEYOND_CALLS: usize = 256;
+
+/// Most outcomes that are taken at once.
+const BATCH: usize = 256;
+
+/// The rows of an evaluation, and which is next.
+struct Work {
+    prompts: Arc<PromptSet>,
+    examples: Arc<[Arc<Example>]>,
+    next: Arc<AtomicUsize>,
+}
+
 /// Runs a target and scores its answers.
 #[derive(Clone)]
 pub struct Evaluator {
@@ -47,15 +65,29 @@ impl Evaluator {
         Self { target, scorers }
     }
 
-    async fn outcome(self, prompts: Arc<PromptSet>, example: Arc<Example>, sample: u32) -> Outcome {
-        let result = match self.target.answer(&prompts, &example, sample).await {
-            Ok(completion) => match self.scorers.score(&example, &completion).await {
+    async fn outcome(&self, prompts: &PromptSet, example: &Arc<Example>, sample: u32) -> Outcome {
+        let result = match self.target.answer(prompts, example, sample).await {
+            Ok(completion) => match self.scorers.score(example, &completion).await {
                 Ok((scores, value)) => Ok(Answer { completion, scores, value }),
                 Err(error) => Err(error.into()),
             },
             Err(error) => Err(error.into()),
         };
-        Outcome { example, sample, result }
+        Outcome { example: Arc::clone(example), sample, result }
+    }
+
+    /// Takes one row after another until none is left, or nobody wants the outcomes any more.
+    async fn work(self, work: Work, sample: u32, done: UnboundedSender<(usize, Outcome)>) {
+        loop {
+            let index = work.next.fetch_add(1, Ordering::Relaxed);
+            let Some(example) = work.examples.get(index) else { break };
+            let outcome = self.outcome(&work.prompts, example, sample).await;
+            if done.send((index, outcome)).is_err() {
+                break;
+            }
+            // Where nothing makes a row wait (stored answers, the embedded model), others must get their turn.
+            consume_budget().await;
+        }
     }
 
     async fn run(
@@ -65,26 +97,40 @@ impl Evaluator {
         sample: u32,
         on_outcome: OnOutcome<'_>,
     ) -> Result<Evaluation, OutcomeError> {
-        let mut slots: Vec<Option<Outcome>> = vec![None; examples.len()];
-        let mut waiting = examples.iter().enumerate();
-        let mut running = JoinSet::new();
-        let concurrency = self.target.concurrency().max(1);
-        loop {
-            while running.len() < concurrency
-                && let Some((index, example)) = waiting.next()
-            {
-                let row = self.clone().outcome(Arc::clone(prompts), Arc::clone(example), sample);
-                running.spawn(async move { (index, row.await) });
-            }
-            let Some(joined) = running.join_next().await else { break };
-            let (index, outcome) = joined.map_err(|error| CallError::Store(format!("a row's task ended: {error}")))?;
-            if let Some(fault) = outcome.systemic_fault() {
-                return Err(fault.clone());
-            }
-            on_outcome(&outcome);
-            slots[index] = Some(outcome);
+        let examples: Arc<[Arc<Example>]> = examples.into();
+        let next = Arc::new(AtomicUsize::new(0));
+        let (done, mut finished) = unbounded_channel();
+        let mut workers = JoinSet::new();
+        for _ in 0..self.target.concurrency().saturating_add(BEYOND_CALLS).min(examples.len()) {
+            let work = Work { prompts: Arc::clone(prompts), examples: Arc::clone(&examples), next: Arc::clone(&next) };
+            workers.spawn(self.clone().work(work, sample, done.clone()));
         }
-        Ok(Evaluation { prompts: prompts.digest(), outcomes: slots.into_iter().flatten().collect() })
+        drop(done);
+        let mut slots: Vec<Option<Outcome>> = vec![None; examples.len()];
+        let (mut batch, mut used_up) = (Vec::new(), None);
+        while finished.recv_many(&mut batch, BATCH).await > 0 {
+            for (index, outcome) in batch.drain(..) {
+                match outcome.systemic_fault() {
+                    // What is on its way is within the budget and paid for: it is waited for, so that it gets stored.
+                    Some(fault @ OutcomeError::Call(CallError::Budget(_))) => {
+                        next.store(examples.len(), Ordering::Relaxed);
+                        used_up.get_or_insert_with(|| fault.clone());
+                        continue;
+                    }
+                    Some(fault) => return Err(fault.clone()),
+                    None => {}
+                }
+                on_outcome(&outcome);
+                slots[index] = Some(outcome);
+            }
+        }
+        while let Some(joined) = workers.join_next().await {
+            joined.map_err(|error| CallError::Store(format!("a row's task ended: {error}")))?;
+        }
+        match used_up {
+            Some(fault) => Err(fault),
+            None => Ok(Evaluation { prompts: prompts.digest(), outcomes: slots.into_iter().flatten().collect() }),
+        }
     }
 }
 

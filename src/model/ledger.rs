@@ -1,6 +1,6 @@
 //! What a run has used so far: the numbers that the progress line, the report and `--json` show.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -60,8 +60,8 @@ pub struct Ledger {
 #[derive(Debug, Default)]
 struct Account {
     spend: Spend,
-    /// Calls counted already.
-    seen: BTreeSet<(ModelRole, CallKey)>,
+    /// Calls counted already. Only ever asked for one of them, so that the order of a hash set is never seen.
+    seen: HashSet<(ModelRole, CallKey)>,
 }
 
 impl Ledger {

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use prompt_ratchet::dataset::Example;
-use prompt_ratchet::eval::{ChatSettings, ChatTarget, Evaluate, Evaluation, Evaluator};
+use prompt_ratchet::eval::{ChatSettings, ChatTarget, Evaluate, Evaluation, Evaluator, OutcomeError};
 use prompt_ratchet::model::{
-    Budget, Limit, Limits, OpenAi, OpenAiConfig, Origin, Provider, RetryPolicy, Session, Stack, Store,
+    Budget, CallError, Limit, Limits, ModelRole, OpenAi, OpenAiConfig, Origin, Provider, RetryPolicy, Session, Stack,
+    Store,
 };
 use prompt_ratchet::prompt::{Prompt, PromptSet};
 use prompt_ratchet::score::{ExactMatch, ExactMatchOptions, ScorerSet};
@@ -20,12 +21,12 @@ const ROWS: usize = 400;
 const CONCURRENCY: usize = 16;
 
 /// Evaluates all rows on behalf of `run`, with the store at `path`.
-async fn evaluate(server: &Server, path: &Path, run: &str) -> Evaluation {
+async fn evaluate(server: &Server, path: &Path, run: &str, limits: Limits) -> Result<Evaluation, OutcomeError> {
     let endpoint = OpenAi::new(OpenAiConfig::new(server.base_url())).unwrap();
     let session = Session {
         store: Store::open(path).unwrap(),
         run: run.into(),
-        budget: Budget::new(Limits::default()),
+        budget: Budget::new(limits),
         ledger: Arc::default(),
         interrupt: CancellationToken::new(),
     };
@@ -50,13 +51,7 @@ async fn evaluate(server: &Server, path: &Path, run: &str) -> Evaluation {
     let prompts = Arc::new(PromptSet::one(Prompt::parse("prompt", "Ticket: {{ input }}").unwrap()).unwrap());
     let row = |at: usize| json!({"id": format!("{at}"), "input": format!("ticket {at}"), "expected": "billing"});
     let rows: Vec<Arc<Example>> = (0..ROWS).map(|at| Arc::new(serde_json::from_value(row(at)).unwrap())).collect();
-    let seen = AtomicUsize::new(0);
-    let count = |_: &_| {
-        seen.fetch_add(1, Ordering::Relaxed);
-    };
-    let evaluation = Evaluator::new(Arc::new(target), Arc::new(scorers)).evaluate(&prompts, &rows, 0, &count).await;
-    assert_eq!(seen.into_inner(), ROWS);
-    evaluation.unwrap()
+    Evaluator::new(Arc::new(target), Arc::new(scorers)).evaluate(&prompts, &rows, 0, &|_| ()).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -65,7 +60,7 @@ async fn every_row_is_asked_for_once_and_a_stored_evaluation_asks_for_nothing() 
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("responses.sqlite");
     for (run, origin) in [("r1", Origin::Live), ("r1", Origin::Live), ("r2", Origin::Stored)] {
-        let outcomes = evaluate(&server, &path, run).await.outcomes;
+        let outcomes = evaluate(&server, &path, run, Limits::default()).await.unwrap().outcomes;
         let ids: Vec<String> = outcomes.iter().map(|outcome| outcome.example.id.clone()).collect();
         assert_eq!(ids, (0..ROWS).map(|at| at.to_string()).collect::<Vec<_>>(), "the order of the examples");
         for outcome in outcomes {
@@ -75,4 +70,17 @@ async fn every_row_is_asked_for_once_and_a_stored_evaluation_asks_for_nothing() 
         let rows = ROWS as u64;
         assert_eq!(server.stats(), Stats { requests: rows, answered: rows, distinct: rows });
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_budget_that_is_used_up_ends_an_evaluation_with_every_allowed_answer_stored() {
+    let behaviour = Behaviour { latency: Duration::from_millis(5), ..Behaviour::default() };
+    let server = Server::start(0, Answers::Fixed("billing".into()), behaviour).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("responses.sqlite");
+    let limits = Limits { calls: Some(100), ..Limits::default() };
+    let fault = evaluate(&server, &path, "r1", limits).await.unwrap_err();
+    assert!(matches!(fault, OutcomeError::Call(CallError::Budget(_))), "{fault}");
+    assert_eq!(server.stats(), Stats { requests: 100, answered: 100, distinct: 100 });
+    assert_eq!(Store::open(&path).unwrap().paid("r1").unwrap()[&ModelRole::Task].calls, 100);
 }

@@ -72,6 +72,9 @@ pub struct OpenAi {
 /// Largest body that is read, in bytes; a longer one is no answer.
 const LARGEST_BODY: usize = 32 << 20;
 
+/// Up to this announced length, in bytes, memory is set aside before the body is there.
+const TRUSTED_LENGTH: usize = 64 << 10;
+
 /// Longest message of a provider that an error repeats, in characters.
 const LONGEST_MESSAGE: usize = 400;
 
@@ -102,24 +105,25 @@ impl OpenAi {
     async fn attempt(&self, call: &Call) -> Result<Completion, CallError> {
         let body = wire::body(&call.request).map_err(|error| CallError::Local(format!("request: {error}")))?;
         let request = self.client.post(self.url.clone()).headers(self.headers.clone()).body(body);
-        let response = request.send().await.map_err(|error| self.unsent(error))?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        let body = self.read(response).await;
+        let mut response = request.send().await.map_err(|error| self.unsent(error))?;
+        let body = self.read(&mut response).await;
+        let (status, headers) = (response.status(), response.headers());
         if !status.is_success() {
             // An error's body is only told; that it was cut doesn't change what the status means.
             let problem = wire::problem(&body.unwrap_or_default());
-            return Err(self.refused(status, &headers, &problem));
+            return Err(self.refused(status, headers, &problem));
         }
         match wire::reply(&body?) {
             Ok(Reply::Answer(completion)) => Ok(completion),
-            Ok(Reply::Problem(problem)) => Err(self.failed_inside(&headers, &problem)),
+            Ok(Reply::Problem(problem)) => Err(self.failed_inside(headers, &problem)),
             Err(error) => Err(CallError::Transient(format!("{}: invalid body: {error}", self.place()))),
         }
     }
 
     /// Reads the body, up to the largest size.
-    async fn read(&self, mut response: Response) -> Result<Vec<u8>, CallError> {
-        let mut body = Vec::new();
+    async fn read(&self, response: &mut Response) -> Result<Vec<u8>, CallError> {
+        let announced = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
+        let mut body = Vec::with_capacity(announced.min(TRUSTED_LENGTH));
         loop {
             match response.chunk().await {
                 Ok(Some(chunk)) if body.len() + chunk.len() > LARGEST_BODY => {
