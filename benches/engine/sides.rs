@@ -160,7 +160,9 @@ pub fn engine(work: &Work) -> Ran {
         let summary = Summary::of(&outcomes);
         assert_eq!((summary.errors, done.into_inner(), outcomes.len()), (0, work.rows, work.rows));
         let id = prompts.digest().short();
-        files.emit(Event::Measured(Measured { generation: 1, candidate: id.clone(), outcomes })).unwrap();
+        files
+            .emit(Event::Measured(Measured { generation: 1, candidate: id.clone(), outcomes, sealed: false }))
+            .unwrap();
         let ended = GenerationEnded { generation: 1, incumbent: id, kept: false, train: summary.clone(), dev: summary };
         files.emit(Event::GenerationEnded(ended.clone())).unwrap();
         journal.emit(Event::GenerationEnded(ended)).unwrap();
