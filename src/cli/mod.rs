@@ -75,6 +75,7 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 
 /// Runs the command line; errors go to stderr, the outcome into the exit code.
 pub fn main() -> ExitCode {
+    paint::respect_no_color();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -2,6 +2,14 @@
 
 use console::{Style, StyledObject};
 
+/// Sees to it that NO_COLOR, where it is not empty, wins over CLICOLOR_FORCE as well.
+pub fn respect_no_color() {
+    if std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) {
+        console::set_colors_enabled(false);
+        console::set_colors_enabled_stderr(false);
+    }
+}
+
 /// How text for one of the two output streams is coloured.
 #[derive(Debug, Clone, Copy)]
 pub struct Paint {
