@@ -11,4 +11,6 @@ mod docs;
 mod engine;
 mod layers;
 mod model;
+mod optimize;
+mod project;
 mod worlds;
