@@ -186,13 +186,16 @@ impl Narration {
     }
 
     fn raced(&self, raced: &Raced) -> Vec<String> {
-        let text = format!(
+        let mut text = format!(
             "{}: {} fixed, {} broken of {}",
             self.name(&raced.candidate),
             raced.fixed,
             raced.broken,
             plural(raced.rows, "row")
         );
+        if !raced.breaks_pinned.is_empty() {
+            text += &format!("; breaks pinned {}", raced.breaks_pinned.join(", "));
+        }
         let number = signed(raced.difference);
         if raced.survived {
             self.under("ahead".to_owned(), &number, &text)

@@ -151,7 +151,7 @@ fn a_small_config_has_the_documented_defaults() {
     let config = read(SMALL).unwrap();
     assert_eq!(config.dataset.path.to_str(), Some("d.jsonl"));
     assert_eq!((config.search.generations, config.search.proposals, config.search.seed), (10, 6, 1));
-    assert_eq!((config.gate.standard_errors, config.gate.alpha, config.gate.max_samples), (1.0, 0.05, 5));
+    assert_eq!((config.gate.standard_errors, config.gate.alpha, config.gate.max_samples), (1.0, 0.05, 8));
     assert_eq!(config.store.path.to_str(), Some(".ratchet/responses.sqlite"));
     assert!(config.guards.pinned && config.models.task.is_deterministic());
     assert_eq!(config.scorers[0].name(), "exact_match");
@@ -174,7 +174,7 @@ fn an_unknown_key_is_named_with_its_line_and_the_nearest_known_one() {
     assert_snapshot!(errors("[serach]\n"), @"ratchet.toml:9:2: unknown key `serach` at the top level; did you mean `search`?");
     assert_snapshot!(errors("[store]\nzzz = 1\n"), @"ratchet.toml:10:1: unknown key `zzz` in [store]; allowed: path");
     assert_snapshot!(errors("[[scorers]]\ntype = \"numeric\"\n\ntolerence = 1\n"), @"ratchet.toml:12:1: unknown key `tolerence` in [scorers.1]; did you mean `tolerance`?");
-    assert_snapshot!(errors("[[scorers]]\ntype = \"json_valid\"\ntrim = true\n"), @"ratchet.toml:11:1: unknown key `trim` in [scorers.1]; allowed: name, weight, type");
+    assert_snapshot!(errors("[[scorers]]\ntype = \"json_valid\"\ntrim = true\n"), @"ratchet.toml:11:1: unknown key `trim` in [scorers.1]; allowed: name, weight, allow_fence, type");
     assert_snapshot!(errors_with("\"d.jsonl\"", "{ path = \"d\",\n  fields = { inptu = \"text\" } }"), @"ratchet.toml:3:14: unknown key `inptu` in [dataset.fields]; did you mean `input`?");
     assert_snapshot!(errors("[budget.task]\n\"usd.x\" = 1\n"), @"ratchet.toml:10:1: unknown key `usd.x` in [budget.task]; allowed: calls");
 }
@@ -295,10 +295,12 @@ fn a_project_is_named_after_its_file_or_its_folder() {
 }
 
 #[test]
-fn one_prompt_is_called_prompt_and_several_have_their_names() {
+fn a_prompt_is_called_prompt_or_has_its_name_and_several_are_refused() {
     assert_eq!(read(SMALL).unwrap().prompt_files().keys().copied().collect::<Vec<_>>(), ["prompt"]);
+    let named = SMALL.replace("prompt = \"p.prompty\"", "prompts = { a = \"1\" }");
+    assert_eq!(read(&named).unwrap().prompt_files().keys().copied().collect::<Vec<_>>(), ["a"]);
     let several = SMALL.replace("prompt = \"p.prompty\"", "prompts = { b = \"2\", a = \"1\" }");
-    assert_eq!(read(&several).unwrap().prompt_files().keys().copied().collect::<Vec<_>>(), ["a", "b"]);
+    assert!(read(&several).unwrap_err().to_string().contains("sent one prompt, and there are 2"));
 }
 
 #[test]

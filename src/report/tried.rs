@@ -86,6 +86,9 @@ fn how_it_ended(view: &RunView, candidate: &CandidateView) -> String {
                 if candidate.merged_into.is_some() { "gated only as a part of a merge" } else { "not put to the gate" };
             format!("{} on train, {merged}", points(raced.difference))
         }
+        (_, Some(raced)) if !raced.breaks_pinned.is_empty() => {
+            format!("breaks pinned {} on train", raced.breaks_pinned.join(", "))
+        }
         (_, Some(raced)) => format!(
             "lost the race on train: {} after {} of {} rows ({} fixed, {} broken)",
             points(raced.difference),

@@ -236,6 +236,9 @@ pub struct Raced {
     pub standard_error: f64,
     /// Whether it survived.
     pub survived: bool,
+    /// Ids of pinned rows that it is sure to break; the gate would refuse it for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub breaks_pinned: Vec<String>,
 }
 
 /// Survivors were merged into one candidate.

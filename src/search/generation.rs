@@ -86,6 +86,26 @@ struct Trial {
     raced: Option<run::Raced>,
 }
 
+impl Trial {
+    /// Whether the candidate survived, or how it ended, in words; nothing where the budget did not allow to try it.
+    fn fate(&self) -> Option<Result<(), String>> {
+        match (&self.screened, &self.raced) {
+            (_, Some(raced)) if raced.survived => Some(Ok(())),
+            (_, Some(raced)) if !raced.breaks_pinned.is_empty() => {
+                Some(Err(format!("dropped for breaking pinned {}", raced.breaks_pinned.join(", "))))
+            }
+            (_, Some(raced)) => Some(Err(format!(
+                "lost the race on train: fixed {}, broke {} of {}",
+                raced.fixed, raced.broken, raced.rows
+            ))),
+            (Some(screened), None) if !screened.passed => {
+                Some(Err(format!("dropped at the screen: fixed {}, broke {}", screened.fixed, screened.broken)))
+            }
+            (_, None) => None,
+        }
+    }
+}
+
 impl Search<'_> {
     /// Runs one generation.
     pub(super) async fn generation(&self, meter: &Meter<'_>, state: &mut State, generation: u32) -> Result<(), Halt> {
@@ -224,24 +244,14 @@ impl Search<'_> {
         .await;
         meter.journal_failures()?;
         for (candidate, trial) in candidates.into_iter().zip(trials) {
-            let Trial { screened, raced } = trial?;
-            let survived = raced.as_ref().is_some_and(|raced| raced.survived);
-            state.bandit.observe(&candidate.strategy, kind(candidate.cluster.as_ref()), survived);
-            if !survived {
-                let ended = match (&screened, &raced) {
-                    (_, Some(raced)) => {
-                        format!(
-                            "lost the race on train: fixed {}, broke {} of {}",
-                            raced.fixed, raced.broken, raced.rows
-                        )
-                    }
-                    (Some(screened), None) => {
-                        format!("dropped at the screen: fixed {}, broke {}", screened.fixed, screened.broken)
-                    }
-                    (None, None) => "no budget left to try it".to_owned(),
-                };
-                state.tried.push(attempt(&candidate, ended));
+            let trial = trial?;
+            let fate = trial.fate();
+            let Trial { screened, raced } = trial;
+            if let Some(fate) = fate {
+                state.bandit.observe(&candidate.strategy, kind(candidate.cluster.as_ref()), fate.is_ok());
+                state.tried.extend(fate.err().map(|ended| attempt(&candidate, ended)));
             }
+            let survived = raced.as_ref().is_some_and(|raced| raced.survived);
             if let Some(screened) = screened {
                 self.sink.emit(Event::Screened(screened))?;
             }
@@ -335,9 +345,11 @@ impl Search<'_> {
         while ran < rows.len() {
             ran = (ran + race::BLOCK).min(rows.len());
             let comparison = self.against(meter, reference, candidate, &rows[..ran], &doing).await?;
-            let standing = match self.breaks_pinned(meter, &comparison) {
-                true => Standing::Dropped,
-                false => race::standing(&comparison, ran, rows.len(), shorter),
+            let breaks_pinned = self.breaks_pinned(meter, &comparison);
+            let standing = if breaks_pinned.is_empty() {
+                race::standing(&comparison, ran, rows.len(), shorter)
+            } else {
+                Standing::Dropped
             };
             if standing != Standing::Running {
                 return Ok(Some(run::Raced {
@@ -350,16 +362,20 @@ impl Search<'_> {
                     difference: comparison.difference,
                     standard_error: comparison.standard_error,
                     survived: standing == Standing::Survived,
+                    breaks_pinned,
                 }));
             }
         }
         Ok(None)
     }
 
-    /// Whether the gate is sure to refuse for a pinned row. Where the model may be noisy, the gate asks again first.
-    fn breaks_pinned(&self, meter: &Meter<'_>, comparison: &Comparison) -> bool {
-        let pinned = |id: &str| self.dataset.examples.iter().any(|example| example.pinned && example.id == id);
-        self.settings.protected.pinned && meter.is_deterministic() && comparison.ids(Change::Broken).any(pinned)
+    /// Pinned rows for which the gate is sure to refuse. Where the model may be noisy, the gate asks again first.
+    fn breaks_pinned(&self, meter: &Meter<'_>, comparison: &Comparison) -> Vec<String> {
+        if !self.settings.protected.pinned || !meter.is_deterministic() {
+            return Vec::new();
+        }
+        let pinned = |id: &&str| self.dataset.examples.iter().any(|example| example.pinned && example.id == *id);
+        comparison.ids(Change::Broken).filter(pinned).map(str::to_owned).collect()
     }
 
     /// The candidate on `rows`, paired with the incumbent's outcomes in `reference`.
@@ -459,7 +475,7 @@ impl Search<'_> {
         let of_merge = self.against(meter, &reference, merged, &rows, &doing).await?;
         let of_best = self.against(meter, &reference, best, &rows, &doing).await?;
         meter.journal_failures()?;
-        let better = of_merge.difference >= of_best.difference && !self.breaks_pinned(meter, &of_merge);
+        let better = of_merge.difference >= of_best.difference && self.breaks_pinned(meter, &of_merge).is_empty();
         Ok((better, of_merge.difference))
     }
 
