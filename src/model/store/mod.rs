@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use super::{Call, CallError, CallKey, Chat, Completion, ModelRole, Origin, Usage};
 use crate::money::Money;
+use file::FileShelf;
 use flight::Flights;
 use memory::MemoryShelf;
-use sqlite::SqliteShelf;
 
+mod file;
 mod flight;
 mod memory;
 mod sqlite;
@@ -46,17 +47,18 @@ pub struct Store {
 }
 
 enum Shelf {
-    Sqlite(SqliteShelf),
+    File(FileShelf),
     Memory(MemoryShelf),
 }
 
 impl Store {
-    /// Opens the store at `path`, making it and its folder if there is none. Several processes may have it open.
+    /// The store at `path`; where there is none, it is made with its folder as soon as there is an answer to keep.
+    /// Several processes may have it open.
     ///
     /// # Errors
     /// [`CallError::Store`], saying what to do, when the file is damaged, locked, of a newer version or no store.
     pub fn open(path: &Path) -> Result<Arc<Self>, CallError> {
-        Ok(Self::on(Shelf::Sqlite(SqliteShelf::open(path)?)))
+        Ok(Self::on(Shelf::File(FileShelf::new(path)?)))
     }
 
     /// A store that is gone with the process.
@@ -74,14 +76,14 @@ impl Store {
     /// [`CallError::Store`] when the file can't be read.
     pub fn paid(&self, run: &str) -> Result<BTreeMap<ModelRole, Paid>, CallError> {
         match &self.shelf {
-            Shelf::Sqlite(shelf) => shelf.paid(run),
+            Shelf::File(shelf) => shelf.paid(run),
             Shelf::Memory(shelf) => Ok(shelf.paid(run)),
         }
     }
 
     fn read(&self, key: CallKey) -> Result<Option<Response>, CallError> {
         match &self.shelf {
-            Shelf::Sqlite(shelf) => shelf.read(key),
+            Shelf::File(shelf) => shelf.read(key),
             Shelf::Memory(shelf) => Ok(shelf.read(key)),
         }
     }
@@ -90,7 +92,7 @@ impl Store {
     /// that a later replay sees what this run saw.
     async fn write(&self, response: Response) -> Result<Response, CallError> {
         match &self.shelf {
-            Shelf::Sqlite(shelf) => shelf.write(response).await,
+            Shelf::File(shelf) => shelf.write(response).await,
             Shelf::Memory(shelf) => Ok(shelf.write(response)),
         }
     }

@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::future::join_all;
 use tempfile::TempDir;
 
+use super::sqlite::SqliteShelf;
 use super::*;
 use crate::model::testing::{answer, call};
 use crate::model::{BoxFuture, FinishReason, ProviderId, TraceStep};
@@ -132,12 +133,30 @@ async fn two_processes_see_each_others_answers_and_the_first_one_stays() {
     assert_eq!((&*kept.run, kept.completion.text.as_str()), ("r1", "first"));
 }
 
+#[tokio::test]
+async fn the_file_appears_with_the_first_answer_and_not_with_an_error() {
+    let folder = folder();
+    let path = folder.path().join("deep/s");
+    let store = Store::open(&path).unwrap();
+    let stored = |store: &Arc<Store>, inner: Arc<dyn Chat>| Stored::new(inner, Arc::clone(store), "r1".into());
+    let broken = Arc::new(crate::model::testing::Script::new(vec![Err(CallError::Unreachable("refused".into()))]));
+    ask(&stored(&store, broken), "0").await.unwrap_err();
+    assert_eq!((store.paid("r1").unwrap(), path.parent().unwrap().exists()), (BTreeMap::new(), false));
+    let asked = stored(&store, Arc::<Echo>::default());
+    let answers = join_all((0..20).map(|draw| draw.to_string()).map(|draw| {
+        let asked = &asked;
+        async move { ask(asked, &draw).await }
+    }));
+    assert!(answers.await.iter().all(Result::is_ok) && path.is_file());
+    assert_eq!(store.paid("r1").unwrap()[&ModelRole::Task].calls, 20);
+}
+
 #[test]
 fn a_new_file_can_be_opened_by_many_at_once() {
     let folder = folder();
     let path = folder.path().join("s");
     std::thread::scope(|scope| {
-        let opened: Vec<_> = (0..8).map(|_| scope.spawn(|| Store::open(&path).map(drop))).collect();
+        let opened: Vec<_> = (0..8).map(|_| scope.spawn(|| SqliteShelf::open(&path).map(drop))).collect();
         for store in opened {
             store.join().unwrap().unwrap();
         }
@@ -170,7 +189,7 @@ fn a_file_that_is_no_store_is_refused_and_left_as_it_is() {
 fn a_file_of_a_newer_version_is_refused() {
     let folder = folder();
     let path = folder.path().join("s");
-    drop(Store::open(&path).unwrap());
+    drop(SqliteShelf::open(&path).unwrap());
     rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 7).unwrap();
     assert!(refusal(&path).contains("version 7"), "{}", refusal(&path));
 }
