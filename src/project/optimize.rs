@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Models, Project, ProjectError, Use};
 use crate::clock::{self, Clock};
 use crate::dataset::{Example, Split};
-use crate::durable::Lock;
+use crate::durable::{self, Lock};
 use crate::eval::{Evaluate, OutcomeError};
 use crate::model::{ModelRole, Spend};
 use crate::report;
@@ -80,8 +80,9 @@ pub async fn optimize(
     let models = project.models(&Use { payer: id.clone(), limits: project.limits(), interrupt })?;
     probe(project, &models).await?;
     project.save_splits()?;
-    let folder = RunFolder::create(&project.runs(), &id, &name, &project.config_file, now)?;
+    let folder = RunFolder::planned(&project.runs(), &id, &name, &project.config_file, now);
     project.write_snapshot(&folder)?;
+    folder.begin()?;
     run(project, models, folder, clock, watch).await
 }
 
@@ -96,7 +97,9 @@ pub async fn resume(
     interrupt: CancellationToken,
     watch: Arc<dyn Watch>,
 ) -> Result<Optimized, OptimizeError> {
-    if state(&folder.events().unwrap_or_default()).0 == RunState::Finished {
+    // The report is written last: without it, the process ended between its last decision and its last file.
+    let reported = folder.path.join(report::FILE).is_file();
+    if reported && state(&folder.events().unwrap_or_default()).0 == RunState::Finished {
         return Err(OptimizeError::Finished(folder.manifest.run));
     }
     let project = Project::of_run(root, &folder).await?;
@@ -132,6 +135,7 @@ async fn run(
 ) -> Result<Optimized, OptimizeError> {
     let since = clock::timestamp(clock.now());
     let _lock = Lock::acquire(&folder.path.join(LOCK), &since).map_err(RunError::from)?;
+    durable::remove_leftovers(&folder.path).map_err(RunError::from)?;
     let (journal, events) = Journal::open(&folder.path)?;
     let models = Arc::new(models);
     let output = Output {

@@ -59,11 +59,8 @@ impl RunFolder {
             .unwrap_or(stem)
     }
 
-    /// Creates the folder of the run `id` of project `name`, which begins at `now`.
-    ///
-    /// # Errors
-    /// The folder can't be written.
-    pub fn create(runs: &Path, id: &str, name: &str, config: &Path, now: Duration) -> Result<Self, RunError> {
+    /// The run `id` of project `name`, which begins at `now`; nothing is written yet.
+    pub fn planned(runs: &Path, id: &str, name: &str, config: &Path, now: Duration) -> Self {
         let manifest = Manifest {
             format: FORMAT,
             run: id.to_owned(),
@@ -72,9 +69,16 @@ impl RunFolder {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             config: config.to_path_buf(),
         };
-        let path = runs.join(id);
-        write_json(&path.join(MANIFEST), &manifest)?;
-        Ok(Self { path, manifest })
+        Self { path: runs.join(id), manifest }
+    }
+
+    /// Makes it a run folder by writing `run.json`: last, when the snapshot is there, so that every run that is found
+    /// can be resumed.
+    ///
+    /// # Errors
+    /// The folder can't be written.
+    pub fn begin(&self) -> Result<(), RunError> {
+        write_json(&self.path.join(MANIFEST), &self.manifest)
     }
 
     /// Opens the run folder at `path`.
@@ -197,7 +201,9 @@ mod tests {
     fn create(runs: &Path, name: &str) -> RunFolder {
         let now = Duration::from_secs(1_000_000_000);
         let id = RunFolder::new_id(runs, name, now);
-        RunFolder::create(runs, &id, name, Path::new("ratchet.toml"), now).unwrap()
+        let folder = RunFolder::planned(runs, &id, name, Path::new("ratchet.toml"), now);
+        folder.begin().unwrap();
+        folder
     }
 
     #[test]
