@@ -13,4 +13,5 @@ mod layers;
 mod model;
 mod optimize;
 mod project;
+mod resume;
 mod worlds;

@@ -127,7 +127,7 @@ impl Project {
         let project = Self { folder: tempfile::tempdir().unwrap() };
         project.write("ratchet.toml", CONFIG);
         project.write("prompts/library.prompty", PROMPT);
-        project.write("library.jsonl", &rows());
+        project.write("library.jsonl", rows());
         project
     }
 
@@ -254,13 +254,13 @@ impl Provider {
         Self { server, _runtime: runtime }
     }
 
-    /// What to put after `--set` to make it the task model.
-    pub fn setting(&self) -> String {
+    /// What belongs into `[models.task]` to use it.
+    pub fn table(&self) -> String {
         openai(&self.server.base_url())
     }
 }
 
-/// What to put after `--set` to have the model at `base_url` as the task model.
+/// What belongs into `[models.task]` to ask the model at `base_url`, once.
 pub fn openai(base_url: &str) -> String {
-    format!("models.task={{provider='openai', model='tiny', base_url='{base_url}', retries=0}}")
+    format!("provider='openai', model='tiny', base_url='{base_url}', retries=0")
 }

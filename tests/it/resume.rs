@@ -1,0 +1,195 @@
+//! Runs that are killed, interrupted or started twice, through the real binary against the fake provider over HTTP.
+
+use std::process::{Child, Command};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+
+use prompt_ratchet::model::embedded::Embedded;
+use prompt_ratchet::model::{BoxFuture, Call, CallError, Chat, Completion, Store};
+
+use crate::fake::server::{Answers, Behaviour};
+use crate::project::{Project, Provider, assert_same, ended, identity};
+
+/// Requests under way at once.
+const CONCURRENCY: u64 = 4;
+
+/// The embedded model, which says when it has been asked so often.
+#[derive(Default)]
+struct Counting {
+    embedded: Embedded,
+    asked: AtomicU64,
+    alarm: Mutex<Option<Alarm>>,
+}
+
+struct Alarm {
+    at: u64,
+    ring: Sender<()>,
+    /// Whether nobody is answered from then on.
+    hold: bool,
+}
+
+impl Counting {
+    /// Rings at the `after`-th request from now.
+    fn alarm(&self, after: u64, hold: bool) -> Receiver<()> {
+        let (ring, rings) = channel();
+        *self.alarm.lock().unwrap() = Some(Alarm { at: self.asked() + after, ring, hold });
+        rings
+    }
+
+    fn release(&self) {
+        *self.alarm.lock().unwrap() = None;
+    }
+
+    fn asked(&self) -> u64 {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    /// Counts a request; whether it is to be left without an answer.
+    fn count(&self) -> bool {
+        let asked = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        let alarm = self.alarm.lock().unwrap();
+        let Some(alarm) = alarm.as_ref().filter(|alarm| asked >= alarm.at) else { return false };
+        let _ = alarm.ring.send(());
+        alarm.hold
+    }
+}
+
+impl Chat for Counting {
+    fn complete<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Completion, CallError>> {
+        let held = self.count();
+        Box::pin(async move { if held { std::future::pending().await } else { self.embedded.complete(call).await } })
+    }
+}
+
+/// A project whose model is a fake provider, and the run of it that nobody interrupted.
+struct World {
+    model: Arc<Counting>,
+    provider: Provider,
+    settings: String,
+    calm: Project,
+    /// Requests that it took.
+    requests: u64,
+}
+
+impl World {
+    fn new(settings: &str) -> Self {
+        let model = Arc::<Counting>::default();
+        let provider = Provider::start(Answers::Chat(model.clone()), Behaviour::default());
+        let mut world = Self { model, provider, settings: settings.to_owned(), calm: Project::new(), requests: 0 };
+        let ran = ended(world.optimize(&world.calm).wait_with_output().unwrap());
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        world.requests = world.model.asked();
+        world
+    }
+
+    fn optimize(&self, project: &Project) -> Child {
+        let setting = format!("models.task={{{}, {}}}", self.provider.table(), self.settings);
+        let concurrency = format!("models.task.max_concurrency={CONCURRENCY}");
+        project.start(&["optimize", "--json", "--set", &setting, "--set", &concurrency])
+    }
+
+    /// Answers that `project`'s run has paid for and that are durable.
+    fn durable(&self, project: &Project) -> u64 {
+        let store = Store::open(&project.path().join(".ratchet/responses.sqlite")).unwrap();
+        let run = project.run();
+        let paid = store.paid(run.file_name().unwrap().to_str().unwrap()).unwrap();
+        paid.values().map(|paid| paid.calls).sum()
+    }
+
+    /// Resumes `project`: it ends as the calm run did, and nothing that is durable is asked for again.
+    fn assert_resumes(&self, project: &Project, id: &str) {
+        self.model.release();
+        let (durable, before) = (self.durable(project), self.model.asked());
+        let ran = project.ratchet(&["resume", id, "--json"]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        assert_eq!(ran.json()["stopped"], "generations");
+        assert_same(&identity(&self.calm.run()), &identity(&project.run()));
+        let (asked, missing) = (self.model.asked() - before, self.requests - durable);
+        // What the killed process had sent may be counted late.
+        assert!((missing..=missing + CONCURRENCY).contains(&asked), "{asked} requests for {missing} answers");
+    }
+}
+
+fn interrupt(child: &Child) {
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+}
+
+/// Kills a run after each of `instants` requests, resuming it in between, then sees it to its end.
+fn killed(world: &World, instants: &[u64]) {
+    let project = Project::new();
+    for (index, after) in instants.iter().enumerate() {
+        let alarm = world.model.alarm(*after, false);
+        let mut child = if index == 0 { world.optimize(&project) } else { project.start(&["resume"]) };
+        alarm.recv().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        world.model.release();
+    }
+    world.assert_resumes(&project, "last");
+}
+
+#[test]
+fn a_killed_run_resumes_to_the_same_files_and_asks_again_only_what_was_under_way() {
+    let world = World::new("deterministic=true");
+    let last = world.requests - 1;
+    for instants in [&[12][..], &[60], &[150, 100], &[last]] {
+        killed(&world, instants);
+    }
+}
+
+#[test]
+fn a_killed_run_on_a_noisy_model_draws_no_sample_twice() {
+    let world = World::new("deterministic=false");
+    killed(&world, &[70, 200]);
+}
+
+#[test]
+fn a_run_belongs_to_one_process_and_ctrl_c_says_how_to_go_on() {
+    let world = World::new("deterministic=true");
+    let project = Project::new();
+    let alarm = world.model.alarm(60, true);
+    let first = world.optimize(&project);
+    alarm.recv().unwrap();
+    let second = project.ratchet(&["resume", "--json"]);
+    assert_eq!(second.code, 4, "{}", second.err);
+    let holder = format!("is held by pid {} since ", first.id());
+    assert!(second.err.contains(&holder), "{}", second.err);
+
+    interrupt(&first);
+    let first = ended(first.wait_with_output().unwrap());
+    assert_eq!((first.code, first.out.as_str()), (130, ""), "{}", first.err);
+    let command = first.err.split("ratchet resume ").nth(1).expect("the command to go on with");
+    let id = command.split_whitespace().next().unwrap();
+    world.assert_resumes(&project, id);
+
+    let files = project.files();
+    let again = project.ratchet(&["resume", "--json"]);
+    assert_eq!((again.code, again.out.as_str()), (2, ""));
+    assert!(again.err.contains("is finished; there is nothing to resume"), "{}", again.err);
+    assert!(project.files() == files, "a refused resume writes nothing");
+}
+
+#[test]
+fn what_a_kill_left_half_written_is_cleared_and_what_it_kept_back_is_written() {
+    let project = Project::new();
+    assert_eq!(project.ratchet(&["optimize", "--quiet"]).code, 0);
+    let run = project.run();
+    let whole = identity(&run);
+    // Killed after its last decision, before the report was there.
+    std::fs::remove_file(run.join("report.md")).unwrap();
+    std::fs::remove_file(run.join("best.prompt")).unwrap();
+    std::fs::write(run.join("generations/001/.ratchet-x1y2z3.tmp"), "half a fi").unwrap();
+    let journal = run.join("journal.jsonl");
+    let ran = project.ratchet(&["resume", "--quiet"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_same(&whole, &identity(&run));
+
+    // Killed while a line was being written.
+    let text = std::fs::read(&journal).unwrap();
+    std::fs::write(&journal, &text[..text.len() * 2 / 3]).unwrap();
+    std::fs::remove_file(run.join("report.md")).unwrap();
+    let ran = project.ratchet(&["resume", "--quiet"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_same(&whole, &identity(&run));
+}
