@@ -4,6 +4,8 @@ mod comparison;
 mod engine;
 mod outcome;
 mod target;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use comparison::{Change, Comparison, PairedRow, compare};
 pub use engine::{Evaluate, Evaluator, OnOutcome};

@@ -17,7 +17,7 @@ mod retry;
 mod stack;
 mod store;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use budget::{Budget, Limits, Reservation};
 pub use chat::{

@@ -182,3 +182,98 @@ pub(super) fn rows_to_show(comparison: &Comparison) -> u64 {
     let sd = comparison.standard_error * (comparison.rows.len() as f64).sqrt();
     rows_needed(comparison.difference, sd, 0.95, 0.8)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eval::PairedRow;
+    use crate::eval::testing::outcome;
+
+    /// `fixed` and `broken` of `rows`, with others `missing`.
+    fn comparison(rows: usize, fixed: usize, broken: usize, missing: usize) -> Comparison {
+        let paired = (0..rows).map(|row| {
+            let (before, after) = match row {
+                row if row < fixed => (0.0, 1.0),
+                row if row < fixed + broken => (1.0, 0.0),
+                _ => (1.0, 1.0),
+            };
+            PairedRow { id: row.to_string(), before, after, change: Change::of(before, after, 1.0) }
+        });
+        Comparison::of_rows(paired.collect(), &vec![1.0; rows], missing)
+    }
+
+    fn decided(comparison: &Comparison, saved: i64) -> (Decision, String) {
+        match first_look(comparison, &GateSettings::default(), true, saved) {
+            FirstLook::Decided(verdict) => (verdict.decision, verdict.reason),
+            FirstLook::Confirm => panic!("a deterministic target needs no confirmation"),
+        }
+    }
+
+    fn outcomes(values: &[f64]) -> Vec<Outcome> {
+        values.iter().enumerate().map(|(row, value)| outcome(row, *value)).collect()
+    }
+
+    #[test]
+    fn a_gain_above_its_standard_error_is_kept_and_one_below_is_undecided_with_the_rows_it_takes() {
+        assert_eq!(decided(&comparison(100, 9, 2, 0), 0).0, Decision::Kept);
+        let (decision, reason) = decided(&comparison(100, 5, 4, 0), 0);
+        assert_eq!(decision, Decision::Undecided);
+        assert!(reason.contains("900 dev rows would decide") || reason.contains("909 dev rows"), "{reason}");
+    }
+
+    #[test]
+    fn no_gain_is_rejected_but_a_tie_goes_to_the_shorter_prompt() {
+        assert_eq!(decided(&comparison(100, 2, 5, 0), 0).0, Decision::Rejected);
+        assert_eq!(decided(&comparison(100, 0, 0, 0), 0).0, Decision::Rejected);
+        assert_eq!(decided(&comparison(100, 0, 0, 0), 12).0, Decision::Kept);
+        assert_eq!(decided(&comparison(100, 3, 3, 0), 12).0, Decision::Rejected);
+    }
+
+    #[test]
+    fn too_many_missing_rows_decide_nothing_whatever_the_gain() {
+        let (decision, reason) = decided(&comparison(80, 30, 0, 20), 0);
+        assert_eq!(decision, Decision::Undecided);
+        assert!(reason.contains("20 of 100 rows could not run"), "{reason}");
+    }
+
+    #[test]
+    fn a_model_that_may_be_noisy_is_asked_again_before_a_gain_is_kept() {
+        let look = first_look(&comparison(100, 9, 2, 0), &GateSettings::default(), false, 0);
+        assert_eq!(look, FirstLook::Confirm);
+    }
+
+    #[test]
+    fn a_gain_that_holds_on_fresh_samples_is_shown_and_one_that_vanishes_was_noise() {
+        let first = comparison(100, 9, 1, 0);
+        let mut real = Confirmation::new(0.03);
+        let (before, after) = (outcomes(&[0.0; 10]), outcomes(&[1.0; 10]));
+        real.observe(&before, &after);
+        assert!(real.is_shown());
+        let verdict = real.verdict(&first, &GateSettings::default());
+        assert_eq!((verdict.decision, verdict.samples), (Decision::Kept, 1));
+        assert!(verdict.e_value.unwrap() >= 1.0 / 0.03);
+
+        let mut noise = Confirmation::new(0.03);
+        for _ in 0..8 {
+            noise.observe(&outcomes(&[0.0, 1.0, 0.0, 1.0]), &outcomes(&[1.0, 0.0, 1.0, 0.0]));
+        }
+        assert!(!noise.is_shown());
+        assert_eq!(noise.verdict(&first, &GateSettings::default()).decision, Decision::Rejected);
+    }
+
+    #[test]
+    fn a_guarded_row_is_broken_only_if_most_fresh_draws_fail_and_the_incumbents_do_not() {
+        let (pass, fail) = (Some(1.0), Some(0.0));
+        assert!(is_confirmed_broken(&[pass, pass, fail], &[fail, fail, pass], 1.0));
+        assert!(!is_confirmed_broken(&[pass, pass, pass], &[fail, pass, pass], 1.0));
+        // It passed once by luck: no requirement.
+        assert!(!is_confirmed_broken(&[fail, fail, pass], &[fail, fail, fail], 1.0));
+        assert!(!is_confirmed_broken(&[None, None], &[None, None], 1.0));
+    }
+
+    #[test]
+    fn more_guarded_rows_get_more_samples() {
+        assert_eq!(guard_samples(1), 3);
+        assert!(guard_samples(20) > guard_samples(1) && guard_samples(20) % 2 == 1);
+    }
+}

@@ -12,7 +12,7 @@
 //! | `gate.rs` | whether that is kept |
 //! | `noise.rs` | what gain the data can show |
 //!
-//! `generation.rs` acts on these decisions, `meter.rs` measures for them.
+//! `generation.rs`, `trial.rs`, `question.rs` and `judge.rs` act on these decisions, `meter.rs` measures for them.
 
 mod ask;
 mod choose;
@@ -22,9 +22,11 @@ mod judge;
 mod merge;
 mod meter;
 mod noise;
+mod question;
 mod race;
 mod screen;
 mod settings;
+mod trial;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -53,3 +53,28 @@ pub(super) fn measured(first: &[Outcome], second: &[Outcome], dev_rows: usize) -
     );
     NoiseMeasured { rows: pairs.len(), flip_rate, flaky, detectable, rows_for_half, words }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eval::testing::outcome;
+
+    #[test]
+    fn rows_that_differ_are_flaky_and_noise_raises_what_can_be_detected() {
+        let first: Vec<Outcome> = (0..10).map(|row| outcome(row, 1.0)).collect();
+        let second: Vec<Outcome> = (0..10).map(|row| outcome(row, f64::from(row != 3))).collect();
+        let noisy = measured(&first, &second, 80);
+        assert_eq!((noisy.rows, noisy.flip_rate, noisy.flaky.as_slice()), (10, 0.1, ["3".to_owned()].as_slice()));
+        let quiet = measured(&first, &first, 80);
+        assert!(quiet.flaky.is_empty() && quiet.detectable < noisy.detectable);
+        assert!(noisy.words.contains("1 of 10 rows changed"), "{}", noisy.words);
+    }
+
+    #[test]
+    fn its_cost_is_scaled_to_what_may_be_spent() {
+        let dev: Vec<Arc<Example>> = (0..300).map(|row| outcome(row, 1.0).example).collect();
+        assert_eq!(rows(&dev, 0, 1).len(), 0);
+        assert_eq!(rows(&dev, 400, 1).len(), 20);
+        assert_eq!(rows(&dev, u64::MAX, 1).len(), MOST_ROWS);
+    }
+}
