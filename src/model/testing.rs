@@ -21,7 +21,7 @@ pub(super) fn call(draw: &str) -> Call {
 }
 
 /// A live answer with `text`.
-pub(super) fn answer(text: &str) -> Completion {
+pub(crate) fn answer(text: &str) -> Completion {
     Completion {
         text: text.into(),
         finish: FinishReason::Stop,
