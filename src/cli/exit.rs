@@ -75,7 +75,13 @@ impl From<OutcomeError> for Failure {
             OutcomeError::Call(CallError::Rejected(_) | CallError::Local(_)) | OutcomeError::Score(_) => Exit::Usage,
             OutcomeError::Call(_) => Exit::CouldNotRun,
         };
-        Self { exit, error: error.into() }
+        let advice = match &error {
+            OutcomeError::Call(CallError::Unreachable(_)) => "; check models.task.base_url and that the server runs",
+            OutcomeError::Call(CallError::Rejected(_)) => "; check the model and the parameters in [models.task]",
+            OutcomeError::Call(CallError::Denied(_)) => "; check the key that models.task.api_key_env names",
+            _ => "",
+        };
+        Self { exit, error: anyhow::anyhow!("{error}{advice}") }
     }
 }
 

@@ -19,7 +19,7 @@ use prompt_ratchet::run::{SplitUses, UseCount};
 use tokio_util::sync::CancellationToken;
 
 use super::Global;
-use super::exit::{Exit, Failure};
+use super::exit::Failure;
 use super::plain;
 
 /// Rows that are asked one after another before the rest: if the provider can't be reached for any, it is down.
@@ -295,8 +295,8 @@ impl Bench {
         Ok(evaluation?.outcomes)
     }
 
-    /// Asks the first rows one by one until one runs, so that a provider that is down shows at once. Their answers are
-    /// in the store when all rows are asked.
+    /// Asks the first rows one by one until one is answered, so that a provider that is down or a model that doesn't
+    /// exist shows at once. Their answers are in the store when all rows are asked.
     async fn probe(
         &self,
         evaluator: &impl Evaluate,
@@ -307,9 +307,7 @@ impl Bench {
         for row in rows.iter().take(PROBES) {
             let mut evaluation = evaluator.evaluate(prompts, std::slice::from_ref(row), 0, &|_| ()).await?;
             match evaluation.outcomes.pop().map(|outcome| outcome.result) {
-                Some(Err(OutcomeError::Call(error))) if error.is_transient() => {
-                    first_error = first_error.or(Some(OutcomeError::Call(error)));
-                }
+                Some(Err(error @ OutcomeError::Call(_))) => first_error = first_error.or(Some(error)),
                 _ => return Ok(()),
             }
         }
@@ -329,8 +327,8 @@ impl Bench {
             let id = &outcomes[0].example.id;
             let context =
                 format!("none of {} could run, so there is no score; row `{id}`", plural(outcomes.len(), "row"));
-            let error = anyhow::Error::new(error.clone()).context(context);
-            return Err(Failure { exit: Exit::CouldNotRun, error });
+            let Failure { exit, error } = error.clone().into();
+            return Err(Failure { exit, error: error.context(context) });
         }
         let evaluation = Evaluation { prompts: prompts.digest(), outcomes };
         Ok(Measured { evaluation, used: Used::of(spends, began.elapsed().as_secs_f64()) })
