@@ -5,6 +5,7 @@ mod fake;
 #[path = "../sim/mod.rs"]
 mod sim;
 
+mod bad_input;
 mod cli_eval;
 mod cli_review;
 mod docs;
@@ -13,5 +14,6 @@ mod layers;
 mod model;
 mod optimize;
 mod project;
+mod readme;
 mod resume;
 mod worlds;

@@ -1,0 +1,235 @@
+//! What is wrong with the input is told at load: where, what was found, what to do; exit code 2 and nothing written.
+//! Once a run goes, one bad row never ends it.
+
+use std::sync::Arc;
+
+use prompt_ratchet::model::embedded::Embedded;
+use prompt_ratchet::model::{BoxFuture, Call, CallError, Chat, Completion};
+use serde_json::Value;
+
+use crate::fake::server::{Answers, Behaviour, Fault, Rates};
+use crate::project::{PROMPT, Project, Provider, openai};
+
+/// Runs `arguments`: they end with `code`, say each of `told` on stderr alone, and change no file.
+fn refused(project: &Project, arguments: &[&str], code: i32, told: &[&str]) {
+    let before = project.files();
+    let ran = project.ratchet(arguments);
+    assert_eq!(ran.code, code, "{arguments:?}: {}{}", ran.out, ran.err);
+    for words in told {
+        assert!(ran.err.contains(words), "{arguments:?}: no {words:?} in: {}", ran.err);
+    }
+    assert_eq!(ran.out, "", "{arguments:?}");
+    let (before, after) = (before.keys().collect::<Vec<_>>(), project.files());
+    assert_eq!(before, after.keys().collect::<Vec<_>>(), "{arguments:?}");
+    assert!(!project.path().join("runs").exists() && !project.path().join(".ratchet").exists(), "{arguments:?}");
+}
+
+/// A project in which `file` holds `text` is refused by `optimize` and `eval`, which tell `told`.
+fn file_refused(file: &str, text: impl AsRef<[u8]>, told: &[&str]) {
+    let project = Project::new();
+    project.write(file, text);
+    for command in ["optimize", "eval"] {
+        refused(&project, &[command], 2, told);
+    }
+}
+
+/// `ratchet.toml` with `old` replaced by `new`.
+fn config_refused(old: &str, new: &str, told: &[&str]) {
+    let config = Project::new().read("ratchet.toml");
+    assert!(config.contains(old), "{old}");
+    file_refused("ratchet.toml", config.replace(old, new), told);
+}
+
+/// `optimize` and `eval` with a `--set` that they refuse.
+fn setting_refused(setting: &str, told: &[&str]) {
+    for command in ["optimize", "eval"] {
+        refused(&Project::new(), &[command, "--set", setting], 2, told);
+    }
+}
+
+/// The dataset with line `line` (1 for the first) replaced by `row`.
+fn dataset(line: usize, row: &str) -> String {
+    let text = Project::new().read("library.jsonl");
+    let rows = text.lines().enumerate().map(|(index, old)| if index + 1 == line { row } else { old });
+    rows.collect::<Vec<_>>().join("\n") + "\n"
+}
+
+#[test]
+fn a_config_that_is_wrong_is_refused_at_its_line() {
+    config_refused("generations = 2", "genrations = 2", &["ratchet.toml:12", "genrations", "`generations`"]);
+    config_refused("generations = 2", "generations = 0", &["ratchet.toml:12", "search.generations", "1"]);
+    config_refused("generations = 2", "generations = 'two'", &["ratchet.toml:12", "two"]);
+    config_refused("\"embedded\"", "\"embeded\"", &["ratchet.toml:6", "embeded", "embedded"]);
+    config_refused("\"exact_match\"", "\"exact\"", &["ratchet.toml:9", "exact_match"]);
+    config_refused("name = \"library\"", "name = \"library", &["ratchet.toml:1"]);
+    file_refused("ratchet.toml", b"name = \"B\xfccherei\"\n", &["ratchet.toml", "line 1", "UTF-8"]);
+}
+
+#[test]
+fn a_setting_that_is_wrong_is_refused() {
+    setting_refused("search.generations", &["KEY=VALUE"]);
+    setting_refused("search.genrations=3", &["--set", "genrations", "`generations`"]);
+    setting_refused("search.generations=many", &["--set", "many"]);
+    setting_refused("search.disable=['ad-rule']", &["ad-rule", "add-rule"]);
+    setting_refused("scorers=[{type='python', path='none.py'}]", &["none.py"]);
+    let key = "models.task={provider='openai', model='m', api_key_env='RATCHET_TEST_NO_SUCH_KEY'}";
+    setting_refused(key, &["models.task.api_key_env", "RATCHET_TEST_NO_SUCH_KEY", "export"]);
+    setting_refused("models.task.provider=openai", &["model"]);
+}
+
+#[test]
+fn a_file_that_is_missing_is_named() {
+    for file in ["ratchet.toml", "prompts/library.prompty", "library.jsonl"] {
+        let project = Project::new();
+        std::fs::remove_file(project.path().join(file)).unwrap();
+        for command in ["optimize", "eval"] {
+            refused(&project, &[command], 2, &[file, "no such file"]);
+        }
+    }
+}
+
+#[test]
+fn a_dataset_that_is_wrong_is_refused_at_its_line() {
+    file_refused("library.jsonl", "", &["library.jsonl", "no rows"]);
+    file_refused("library.jsonl", "\n\n", &["library.jsonl", "no rows"]);
+    file_refused("library.jsonl", dataset(7, "{\"input\": \"cut off"), &["library.jsonl:7"]);
+    file_refused("library.jsonl", dataset(3, "{\"expected\": \"lending\"}"), &["library.jsonl:3", "input"]);
+    file_refused("library.jsonl", dataset(3, "{\"input\": \"hello\"}"), &["library.jsonl:3", "expected"]);
+    let twice = dataset(5, "{\"id\": \"m00\", \"input\": \"hello\", \"expected\": \"spaces\"}");
+    file_refused("library.jsonl", twice, &["library.jsonl:5", "m00"]);
+    let mut latin = dataset(1, "{\"input\": \"hello\", \"expected\": \"spaces\"}").into_bytes();
+    latin.extend(b"{\"input\": \"caf\xe9\", \"expected\": \"spaces\"}\n");
+    file_refused("library.jsonl", latin, &["library.jsonl:61", "UTF-8"]);
+}
+
+#[test]
+fn a_table_that_is_wrong_is_refused_at_its_line() {
+    let of_table = |text: &[u8], told: &[&str]| {
+        let project = Project::new();
+        project.write("rows.csv", text);
+        refused(&project, &["optimize", "--set", "dataset=rows.csv"], 2, told);
+    };
+    of_table(b"input,expected\nhello,spaces\na,b,c\n", &["rows.csv:3"]);
+    of_table(b"input,expected\n\"never closed,spaces\n", &["rows.csv:2"]);
+    of_table(b"text,label\nhello,spaces\n", &["rows.csv", "input", "text"]);
+    of_table(b"input,expected\ncaf\xe9,spaces\n", &["rows.csv:2", "UTF-8"]);
+}
+
+#[test]
+fn a_prompt_that_is_wrong_is_refused_at_its_line_and_column() {
+    let of_prompt = |text: &str, told: &[&str]| file_refused("prompts/library.prompty", text, told);
+    of_prompt(&PROMPT.replace("{{ input }}", "{{ input"), &["library.prompty:"]);
+    of_prompt(&PROMPT.replace("{{ input }}", "{% if input %}"), &["library.prompty:"]);
+    of_prompt(&PROMPT.replace("{{ input }}", "{{ inptu }}"), &["library.prompty:10:", "`inptu`", "input"]);
+    of_prompt(&PROMPT.replace("{{ input }}", "{{ expected }}"), &["library.prompty:10:", "`expected`"]);
+    of_prompt(&PROMPT.replace("{{ input }}", "{{ input.text }}"), &["library.prompty:10:"]);
+    of_prompt(&PROMPT.replace("{{ input }}", "see above"), &["library.prompty", "{{ input }}"]);
+    of_prompt("", &["library.prompty"]);
+    file_refused("prompts/library.prompty", b"user:\ncaf\xe9 {{ input }}\n", &["library.prompty", "line 2", "UTF-8"]);
+}
+
+#[test]
+fn a_run_that_does_not_exist_is_refused() {
+    let project = Project::new();
+    for command in ["report", "diff", "resume", "review", "apply"] {
+        refused(&project, &[command, "zzzz"], 2, &["runs", "zzzz"]);
+        refused(&project, &[command], 2, &["runs", "ratchet optimize"]);
+    }
+    refused(&project, &["runs", "show", "zzzz"], 2, &["runs", "zzzz"]);
+    refused(&project, &["compare", "zzzz", "prompts/library.prompty"], 2, &["zzzz"]);
+    refused(&project, &["strategies", "show", "zzzz"], 2, &["zzzz"]);
+    refused(&project, &["optimise"], 2, &["optimise", "optimize"]);
+}
+
+/// `optimize` and `eval` on a model that is given as `table` end with `code` and tell `told`.
+fn model_refused(table: &str, code: i32, told: &[&str]) {
+    let project = Project::new();
+    let setting = format!("models.task={{{table}}}");
+    for command in ["optimize", "eval"] {
+        refused(&project, &[command, "--set", &setting], code, told);
+    }
+}
+
+#[test]
+fn a_model_that_cannot_answer_is_told_before_anything_is_written() {
+    let answering = |status: u16, body: &str| {
+        let rates = Rates(vec![(1.0, Fault::Raw(status, body.into()))]);
+        Provider::start(Answers::Fixed("x".into()), Behaviour { rates, ..Behaviour::default() })
+    };
+    let unknown =
+        answering(404, r#"{"error": {"message": "The model `tiny` does not exist", "code": "model_not_found"}}"#);
+    model_refused(&unknown.table(), 2, &["`tiny` does not exist", "check the model"]);
+    let denied = answering(401, r#"{"error": {"message": "Incorrect API key provided"}}"#);
+    model_refused(&denied.table(), 4, &["Incorrect API key provided", "check the key"]);
+
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
+    drop(listener);
+    model_refused(&openai(&base_url), 4, &["can't reach the provider", &base_url["http://".len()..], "check"]);
+}
+
+/// The embedded model, which can't answer where a text stands in the last message.
+struct Choosy(Embedded, &'static str);
+
+impl Chat for Choosy {
+    fn complete<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Completion, CallError>> {
+        let refuses = call.request.messages.last().is_some_and(|message| message.content.ends_with(self.1));
+        if refuses {
+            return Box::pin(async { Err(CallError::Rejected("content policy".into())) });
+        }
+        self.0.complete(call)
+    }
+}
+
+/// After `optimize` with `settings`, and with the same `eval`: the rows `bad` are missing, not zero, and counted.
+fn goes_on_without(project: &Project, settings: &[&str], bad: &[&str]) {
+    let with = |command: &[&'static str]| {
+        let settings = settings.iter().flat_map(|setting| ["--set", setting]);
+        project.ratchet(&command.iter().copied().chain(settings).collect::<Vec<_>>())
+    };
+    let ran = with(&["optimize", "--json"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_eq!(ran.json()["stopped"], "generations");
+    let journal = std::fs::read_to_string(project.run().join("journal.jsonl")).unwrap();
+    let events: Vec<Value> = journal.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let failed: std::collections::BTreeSet<&str> = events
+        .iter()
+        .filter(|event| event["event"] == "row_failed")
+        .map(|event| event["example"].as_str().unwrap())
+        .collect();
+    assert!(!failed.is_empty() && failed.iter().all(|row| bad.contains(row)), "{failed:?}");
+    let baseline = events.iter().find(|event| event["event"] == "baseline_measured").unwrap();
+    let errors = ["train", "dev"].map(|split| baseline[split]["errors"].as_u64().unwrap());
+    assert_eq!(errors.iter().sum::<u64>(), failed.len() as u64);
+    let report = std::fs::read_to_string(project.run().join("report.md")).unwrap();
+    assert!(report.contains("could not be had"), "{report}");
+
+    let scored = with(&["eval", "--split", "all", "--json"]).json();
+    assert_eq!(scored["errors"].as_u64(), Some(bad.len() as u64), "{scored}");
+    let told = with(&["eval", "--split", "all"]);
+    assert!(told.out.contains("error") && told.code == 0, "{}", told.out);
+}
+
+#[test]
+fn a_row_that_the_provider_refuses_is_missing_and_not_zero() {
+    let model = Choosy(Embedded::new(), "when must the atlas be back");
+    let provider = Provider::start(Answers::Chat(Arc::new(model)), Behaviour::default());
+    let setting = format!("models.task={{{}, deterministic=true}}", provider.table());
+    let project = Project::new();
+    goes_on_without(&project, &[&setting, "search.generations=1"], &["m12"]);
+}
+
+#[test]
+fn a_row_whose_scorer_throws_is_missing_and_not_zero() {
+    let has_python = std::process::Command::new("python3").arg("--version").output().is_ok();
+    if !has_python && std::env::var("RATCHET_REQUIRE_PYTHON").is_err() {
+        eprintln!("skipped: there is no python3");
+        return;
+    }
+    let project = Project::new();
+    let scorer = "def handler(output, expected, input):\n    if 'atlas' in input:\n        raise ValueError('no atlas')\n    \
+                  return float(output == expected)\n";
+    project.write("scorers/exact.py", scorer);
+    let settings = ["scorers=[{type='python', path='scorers/exact.py'}]", "search.generations=1"];
+    goes_on_without(&project, &settings, &["m03", "m12"]);
+}
