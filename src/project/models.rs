@@ -87,10 +87,13 @@ impl Project {
     pub fn proposer(&self, models: &Models) -> ModelProposer {
         let config = Self::model(&self.config, ModelRole::Proposer);
         let chat = chat_settings(config);
+        // A task's temperature and answer length suit its answers; without a model of its own, a proposer gets the
+        // provider's defaults.
+        let own = self.config.models.proposer.is_some();
         let settings = ProposerSettings {
             model: chat.model,
-            temperature: chat.temperature,
-            max_tokens: chat.max_tokens,
+            temperature: chat.temperature.filter(|_| own),
+            max_tokens: chat.max_tokens.filter(|_| own),
             extra: chat.extra,
         };
         ModelProposer::new(Arc::clone(&models.proposer) as Arc<dyn Chat>, settings, self.guards())

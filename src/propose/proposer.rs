@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::guards::Guards;
 use super::{Ask, Dropped, Propose, Proposed, free, reply, request};
 use crate::dataset::Example;
-use crate::model::{BoxFuture, Call, Chat, ChatRequest, Completion, ModelRole};
+use crate::model::{BoxFuture, Call, CallError, Chat, ChatRequest, Completion, ModelRole};
 use crate::prompt::{Message, PromptSet, Role};
 
 /// How the model is called.
@@ -53,7 +53,7 @@ impl ModelProposer {
     }
 
     async fn call(&self, ask: &Ask, messages: &[Message], round: u32) -> Result<Completion, Dropped> {
-        let call = Call {
+        let mut call = Call {
             role: ModelRole::Proposer,
             request: ChatRequest {
                 model: self.settings.model.clone(),
@@ -65,7 +65,14 @@ impl ModelProposer {
             },
             draw: format!("{}/{}/{}/{round}", ask.seed, ask.generation, ask.slot),
         };
-        Ok(self.chat.complete(&call).await?)
+        match self.chat.complete(&call).await {
+            // Some servers don't take `response_format`; the request says in words what the reply must be.
+            Err(CallError::Rejected(_)) => {
+                call.request.json = false;
+                Ok(self.chat.complete(&call).await?)
+            }
+            other => Ok(other?),
+        }
     }
 
     /// The proposal in `completion`, if it can be read and passes the guards.
@@ -117,7 +124,7 @@ mod tests {
 
     use super::*;
     use crate::model::embedded::Embedded;
-    use crate::model::{CallError, FinishReason, Origin, Usage};
+    use crate::model::{FinishReason, Origin, Usage};
     use crate::propose::testing::{self, dataset, example};
     use crate::propose::{GuardLimits, ShownRow, load_strategies};
 
@@ -197,6 +204,16 @@ mod tests {
         assert!(matches!(&dropped, Dropped::Guard(reason) if reason.contains("loses its input")), "{dropped}");
         let dropped = proposer(Scripted::new(&[LOST, "no"])).propose(&testing::ask()).await.unwrap_err();
         assert!(matches!(dropped, Dropped::Reply(_)));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_refuses_the_json_mode_is_asked_without_it() {
+        let refusal = Err(CallError::Rejected("response_format is not supported".into()));
+        let replies = VecDeque::from([refusal, Ok(completion(GOOD))]);
+        let chat = Arc::new(Scripted { replies: Mutex::new(replies), calls: Mutex::default() });
+        proposer(chat.clone()).propose(&testing::ask()).await.unwrap();
+        let json: Vec<bool> = chat.calls.lock().unwrap().iter().map(|call| call.request.json).collect();
+        assert_eq!(json, [true, false]);
     }
 
     #[tokio::test]
