@@ -213,9 +213,17 @@ impl CallError {
         matches!(self, CallError::Unreachable(_) | CallError::Transient(_) | CallError::Busy { .. })
     }
 
-    /// Whether no later call can succeed either, so that the work should stop at once.
+    /// Whether no later call can succeed either, so that the work should stop at once. A provider that can't be reached
+    /// even after all retries is one: its rows are not bad rows, and a run that halts can be resumed.
     pub fn is_systemic(&self) -> bool {
-        matches!(self, CallError::Denied(_) | CallError::Budget(_) | CallError::Interrupted | CallError::Store(_))
+        matches!(
+            self,
+            CallError::Unreachable(_)
+                | CallError::Denied(_)
+                | CallError::Budget(_)
+                | CallError::Interrupted
+                | CallError::Store(_)
+        )
     }
 }
 

@@ -30,6 +30,21 @@ struct Memory {
     unjournalled: BTreeMap<OutcomeKey, OutcomeError>,
 }
 
+/// From so many rows on, and this share of an evaluation, that fail for a passing reason after all retries, they are no
+/// longer bad rows but a provider that is out.
+const OUTAGE: (usize, f64) = (8, 0.25);
+
+/// The error of a provider that is out, where `outcomes` show it. Nothing is decided on them, or journalled: the run
+/// halts, and asks for the missing rows again when it is resumed.
+fn outage(outcomes: &[Outcome]) -> Option<&OutcomeError> {
+    let errors = || outcomes.iter().filter_map(|outcome| outcome.result.as_ref().err());
+    let passing = || errors().filter(|error| matches!(error, OutcomeError::Call(error) if error.is_transient()));
+    let (rows, share) = OUTAGE;
+    let failed = passing().count();
+    let is_out = failed >= rows && failed as f64 >= share * outcomes.len() as f64;
+    passing().next().filter(|_| is_out)
+}
+
 /// The stage at which the sealed test is open.
 pub(super) const TEST: &str = "test";
 
@@ -65,6 +80,9 @@ impl<'a> Meter<'a> {
             let tally = Mutex::new((0_usize, 0.0_f64));
             let on_outcome = |outcome: &Outcome| self.show(&tally, unknown.len(), outcome, doing);
             let evaluation = self.evaluate.evaluate(prompts, &unknown, sample, &on_outcome).await?;
+            if let Some(outage) = outage(&evaluation.outcomes) {
+                return Err(outage.clone().into());
+            }
             self.remember(digest, sample, &evaluation.outcomes);
             self.sink.emit(Event::Measured(Measured {
                 generation: doing.generation,
@@ -148,5 +166,29 @@ impl<'a> Meter<'a> {
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eval::testing;
+    use crate::model::CallError;
+
+    /// `ran` rows that ran and `failed` ones with `error`.
+    fn outcomes(ran: usize, failed: usize, error: &CallError) -> Vec<Outcome> {
+        let mut outcomes: Vec<Outcome> = (0..ran + failed).map(|row| testing::outcome(row, 1.0)).collect();
+        outcomes[ran..].iter_mut().for_each(|outcome| outcome.result = Err(error.clone().into()));
+        outcomes
+    }
+
+    #[test]
+    fn many_rows_that_fail_for_a_passing_reason_are_an_outage_and_bad_rows_are_not() {
+        let passing = CallError::Transient("503".into());
+        assert!(outage(&outcomes(0, 16, &passing)).is_some());
+        assert!(outage(&outcomes(24, 8, &passing)).is_some());
+        assert!(outage(&outcomes(0, 7, &passing)).is_none(), "few rows may all be bad ones");
+        assert!(outage(&outcomes(25, 8, &passing)).is_none(), "some rows of many");
+        assert!(outage(&outcomes(0, 16, &CallError::Rejected("content".into()))).is_none());
     }
 }
