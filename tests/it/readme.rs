@@ -86,8 +86,9 @@ fn every_command_in_the_readme_exists_with_its_flags() {
     assert!(commands.len() >= LEAST, "only {} commands were found: {commands:?}", commands.len());
     let mut helps: BTreeMap<Vec<&str>, String> = BTreeMap::new();
     for command in &commands {
-        let name: Vec<&str> =
-            command.iter().take_while(|word| !word.starts_with('-')).take(1).map(String::as_str).collect();
+        let words: Vec<&str> = command.iter().map(String::as_str).take_while(|word| !word.starts_with('-')).collect();
+        let nested = words.len() > 1 && help(&words[..1]).is_some_and(|told| told.contains("\nCommands:"));
+        let name = words[..words.len().min(if nested { 2 } else { 1 })].to_vec();
         let told = helps.entry(name.clone()).or_insert_with(|| {
             help(&name).unwrap_or_else(|| panic!("`ratchet {}`: there is no such subcommand", command.join(" ")))
         });

@@ -25,15 +25,24 @@ struct Counting {
 struct Alarm {
     at: u64,
     ring: Sender<()>,
-    /// Whether nobody is answered from then on.
-    hold: bool,
+    /// What becomes of requests from then on.
+    then: Then,
+}
+
+#[derive(Clone, Copy)]
+enum Then {
+    Answer,
+    /// No answer, ever.
+    Hold,
+    /// Status 503.
+    Fail,
 }
 
 impl Counting {
     /// Rings at the `after`-th request from now.
-    fn alarm(&self, after: u64, hold: bool) -> Receiver<()> {
+    fn alarm(&self, after: u64, then: Then) -> Receiver<()> {
         let (ring, rings) = channel();
-        *self.alarm.lock().unwrap() = Some(Alarm { at: self.asked() + after, ring, hold });
+        *self.alarm.lock().unwrap() = Some(Alarm { at: self.asked() + after, ring, then });
         rings
     }
 
@@ -45,20 +54,26 @@ impl Counting {
         self.asked.load(Ordering::SeqCst)
     }
 
-    /// Counts a request; whether it is to be left without an answer.
-    fn count(&self) -> bool {
+    /// Counts a request; what is to become of it.
+    fn count(&self) -> Then {
         let asked = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
         let alarm = self.alarm.lock().unwrap();
-        let Some(alarm) = alarm.as_ref().filter(|alarm| asked >= alarm.at) else { return false };
+        let Some(alarm) = alarm.as_ref().filter(|alarm| asked >= alarm.at) else { return Then::Answer };
         let _ = alarm.ring.send(());
-        alarm.hold
+        alarm.then
     }
 }
 
 impl Chat for Counting {
     fn complete<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Completion, CallError>> {
-        let held = self.count();
-        Box::pin(async move { if held { std::future::pending().await } else { self.embedded.complete(call).await } })
+        let then = self.count();
+        Box::pin(async move {
+            match then {
+                Then::Answer => self.embedded.complete(call).await,
+                Then::Hold => std::future::pending().await,
+                Then::Fail => Err(CallError::Transient("overloaded".into())),
+            }
+        })
     }
 }
 
@@ -119,7 +134,7 @@ fn interrupt(child: &Child) {
 fn killed(world: &World, instants: &[u64]) {
     let project = Project::new();
     for (index, after) in instants.iter().enumerate() {
-        let alarm = world.model.alarm(*after, false);
+        let alarm = world.model.alarm(*after, Then::Answer);
         let mut child = if index == 0 { world.optimize(&project) } else { project.start(&["resume"]) };
         alarm.recv().unwrap();
         child.kill().unwrap();
@@ -148,7 +163,7 @@ fn a_killed_run_on_a_noisy_model_draws_no_sample_twice() {
 fn a_run_belongs_to_one_process_and_ctrl_c_says_how_to_go_on() {
     let world = World::new("deterministic=true");
     let project = Project::new();
-    let alarm = world.model.alarm(60, true);
+    let alarm = world.model.alarm(60, Then::Hold);
     let first = world.optimize(&project);
     alarm.recv().unwrap();
     let second = project.ratchet(&["resume", "--json"]);
@@ -192,4 +207,19 @@ fn what_a_kill_left_half_written_is_cleared_and_what_it_kept_back_is_written() {
     let ran = project.ratchet(&["resume", "--quiet"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert_same(&whole, &identity(&run));
+}
+
+#[test]
+fn an_outage_in_the_middle_of_a_run_stops_it_and_costs_nothing() {
+    let world = World::new("deterministic=true");
+    let project = Project::new();
+    let _alarm = world.model.alarm(20, Then::Fail);
+    let halted = ended(world.optimize(&project).wait_with_output().unwrap());
+    assert_eq!((halted.code, halted.out.as_str()), (4, ""), "{}", halted.err);
+    assert!(halted.err.contains("overloaded") && halted.err.contains("ratchet resume"), "{}", halted.err);
+    // The run goes by its snapshot: what became of the project's files in the meantime doesn't matter.
+    project.write("prompts/library.prompty", "user:\nSomething else: {{ input }}\n");
+    project.write("library.jsonl", "");
+    world.assert_resumes(&project, "last");
+    assert!(project.read("prompts/library.prompty").contains("Something else"));
 }
