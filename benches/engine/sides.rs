@@ -20,7 +20,7 @@ use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
 /// The shipped prompt and rows: real sizes.
-const PROMPT: &str = include_str!("../../prompts/support-tickets.prompty");
+pub const PROMPT: &str = include_str!("../../prompts/support-tickets.prompty");
 const TICKETS: &str = include_str!("../../datasets/support-tickets.jsonl");
 const MODEL: &str = "fixed";
 

@@ -6,10 +6,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio::task::coop::consume_budget;
+use tokio::time::sleep;
 
 use super::{Answer, Evaluation, Outcome, OutcomeError, Target};
 use crate::dataset::Example;
@@ -39,11 +41,12 @@ pub trait Evaluate: Send + Sync {
 }
 
 /// Rows under way beyond the calls that the target takes at a time: those whose answers are being stored or scored,
-/// while others are asked. A commit takes some milliseconds, in which a fast provider answers that many.
-const BEYOND_CALLS: usize = 256;
+/// while others are asked. A commit takes some milliseconds, on a busy disk tens of them, in which a fast provider
+/// answers that many.
+const BEYOND_CALLS: usize = 1024;
 
-/// Most outcomes that are taken at once.
-const BATCH: usize = 256;
+/// How long outcomes gather before they are taken. Waking up for each one would cost more than all that is done with it.
+const GATHER: Duration = Duration::from_millis(1);
 
 /// The rows of an evaluation, and which is next.
 struct Work {
@@ -108,7 +111,9 @@ impl Evaluator {
         drop(done);
         let mut slots: Vec<Option<Outcome>> = vec![None; examples.len()];
         let (mut batch, mut used_up) = (Vec::new(), None);
-        while finished.recv_many(&mut batch, BATCH).await > 0 {
+        let mut left = examples.len();
+        while finished.recv_many(&mut batch, examples.len().max(1)).await > 0 {
+            left -= batch.len();
             for (index, outcome) in batch.drain(..) {
                 match outcome.systemic_fault() {
                     // What is on its way is within the budget and paid for: it is waited for, so that it gets stored.
@@ -122,6 +127,9 @@ impl Evaluator {
                 }
                 on_outcome(&outcome);
                 slots[index] = Some(outcome);
+            }
+            if left > 0 && used_up.is_none() {
+                sleep(GATHER).await;
             }
         }
         while let Some(joined) = workers.join_next().await {

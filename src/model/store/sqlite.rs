@@ -54,6 +54,10 @@ const BUSY: Duration = Duration::from_secs(30);
 /// Most answers in one transaction.
 const BATCH: usize = 1024;
 
+/// How long the writer gathers answers before it commits. A transaction costs far more than a row in it, and no model
+/// answers so fast that this is felt.
+const GATHER: Duration = Duration::from_millis(2);
+
 type Reply = oneshot::Sender<Result<Response, CallError>>;
 
 /// The store's file.
@@ -175,6 +179,7 @@ impl Writer {
     /// Writes until the queue is closed and empty.
     fn run(mut self, orders: &Receiver<(Response, Reply)>) {
         while let Ok(first) = orders.recv() {
+            std::thread::sleep(GATHER);
             let (mut responses, replies): (Vec<_>, Vec<_>) =
                 std::iter::once(first).chain(orders.try_iter()).take(BATCH).unzip();
             let written = self.commit(&mut responses).map_err(|error| explained(&self.path, &error));
