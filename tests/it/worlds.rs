@@ -1,66 +1,83 @@
-//! The search in worlds whose truth is known: small and fast versions of those in `benches/search`.
+//! The search in worlds whose truth is known: small and fast versions of those in `benches/search`, with fixed seeds and
+//! wide bounds.
 
-use prompt_ratchet::dataset::Split;
+use std::collections::BTreeMap;
+
 use prompt_ratchet::run::{Decision, Event};
-use rand::RngExt;
 
-use crate::sim::{Effect, Shape, World, settings};
+use crate::sim::planted::{GOOD_HUNKS, breaks_two_pinned, clashing, good, nothing, planted, shape, two_good_hunks};
+use crate::sim::{Maker, Shape, World, edits_in, prompts, settings};
 
-fn shape(seed: u64) -> Shape {
-    Shape { seed, splits: [100, 100, 200], accuracy: 0.55, coins: 0.05, pinned: (0, 1.0), deterministic: false }
+/// The verdicts of one run, each as whether it kept, its reason, and the text of the candidate.
+fn verdicts(world: &World, seed: u64) -> Vec<(bool, String, String)> {
+    let mut texts = BTreeMap::new();
+    let mut verdicts = Vec::new();
+    for event in world.search(&settings(seed)) {
+        match event {
+            Event::Proposed(proposed) => drop(texts.insert(proposed.candidate, proposed.prompts["p"].clone())),
+            Event::Merged(merged) => drop(texts.insert(merged.candidate, merged.prompts["p"].clone())),
+            Event::Judged(judged) => {
+                let text = texts[&judged.candidate].clone();
+                verdicts.push((judged.verdict.decision == Decision::Kept, judged.verdict.reason, text));
+            }
+            _ => {}
+        }
+    }
+    verdicts
 }
 
-fn kept(events: &[Event]) -> usize {
-    events
-        .iter()
-        .filter(|event| matches!(event, Event::Judged(judged) if judged.verdict.decision == Decision::Kept))
-        .count()
+/// Of the questions that reached the guards in a few runs, how many were vetoed, and of how many.
+fn vetoes(maker: Maker) -> (usize, usize) {
+    let verdicts: Vec<(bool, String, String)> = (0..10)
+        .flat_map(|seed| verdicts(&World::new(Shape { pinned: 20, ..shape(seed) }, maker), seed))
+        .filter(|(kept, reason, _)| *kept || reason.starts_with("breaks pinned"))
+        .collect();
+    (verdicts.iter().filter(|(kept, ..)| !kept).count(), verdicts.len())
 }
 
 #[test]
 fn edits_that_do_nothing_are_hardly_ever_kept() {
     let runs = 40;
-    let keeping = (0..runs)
-        .filter(|seed| {
-            let world = World::new(&Shape { coins: 0.15, ..shape(*seed) }, Box::new(|_, _| Effect::default()));
-            kept(&world.search(&settings(*seed))) > 0
-        })
-        .count();
+    let keeps = |seed: &u64| {
+        let world = World::new(Shape { coins: 0.15, ..shape(*seed) }, nothing);
+        verdicts(&world, *seed).iter().any(|(kept, ..)| *kept)
+    };
+    let keeping = (0..runs).filter(keeps).count();
     assert!(keeping <= 6, "{keeping} of {runs} runs kept an edit that did nothing");
 }
 
 #[test]
 fn edits_that_help_are_found_and_kept() {
-    let mut gain = 0.0;
     let runs = 8;
+    let mut gain = 0.0;
     for seed in 0..runs {
-        let maker = |world: &World, random: &mut dyn rand::Rng| {
-            let kind: f64 = random.random();
-            let (fix, break_) = match kind {
-                k if k < 0.4 => (0.0, 0.0),
-                k if k < 0.55 => (0.02, 0.07),
-                k if k < 0.8 => (0.04, 0.02),
-                _ => (0.09, 0.02),
-            };
-            world.effect(random, fix, break_)
-        };
-        let world = World::new(&shape(seed), Box::new(maker));
-        let events = world.search(&settings(seed));
-        let mut winner = World::baseline();
-        let best = events.iter().rev().find_map(|event| match event {
-            Event::RunEnded(ended) => Some(ended.winner.clone()),
-            _ => None,
-        });
-        for event in &events {
-            let prompts = match event {
-                Event::Proposed(proposed) if Some(&proposed.candidate) == best.as_ref() => &proposed.prompts,
-                Event::Merged(merged) if Some(&merged.candidate) == best.as_ref() => &merged.prompts,
-                _ => continue,
-            };
-            let prompt = prompt_ratchet::prompt::Prompt::parse("p", &prompts["p"]).unwrap();
-            winner = std::sync::Arc::new(prompt_ratchet::prompt::PromptSet::one(prompt).unwrap());
-        }
-        gain += world.truth(&winner, Split::Test) - world.truth(&World::baseline(), Split::Test);
+        let world = World::new(shape(seed), planted);
+        let verdicts = verdicts(&world, seed);
+        let winner = verdicts.iter().rev().find(|(kept, ..)| *kept);
+        let winner = winner.map_or_else(World::baseline, |(.., text)| prompts(text));
+        gain += world.truth(&winner) - world.truth(&World::baseline());
     }
     assert!(gain / runs as f64 > 0.08, "mean true gain {}", gain / runs as f64);
+}
+
+#[test]
+fn flaky_pinned_rows_let_good_edits_pass() {
+    let (vetoed, of) = vetoes(good);
+    assert!(of >= 10 && vetoed * 5 <= of, "{vetoed} of {of} good edits were vetoed");
+}
+
+#[test]
+fn flaky_pinned_rows_that_are_truly_broken_veto() {
+    let (vetoed, of) = vetoes(breaks_two_pinned);
+    assert!(of >= 10 && vetoed * 5 >= of * 4, "only {vetoed} of {of} edits that break two pinned rows were vetoed");
+}
+
+#[test]
+fn hunks_that_hurt_together_are_not_both_kept() {
+    let keeps_both = |seed: &u64| {
+        let verdicts = verdicts(&World::new(clashing(*seed), two_good_hunks), *seed);
+        verdicts.iter().any(|(kept, _, text)| *kept && edits_in(&prompts(text)) == GOOD_HUNKS)
+    };
+    let both = (0..10).filter(keeps_both).count();
+    assert!(both <= 2, "{both} of 10 runs kept both");
 }

@@ -1,10 +1,13 @@
 //! Worlds whose truth is known: a simulated target and proposer for the real search code.
 //!
-//! A prompt is a list of lines; a line `edit 17` switches edit 17 on. Every row has a truth: it passes, it fails, or it
-//! is a coin with a probability of its own. An edit fixes some rows and breaks others, on all splits alike in rate, so
-//! that its true effect is known exactly.
+//! A prompt is a list of lines; a line `edit 17` switches edit 17 on. Rows are drawn from an endless population: a row
+//! passes or fails, or is a coin with a probability of its own. An edit makes each failing row pass and each passing
+//! row fail with chances of its own, drawn once a row, so that its true effect on new rows is known exactly. Coins and
+//! pinned rows answer anew for every prompt and every sample.
 
-use std::collections::{BTreeMap, BTreeSet};
+pub mod planted;
+
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -17,138 +20,198 @@ use prompt_ratchet::propose::{self, Ask, Dropped, Proposal, Propose, Proposed, S
 use prompt_ratchet::run::{Event, Recorded, RunError, Sink};
 use prompt_ratchet::search::{CallLimits, CallsSpent, GateSettings, Protected, Search, Settings, Task};
 use prompt_ratchet::seed;
-use rand::seq::SliceRandom;
 use rand::{Rng, RngExt};
 
-/// Chance of passing for one row, by edit state.
+/// The shape of a world.
 #[derive(Debug, Clone)]
-pub struct Row {
-    /// Chance of passing under the baseline.
-    pub base: f64,
+pub struct Shape {
+    pub seed: u64,
+    /// Share of plain rows that pass under the baseline, in (0, 1).
+    pub accuracy: f64,
+    /// Share of rows that are coins.
+    pub coins: f64,
+    /// How many rows of dev are pinned, each passing with [`PINNED_PASSES`].
+    pub pinned: usize,
+    /// Whether the target declares itself deterministic.
+    pub deterministic: bool,
+    /// Two edits that hurt together: a passing row fails with the chance given.
+    pub clash: Option<(u64, u64, f64)>,
 }
+
+/// Rows of train, dev and test.
+const SPLITS: [usize; 3] = [100, 100, 200];
+
+/// Chance that a pinned row passes, until an edit breaks it: then it passes with the chance that is left.
+const PINNED_PASSES: f64 = 0.95;
 
 /// What an edit does.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Effect {
-    /// Rows it makes pass.
-    pub fixes: BTreeSet<usize>,
-    /// Rows it makes fail.
-    pub breaks: BTreeSet<usize>,
+    /// Chance that a failing row passes.
+    pub fixes: f64,
+    /// Chance that a passing row fails.
+    pub breaks: f64,
+    /// Pinned rows that it breaks.
+    pub pins: usize,
 }
 
-/// Draws the effect of the next edit that is proposed.
-pub type Maker = Box<dyn Fn(&World, &mut dyn Rng) -> Effect + Send + Sync>;
+/// The proposal that an effect is wanted for.
+#[derive(Debug, Clone, Copy)]
+pub struct Turn {
+    pub generation: u32,
+    pub slot: u32,
+    /// Share of plain rows that pass under the prompt that is edited, in truth.
+    pub accuracy: f64,
+}
+
+/// Draws the effect of a proposal.
+pub type Maker = fn(Turn, &mut dyn Rng) -> Effect;
 
 /// A world: rows with their truth, and what edits do.
 pub struct World {
     pub dataset: Dataset,
-    pub rows: Vec<Row>,
+    shape: Shape,
+    maker: Maker,
+    /// Chance of passing under the baseline, by row.
+    base: Vec<f64>,
     index: BTreeMap<String, usize>,
-    seed: u64,
-    deterministic: bool,
-    maker: Option<Maker>,
     effects: Mutex<BTreeMap<u64, Effect>>,
+    /// Chance of passing, by prompt and row.
+    chances: Mutex<BTreeMap<Digest, Arc<Vec<f64>>>>,
+    /// Rows answered, those of test left out.
     pub calls: AtomicU64,
-}
-
-/// The shape of a world.
-pub struct Shape {
-    pub seed: u64,
-    /// Rows of train, dev and test.
-    pub splits: [usize; 3],
-    /// Share of rows that pass under the baseline.
-    pub accuracy: f64,
-    /// Share of rows that are coins.
-    pub coins: f64,
-    /// How many rows of dev are pinned, each passing with this chance.
-    pub pinned: (usize, f64),
-    pub deterministic: bool,
+    sealed_calls: AtomicU64,
 }
 
 impl World {
-    pub fn new(shape: &Shape, maker: Maker) -> Self {
+    pub fn new(shape: Shape, maker: Maker) -> Self {
         let mut random = seed::generator(shape.seed, 0, "world");
-        let (mut examples, mut splits, mut rows, mut index) = (vec![], vec![], vec![], BTreeMap::new());
-        let mut pinned = 0;
-        for (split, count) in Split::ALL.into_iter().zip(shape.splits) {
-            for _ in 0..count {
-                let number = rows.len();
-                let id = format!("r{number:04}");
-                let is_pinned = split == Split::Dev && pinned < shape.pinned.0;
-                pinned += usize::from(is_pinned);
-                let base = if is_pinned {
-                    shape.pinned.1
-                } else if random.random_bool(shape.coins) {
-                    random.random_range(0.1..0.9)
-                } else {
-                    f64::from(random.random_bool(shape.accuracy))
-                };
-                index.insert(id.clone(), number);
-                examples.push(Arc::new(example(id, is_pinned)));
+        let (mut examples, mut splits, mut base, mut index) = (vec![], vec![], vec![], BTreeMap::new());
+        for (split, count) in Split::ALL.into_iter().zip(SPLITS) {
+            for of_split in 0..count {
+                let id = format!("r{:04}", base.len());
+                let pinned = split == Split::Dev && of_split < shape.pinned;
+                let (coin, chance, passes) = (
+                    random.random_bool(shape.coins),
+                    random.random_range(0.1..0.9),
+                    random.random_bool(shape.accuracy),
+                );
+                index.insert(id.clone(), base.len());
+                base.push(match (pinned, coin) {
+                    (true, _) => PINNED_PASSES,
+                    (false, true) => chance,
+                    (false, false) => f64::from(passes),
+                });
+                examples.push(Arc::new(example(id, pinned)));
                 splits.push(split);
-                rows.push(Row { base });
             }
         }
         let fingerprint = Digest::of(&shape.seed.to_le_bytes());
         Self {
             dataset: Dataset { examples, splits, fingerprint },
-            rows,
+            shape,
+            maker,
+            base,
             index,
-            seed: shape.seed,
-            deterministic: shape.deterministic,
-            maker: Some(maker),
             effects: Mutex::default(),
+            chances: Mutex::default(),
             calls: AtomicU64::new(0),
+            sealed_calls: AtomicU64::new(0),
         }
-    }
-
-    /// Numbers of the rows of one split.
-    pub fn of(&self, split: Split) -> Vec<usize> {
-        self.dataset.splits.iter().enumerate().filter(|(_, of)| **of == split).map(|(number, _)| number).collect()
-    }
-
-    /// An effect that fixes `fix` and breaks `break_` of the rows of every split, as shares.
-    pub fn effect(&self, random: &mut dyn Rng, fix: f64, break_: f64) -> Effect {
-        let mut effect = Effect::default();
-        for split in Split::ALL {
-            let rows = self.of(split);
-            let pick = |share: f64, wanted: fn(f64) -> bool, random: &mut dyn Rng| {
-                let mut eligible: Vec<usize> =
-                    rows.iter().copied().filter(|row| wanted(self.rows[*row].base)).collect();
-                eligible.shuffle(random);
-                eligible.truncate((share * rows.len() as f64).round() as usize);
-                eligible
-            };
-            effect.fixes.extend(pick(fix, |base| base == 0.0, random));
-            effect.breaks.extend(pick(break_, |base| base == 1.0, random));
-        }
-        effect
-    }
-
-    /// Chance that `row` passes under `prompts`.
-    pub fn chance(&self, prompts: &PromptSet, row: usize) -> f64 {
-        let effects = self.effects.lock().unwrap();
-        let balance: i32 = edits_in(prompts)
-            .filter_map(|edit| effects.get(&edit))
-            .map(|effect| i32::from(effect.fixes.contains(&row)) - i32::from(effect.breaks.contains(&row)))
-            .sum();
-        match balance {
-            0 => self.rows[row].base,
-            better if better > 0 => 1.0,
-            _ => 0.0,
-        }
-    }
-
-    /// True mean value of `prompts` on the rows of one split.
-    pub fn truth(&self, prompts: &PromptSet, split: Split) -> f64 {
-        let rows = self.of(split);
-        rows.iter().map(|row| self.chance(prompts, *row)).sum::<f64>() / rows.len() as f64
     }
 
     /// The plain starting prompt.
     pub fn baseline() -> Arc<PromptSet> {
-        let prompt = Prompt::parse("p", "Answer.\nInput: {{ input }}\n").unwrap();
-        Arc::new(PromptSet::one(prompt).unwrap())
+        prompts("Answer.\nInput: {{ input }}\n")
+    }
+
+    /// True mean value of `prompts` on rows of the population, pinned ones left out.
+    pub fn truth(&self, prompts: &PromptSet) -> f64 {
+        (1.0 - self.shape.coins) * self.accuracy(prompts) + self.shape.coins * 0.5
+    }
+
+    /// Share of plain rows of the population that pass.
+    fn accuracy(&self, prompts: &PromptSet) -> f64 {
+        let step = |passing: f64, (_, effect): &(u64, Effect)| {
+            passing * (1.0 - effect.breaks) + (1.0 - passing) * effect.fixes
+        };
+        self.effects_in(prompts).iter().fold(self.shape.accuracy, step)
+    }
+
+    /// What the edits in `prompts` do, in the order of their numbers.
+    fn effects_in(&self, prompts: &PromptSet) -> Vec<(u64, Effect)> {
+        let numbers = edits_in(prompts);
+        let effects = self.effects.lock().unwrap();
+        let mut found: Vec<(u64, Effect)> =
+            numbers.iter().map(|number| (*number, effects.get(number).copied().unwrap_or_default())).collect();
+        if let Some((one, other, breaks)) = self.shape.clash
+            && numbers.contains(&one)
+            && numbers.contains(&other)
+        {
+            found.push((u64::MAX, Effect { breaks, ..Effect::default() }));
+        }
+        found
+    }
+
+    /// Chance of passing under `prompts`, by row.
+    fn chances(&self, prompts: &PromptSet) -> Arc<Vec<f64>> {
+        let digest = prompts.digest();
+        if let Some(known) = self.chances.lock().unwrap().get(&digest) {
+            return Arc::clone(known);
+        }
+        let effects = self.effects_in(prompts);
+        let chances: Vec<f64> = (0..self.base.len()).map(|row| self.chance(&effects, row)).collect();
+        let chances = Arc::new(chances);
+        self.chances.lock().unwrap().insert(digest, Arc::clone(&chances));
+        chances
+    }
+
+    fn chance(&self, effects: &[(u64, Effect)], row: usize) -> f64 {
+        let base = self.base[row];
+        if self.dataset.examples[row].pinned {
+            let place = row - SPLITS[0];
+            let breaks = |(number, effect): &(u64, Effect)| {
+                (place + *number as usize * effect.pins) % self.shape.pinned < effect.pins
+            };
+            return if effects.iter().any(breaks) { 1.0 - PINNED_PASSES } else { base };
+        }
+        if base != 0.0 && base != 1.0 {
+            return base;
+        }
+        let flips = |passes: bool, (number, effect): &(u64, Effect)| {
+            let chance = if passes { effect.breaks } else { effect.fixes };
+            passes != (uniform([self.shape.seed, *number, row as u64, 0]) < chance)
+        };
+        f64::from(effects.iter().fold(base == 1.0, flips))
+    }
+
+    /// What is proposed in one slot of a generation for `parent`.
+    pub fn proposed(&self, parent: &PromptSet, generation: u32, slot: u32) -> Proposed {
+        let number = u64::from(generation) * 100 + u64::from(slot);
+        let mut random = seed::generator(self.shape.seed, generation, &format!("edit {slot}"));
+        let effect = (self.maker)(Turn { generation, slot, accuracy: self.accuracy(parent) }, &mut random);
+        self.effects.lock().unwrap().insert(number, effect);
+        let edit =
+            Edit { file: "p".to_owned(), search: "Answer.\n".to_owned(), replace: format!("Answer.\nedit {number}\n") };
+        let prompts = parent.apply(std::slice::from_ref(&edit)).unwrap();
+        let proposal =
+            Proposal { edits: vec![edit], rationale: String::new(), expected_effect: String::new(), quoted: vec![] };
+        Proposed { proposal, prompts }
+    }
+
+    /// One draw of `prompts` on rows.
+    pub fn outcomes(&self, prompts: &PromptSet, rows: &[Arc<Example>], sample: u32) -> Vec<Outcome> {
+        let (chances, digest) = (self.chances(prompts), prompts.digest().as_u64());
+        let of_test = SPLITS[0] + SPLITS[1];
+        rows.iter()
+            .map(|example| {
+                let row = self.index[&example.id];
+                let counter = if row < of_test { &self.calls } else { &self.sealed_calls };
+                counter.fetch_add(1, Ordering::Relaxed);
+                let passes = uniform([self.shape.seed ^ 1 << 63, digest, row as u64, u64::from(sample)]) < chances[row];
+                Outcome { example: Arc::clone(example), sample, result: Ok(answer(passes)) }
+            })
+            .collect()
     }
 
     /// Runs the real search in this world; returns all its journalled events.
@@ -162,10 +225,9 @@ impl World {
             instruction: String::new(),
             origin: propose::Origin::BuiltIn,
         })];
-        let spent = || CallsSpent {
-            total: self.calls.load(Ordering::Relaxed),
-            task: self.calls.load(Ordering::Relaxed),
-            proposer: 0,
+        let spent = || {
+            let task = self.calls.load(Ordering::Relaxed) + self.sealed_calls.load(Ordering::Relaxed);
+            CallsSpent { total: task, task, proposer: 0 }
         };
         let search = Search {
             settings,
@@ -184,9 +246,35 @@ impl World {
     }
 }
 
+/// The prompts whose one text is `text`.
+pub fn prompts(text: &str) -> Arc<PromptSet> {
+    Arc::new(PromptSet::one(Prompt::parse("p", text).unwrap()).unwrap())
+}
+
+/// Numbers of the edits in `prompts`, smallest first.
+pub fn edits_in(prompts: &PromptSet) -> Vec<u64> {
+    let edit = |line: &str| line.strip_prefix("edit ")?.parse().ok();
+    let mut numbers: Vec<u64> = prompts.first().text().lines().filter_map(edit).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+/// A number in [0, 1) that depends on all of `parts`: the finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014),
+/// chained.
+fn uniform(parts: [u64; 4]) -> f64 {
+    let mix = |state: u64, part: u64| {
+        let mut z = (state ^ part).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    };
+    (parts.into_iter().fold(0, mix) >> 11) as f64 / (1_u64 << 53) as f64
+}
+
 fn example(id: String, pinned: bool) -> Example {
     Example {
-        input: id.clone().into(),
+        // All rows look alike: nothing but the draw tells which of them an edit fixes.
+        input: "row".into(),
         id,
         expected: Some("yes".into()),
         tags: Vec::new(),
@@ -198,7 +286,7 @@ fn example(id: String, pinned: bool) -> Example {
     }
 }
 
-/// Default settings, as everywhere.
+/// Default settings, as everywhere; patience is as long as the run, so that every run asks all its questions.
 pub fn settings(seed: u64) -> Settings {
     Settings {
         name: "sim".to_owned(),
@@ -214,10 +302,6 @@ pub fn settings(seed: u64) -> Settings {
     }
 }
 
-fn edits_in(prompts: &PromptSet) -> impl Iterator<Item = u64> {
-    prompts.first().text().lines().filter_map(|line| line.strip_prefix("edit ")?.parse().ok())
-}
-
 impl Evaluate for World {
     fn evaluate<'a>(
         &'a self,
@@ -226,31 +310,12 @@ impl Evaluate for World {
         sample: u32,
         _: OnOutcome<'a>,
     ) -> BoxFuture<'a, Result<Evaluation, OutcomeError>> {
-        let outcomes = examples
-            .iter()
-            .map(|example| {
-                let row = self.index[&example.id];
-                let chance = self.chance(prompts, row);
-                let passes = if chance == 0.0 || chance == 1.0 {
-                    chance == 1.0
-                } else {
-                    let draw = Digest::of_parts([
-                        self.seed.to_le_bytes().as_slice(),
-                        prompts.digest().as_bytes(),
-                        example.id.as_bytes(),
-                        &sample.to_le_bytes(),
-                    ]);
-                    (draw.as_u64() as f64 / u64::MAX as f64) < chance
-                };
-                Outcome { example: Arc::clone(example), sample, result: Ok(answer(passes)) }
-            })
-            .collect();
-        self.calls.fetch_add(examples.len() as u64, Ordering::Relaxed);
+        let outcomes = self.outcomes(prompts, examples, sample);
         Box::pin(std::future::ready(Ok(Evaluation { prompts: prompts.digest(), outcomes })))
     }
 
     fn is_deterministic(&self) -> bool {
-        self.deterministic
+        self.shape.deterministic
     }
 }
 
@@ -272,18 +337,7 @@ fn answer(passes: bool) -> Answer {
 
 impl Propose for World {
     fn propose<'a>(&'a self, ask: &'a Ask) -> BoxFuture<'a, Result<Proposed, Dropped>> {
-        let number = u64::from(ask.generation) * 100 + u64::from(ask.slot);
-        let mut random = seed::generator(self.seed, ask.generation, &format!("edit {}", ask.slot));
-        if let Some(maker) = &self.maker {
-            let effect = maker(self, &mut random);
-            self.effects.lock().unwrap().insert(number, effect);
-        }
-        let edit =
-            Edit { file: "p".to_owned(), search: "Answer.\n".to_owned(), replace: format!("Answer.\nedit {number}\n") };
-        let prompts = ask.prompts.apply(std::slice::from_ref(&edit)).unwrap();
-        let proposal =
-            Proposal { edits: vec![edit], rationale: String::new(), expected_effect: String::new(), quoted: vec![] };
-        Box::pin(std::future::ready(Ok(Proposed { proposal, prompts })))
+        Box::pin(std::future::ready(Ok(self.proposed(&ask.prompts, ask.generation, ask.slot))))
     }
 
     fn free(&self, _: &PromptSet, _: &[Arc<Example>], _: &[(String, usize)], _: u64) -> Vec<(String, Proposed)> {
