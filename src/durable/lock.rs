@@ -15,7 +15,7 @@ use super::atomic::{create_folder, folder_of};
 pub struct Lock {
     path: PathBuf,
     /// Keeps the lock for as long as it is open.
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -43,12 +43,19 @@ impl Lock {
             .and_then(|()| file.rewind())
             .and_then(|()| file.write_all(text.as_bytes()))
             .map_err(DurableError::io("write", path))?;
-        Ok(Self { path: path.to_path_buf(), _file: file })
+        Ok(Self { path: path.to_path_buf(), file })
     }
 
     /// The lock file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Nobody holds it any more; what is left behind is the same after every run.
+        let _ = self.file.set_len(0);
     }
 }
 

@@ -13,6 +13,8 @@ use crate::score::{
 
 /// Builds the scorers of `config`, starting those that are processes.
 pub(super) async fn build(config: &Config, root: &Path) -> Result<ScorerSet, ProjectError> {
+    // A config file without a folder before its name is in the working directory.
+    let root = if root.as_os_str().is_empty() { Path::new(".") } else { root };
     let mut scorers = Vec::new();
     for scorer in &config.scorers {
         scorers.push((one(config, scorer, root).await?, scorer.weight));

@@ -70,6 +70,9 @@ pub enum GuardError {
     /// The same prompts were tried before.
     #[error("the edits yield a prompt that was tried before: propose something else")]
     Duplicate,
+    /// A pinned row was quoted: quoting it would make it pass and guard nothing.
+    #[error("the edits quote the row `{0}`, which is pinned to guard this task: choose another row")]
+    QuotesPinned(String),
     /// Words of a train row were copied.
     #[error(
         "the edits copy {} words from the row `{}` (\"{}\"): at most {most} in a row may be copied; say what rows of this \
@@ -105,6 +108,8 @@ pub struct Guards {
     train: TrainWords,
     /// One row of each shape.
     shapes: Vec<Arc<Example>>,
+    /// Ids of pinned rows.
+    pinned: BTreeSet<String>,
 }
 
 impl Guards {
@@ -120,6 +125,7 @@ impl Guards {
                 .min(baseline.tokens().saturating_add(limits.max_growth)),
             train: TrainWords::new(&dataset.rows(Split::Train), limits.copied_words),
             shapes: one_per_shape(&dataset.examples),
+            pinned: dataset.examples.iter().filter(|row| row.pinned).map(|row| row.id.clone()).collect(),
         }
     }
 
@@ -173,6 +179,9 @@ impl Guards {
         }
         let mut quoted: BTreeSet<String> = BTreeSet::from_iter(proposal.quoted);
         quoted.extend(self.train.quoted(prompts, &edited));
+        if let Some(pinned) = quoted.intersection(&self.pinned).next() {
+            return Err(GuardError::QuotesPinned(pinned.clone()));
+        }
         let proposal = Proposal { quoted: quoted.into_iter().collect(), ..proposal };
         Ok(Proposed { proposal, prompts: edited })
     }
@@ -317,6 +326,18 @@ mod tests {
         let tried = guards(&before).check(&before, edits(), false, &BTreeSet::new()).unwrap().prompts.digest();
         let error = guards(&before).check(&before, edits(), false, &BTreeSet::from([tried])).unwrap_err();
         assert_eq!(error, GuardError::Duplicate);
+    }
+
+    #[test]
+    fn a_pinned_row_is_never_quoted() {
+        let mut train = dataset(vec![example("t-1", "my card was charged twice this month", "billing")]);
+        Arc::make_mut(&mut train.examples[0]).pinned = true;
+        let limits = GuardLimits { max_prompt_tokens: 4000, max_growth: 1500, copied_words: 8 };
+        let guards = Guards::new(limits, &prompts(PROMPT), &train);
+        let quote = edit("- refunds", "- refunds\n- \"my card was charged twice this month\" -> billing");
+        let quoting = proposal(vec![quote]);
+        let refused = guards.check(&prompts(PROMPT), quoting, true, &BTreeSet::new()).unwrap_err();
+        assert_eq!(refused, GuardError::QuotesPinned("t-1".to_owned()));
     }
 
     #[test]

@@ -115,13 +115,18 @@ impl Search<'_> {
         };
         let first: BTreeSet<&str> = failing.iter().map(|outcome| outcome.example.id.as_str()).collect();
         let mut by_label: BTreeMap<String, Vec<&Outcome>> = BTreeMap::new();
-        for outcome in outcomes.iter().filter(|outcome| !quoted.contains(&outcome.example.id)) {
+        let may_be_quoted = |example: &Example| !example.pinned && !quoted.contains(&example.id);
+        for outcome in outcomes.iter().filter(|outcome| may_be_quoted(&outcome.example)) {
             let label = outcome.example.expected_text().unwrap_or_default();
             if !first.contains(outcome.example.id.as_str()) && (wanted.is_empty() || wanted.contains(&label)) {
                 by_label.entry(label).or_default().push(outcome);
             }
         }
-        let mut rows: Vec<ShownRow> = failing.iter().map(|outcome| example_row(&outcome.example)).collect();
+        let mut rows: Vec<ShownRow> = failing
+            .iter()
+            .filter(|outcome| !outcome.example.pinned)
+            .map(|outcome| example_row(&outcome.example))
+            .collect();
         let deepest = by_label.values().map(Vec::len).max().unwrap_or(0);
         for depth in 0..deepest {
             rows.extend(by_label.values().filter_map(|rows| rows.get(depth)).map(|row| example_row(&row.example)));
