@@ -95,6 +95,7 @@ impl Project {
             temperature: chat.temperature.filter(|_| own),
             max_tokens: chat.max_tokens.filter(|_| own),
             extra: chat.extra,
+            disabled: self.config.search.disable.clone(),
         };
         ModelProposer::new(Arc::clone(&models.proposer) as Arc<dyn Chat>, settings, self.guards())
     }

@@ -13,6 +13,9 @@ use crate::prompt::{Edit, Prompt, PromptSet, escape_literal, hunks};
 use crate::seed;
 use crate::text::{SparseVector, Tfidf};
 
+/// Names under which the proposals that need no model are tried, shown and switched off.
+pub const FREE: [&str; 2] = ["format-line", "balanced-examples"];
+
 /// Most rows of a label that are looked at for examples, and that the examples must stand for: a sample, since all
 /// pairs are compared. Never more than two thirds of them, so that draws differ.
 const SAMPLE: usize = 40;

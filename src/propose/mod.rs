@@ -25,6 +25,7 @@ mod testing;
 pub use ask::{Ask, Attempt, Dropped, Propose, Proposed, ShownRow};
 pub use copied::CopiedRun;
 pub use copied::quoted_rows;
+pub use free::FREE;
 pub use guards::{GuardError, GuardLimits, Guards};
 pub use proposal::Proposal;
 pub use proposer::{ModelProposer, ProposerSettings};

@@ -21,6 +21,8 @@ pub struct ProposerSettings {
     pub max_tokens: Option<u32>,
     /// Further parameters, passed through as the user wrote them.
     pub extra: Map<String, Value>,
+    /// Names of strategies not to use; those that need no model are left out here.
+    pub disabled: Vec<String>,
 }
 
 /// Asks a model for proposals and lets none through that a static guard refuses. A reply that can't be taken goes back
@@ -109,7 +111,9 @@ impl Propose for ModelProposer {
         labels: &[(String, usize)],
         seed: u64,
     ) -> Vec<(String, Proposed)> {
-        free::proposals(prompts, train, labels, seed, &self.guards)
+        let mut found = free::proposals(prompts, train, labels, seed, &self.guards);
+        found.retain(|(name, _)| !self.settings.disabled.contains(name));
+        found
     }
 
     fn fits(&self, prompts: &PromptSet) -> bool {

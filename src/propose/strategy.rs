@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::FREE;
 use crate::diagnose::FailureCluster;
 
 /// The kinds of failure that a strategy can be for.
@@ -128,7 +129,8 @@ struct FrontMatter {
 }
 
 /// The built-in strategies and those in `dir` (`*.md`; one named like a built-in strategy takes its place), without
-/// the `disabled` ones, sorted by name. A folder that doesn't exist holds none.
+/// the `disabled` ones, sorted by name. A folder that doesn't exist holds none. What needs no model ([`FREE`]) may be
+/// named in `disabled` too.
 ///
 /// # Errors
 /// A file that can't be read or is no strategy (with its line), or a name in `disabled` that no strategy has.
@@ -149,8 +151,11 @@ pub fn load_strategies(dir: Option<&Path>, disabled: &[String]) -> Result<Vec<Ar
         }
     }
     strategies.sort_by(|left, right| left.name.cmp(&right.name));
-    if let Some(name) = disabled.iter().find(|name| !strategies.iter().any(|strategy| strategy.name == **name)) {
-        let known = strategies.into_iter().map(|strategy| strategy.name).collect();
+    let is_known =
+        |name: &String| FREE.contains(&name.as_str()) || strategies.iter().any(|strategy| strategy.name == *name);
+    if let Some(name) = disabled.iter().find(|name| !is_known(name)) {
+        let free = FREE.iter().map(ToString::to_string);
+        let known = strategies.iter().map(|strategy| strategy.name.clone()).chain(free).collect();
         return Err(StrategyError::Unknown { name: name.clone(), known });
     }
     strategies.retain(|strategy| !disabled.contains(&strategy.name));

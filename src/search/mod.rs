@@ -244,7 +244,10 @@ impl Search<'_> {
         let after = meter.measure(&winner.prompts, &rows, 0, &doing("the winner")).await?;
         meter.journal_failures()?;
         let comparison = compare(&before, &after, self.settings.pass_threshold);
-        let shown = !comparison.rows.is_empty() && comparison.interval.low > 0.0;
+        if comparison.rows.is_empty() {
+            return Ok(());
+        }
+        let shown = comparison.interval.low > 0.0;
         self.sink.emit(Event::TestOpened(TestOpened {
             baseline: Summary::of(&before),
             winner: Summary::of(&after),
