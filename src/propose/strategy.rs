@@ -270,8 +270,10 @@ mod tests {
         let error = |name: &str| load_strategies(None, &[name.to_owned()]).unwrap_err().to_string();
         assert_eq!(error("prun"), "there is no strategy `prun` to disable; did you mean `prune`?");
         assert!(error("xyz").ends_with(
-            "there are add-rule, boundary-examples, clarify-task, define-boundary, output-format, prune, restructure"
+            "there are add-rule, boundary-examples, clarify-task, define-boundary, output-format, prune, restructure, \
+             format-line, balanced-examples"
         ));
+        assert_eq!(load_strategies(None, &["format-line".to_owned()]).unwrap().len(), 7);
     }
 
     #[test]
