@@ -180,7 +180,10 @@ fn located(
         message.push_str(" (the template does too much for one message)");
     }
     if let Some(example) = example {
-        message = format!("row `{}`: {message}; {}", example.id, describe_input(&example.input));
+        message = format!("row `{}`: {message}", example.id);
+        if error.kind() == ErrorKind::UndefinedError {
+            message = format!("{message}; {}", describe_input(&example.input));
+        }
     }
     source.error(body.line + line, column, message)
 }
@@ -299,6 +302,13 @@ mod tests {
         assert!(error.message.contains("row `r1`") && error.message.contains("`subject`, `text`"), "{error}");
         let error = prompt.check(&row(json!("only text"))).unwrap_err();
         assert!(error.message.contains("without fields"), "{error}");
+    }
+
+    #[test]
+    fn an_error_that_is_not_about_a_field_does_not_speak_of_fields() {
+        let error =
+            parse("{{ input }}{% for a in range(100000000) %}{% endfor %}").check(&row(json!("x"))).unwrap_err();
+        assert!(error.message.contains("row `r1`") && !error.message.contains("fields"), "{error}");
     }
 
     #[test]
