@@ -9,6 +9,9 @@ use super::schema::{Finding, check, dotted};
 use super::source::{At, Source};
 use super::{Config, Provider};
 
+/// What the model of the provider `embedded` may be called.
+const EMBEDDED: &str = "embedded";
+
 static SCHEMA: LazyLock<Value> = LazyLock::new(|| schemars::schema_for!(Config).to_value());
 
 impl Config {
@@ -47,6 +50,16 @@ impl Config {
             if model.is_some_and(|model| model.provider == Provider::Openai && model.model.is_none()) {
                 let purpose = "Its name as the provider knows it; required by `openai`.";
                 found.push(finding(&["models", role, "model"], Cause::Missing(purpose.to_owned())));
+            }
+            if let Some(name) =
+                model.filter(|model| model.provider == Provider::Embedded).and_then(|m| m.model.as_deref())
+                && name != EMBEDDED
+            {
+                let message = format!(
+                    "`models.{role}.model` is \"{name}\", but `embedded` has one model alone; leave it out, or set \
+                     models.{role}.provider to \"openai\""
+                );
+                found.push(finding(&["models", role, "model"], Cause::Conflict(message)));
             }
         }
         if self.prompts.len() > 1 {
