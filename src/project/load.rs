@@ -9,7 +9,7 @@ use super::{ProjectError, scorers};
 use crate::config::Config;
 use crate::dataset::{Dataset, SplitLock, labels, load};
 use crate::model::ModelRole;
-use crate::prompt::{Prompt, PromptSet};
+use crate::prompt::{Prompt, PromptError, PromptSet};
 use crate::propose::{GuardLimits, Guards, Strategy, load_strategies};
 use crate::score::ScorerSet;
 use crate::search::{CallLimits, GateSettings, Protected, Settings, Task};
@@ -54,9 +54,11 @@ impl Project {
             config.prompt_files().into_iter().map(|(name, path)| (name.to_owned(), root.join(path))).collect();
         let mut prompts = Vec::new();
         for path in prompt_files.values() {
-            prompts.push(Prompt::parse(&file_name(path), &read(path)?)?);
+            let parsed = Prompt::parse(&file_name(path), &read(path)?);
+            prompts.push(parsed.map_err(|error| PromptError { file: path.display().to_string(), ..error })?);
         }
-        let prompts = Arc::new(PromptSet::new(prompts)?);
+        let prompt_files = prompt_names(prompt_files);
+        let prompts = Arc::new(PromptSet::new(prompts).map_err(|error| at_path(&prompt_files, error))?);
         let strategies_folder = root.join(&config.search.strategies);
         let folder = strategies_folder.is_dir().then_some(strategies_folder.as_path());
         let strategies = load_strategies(folder, &config.search.disable)?;
@@ -67,7 +69,7 @@ impl Project {
         let loaded = load(&source, scorers.needs_expected().is_some())?;
         for example in &loaded.dataset.examples {
             for prompt in prompts.iter() {
-                prompt.check(example)?;
+                prompt.check(example).map_err(|error| at_path(&prompt_files, error))?;
             }
         }
         let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
@@ -78,7 +80,7 @@ impl Project {
             root,
             config,
             warnings,
-            prompt_files: prompt_names(prompt_files),
+            prompt_files,
             prompts,
             strategies,
             scorers,
@@ -173,6 +175,14 @@ impl Project {
 /// Prompts are named after their files.
 fn prompt_names(files: BTreeMap<String, PathBuf>) -> BTreeMap<String, PathBuf> {
     files.into_values().map(|path| (file_name(&path), path)).collect()
+}
+
+/// The error with the prompt file's path where it has the prompt's name.
+fn at_path(files: &BTreeMap<String, PathBuf>, error: PromptError) -> PromptError {
+    match files.get(&error.file) {
+        Some(path) => PromptError { file: path.display().to_string(), ..error },
+        None => error,
+    }
 }
 
 fn file_name(path: &Path) -> String {

@@ -75,6 +75,7 @@ fn a_setting_that_is_wrong_is_refused() {
     let key = "models.task={provider='openai', model='m', api_key_env='RATCHET_TEST_NO_SUCH_KEY'}";
     setting_refused(key, &["models.task.api_key_env", "RATCHET_TEST_NO_SUCH_KEY", "export"]);
     setting_refused("models.task.provider=openai", &["model"]);
+    setting_refused("models.task.model=gpt", &["models.task.model", "gpt", "embedded"]);
 }
 
 #[test]
@@ -118,14 +119,18 @@ fn a_table_that_is_wrong_is_refused_at_its_line() {
 #[test]
 fn a_prompt_that_is_wrong_is_refused_at_its_line_and_column() {
     let of_prompt = |text: &str, told: &[&str]| file_refused("prompts/library.prompty", text, told);
-    of_prompt(&PROMPT.replace("{{ input }}", "{{ input"), &["library.prompty:"]);
-    of_prompt(&PROMPT.replace("{{ input }}", "{% if input %}"), &["library.prompty:"]);
-    of_prompt(&PROMPT.replace("{{ input }}", "{{ inptu }}"), &["library.prompty:10:", "`inptu`", "input"]);
-    of_prompt(&PROMPT.replace("{{ input }}", "{{ expected }}"), &["library.prompty:10:", "`expected`"]);
-    of_prompt(&PROMPT.replace("{{ input }}", "{{ input.text }}"), &["library.prompty:10:"]);
-    of_prompt(&PROMPT.replace("{{ input }}", "see above"), &["library.prompty", "{{ input }}"]);
-    of_prompt("", &["library.prompty"]);
-    file_refused("prompts/library.prompty", b"user:\ncaf\xe9 {{ input }}\n", &["library.prompty", "line 2", "UTF-8"]);
+    of_prompt(&PROMPT.replace("{{ input }}", "{{ input"), &["prompts/library.prompty:"]);
+    of_prompt(&PROMPT.replace("{{ input }}", "{% if input %}"), &["prompts/library.prompty:"]);
+    of_prompt(&PROMPT.replace("{{ input }}", "{{ inptu }}"), &["prompts/library.prompty:10:", "`inptu`", "input"]);
+    of_prompt(&PROMPT.replace("{{ input }}", "{{ expected }}"), &["prompts/library.prompty:10:", "`expected`"]);
+    of_prompt(&PROMPT.replace("{{ input }}", "{{ input.text }}"), &["prompts/library.prompty:10:"]);
+    of_prompt(&PROMPT.replace("{{ input }}", "see above"), &["prompts/library.prompty", "{{ input }}"]);
+    of_prompt("", &["prompts/library.prompty"]);
+    file_refused(
+        "prompts/library.prompty",
+        b"user:\ncaf\xe9 {{ input }}\n",
+        &["prompts/library.prompty", "line 2", "UTF-8"],
+    );
 }
 
 #[test]
