@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use prompt_ratchet::config::Config;
-use prompt_ratchet::propose::{Strategy, load_strategies};
+use prompt_ratchet::propose::{Strategy, StrategyError, load_strategies};
 use serde_json::json;
 
 use super::Global;
@@ -51,14 +51,14 @@ struct Show {
 impl Strategies {
     /// Runs the command.
     pub async fn run(self, global: &Global) -> Result<Exit, Failure> {
-        let strategies = strategies(global)?;
         match self.command.unwrap_or(StrategiesCommand::List(self.list)) {
             StrategiesCommand::List(list) if list.json => {
+                let strategies = strategies(global)?;
                 let rows = strategies.iter().map(|strategy| json!(strategy.as_ref())).collect();
                 print_json(&serde_json::Value::Array(rows))?;
             }
-            StrategiesCommand::List(_) => print(&table(&strategies))?,
-            StrategiesCommand::Show(show) => print(&file(&strategies, &show.name)?)?,
+            StrategiesCommand::List(_) => print(&table(&strategies(global)?))?,
+            StrategiesCommand::Show(show) => print(&shown(strategies(global), &show.name)?)?,
         }
         Ok(Exit::Done)
     }
@@ -73,6 +73,25 @@ fn strategies(global: &Global) -> Result<Vec<Arc<Strategy>>, Failure> {
     let config = Config::parse(&path.to_string_lossy(), &text, &global.overrides).map_err(Failure::usage)?;
     let folder = path.parent().unwrap_or(Path::new("")).join(&config.search.strategies);
     load_strategies(folder.is_dir().then_some(folder.as_path()), &config.search.disable).map_err(Failure::usage)
+}
+
+/// The strategy `name` as a file. A built-in one doesn't need the rest of the folder to be sound: only a broken file of
+/// its own name stands in its way, since that takes its place.
+fn shown(loaded: Result<Vec<Arc<Strategy>>, Failure>, name: &str) -> Result<String, Failure> {
+    let failure = match loaded {
+        Ok(strategies) => return file(&strategies, name),
+        Err(failure) => failure,
+    };
+    let broken = match failure.error.downcast_ref() {
+        Some(StrategyError::Malformed { file, .. }) => Path::new(file).file_stem(),
+        Some(StrategyError::Read { path, .. }) => path.file_stem(),
+        _ => None,
+    };
+    if broken.is_none_or(|stem| stem == name) {
+        return Err(failure);
+    }
+    let built_in = load_strategies(None, &[]).map_err(Failure::usage)?;
+    if built_in.iter().any(|strategy| strategy.name == name) { file(&built_in, name) } else { Err(failure) }
 }
 
 fn table(strategies: &[Arc<Strategy>]) -> String {
@@ -121,6 +140,17 @@ mod tests {
             std::fs::write(folder.path().join(format!("{}.md", strategy.name)), text).unwrap();
         }
         assert_eq!(load_strategies(Some(folder.path()), &[]).unwrap(), built_in);
+    }
+
+    #[test]
+    fn a_built_in_strategy_is_shown_beside_a_broken_file_unless_that_takes_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("prune.md"), "half of it").unwrap();
+        let show = |name: &str| shown(load_strategies(Some(folder.path()), &[]).map_err(Failure::usage), name);
+        assert!(show("define-boundary").unwrap().starts_with("---\n"));
+        for name in ["prune", "mine"] {
+            assert!(show(name).unwrap_err().error.to_string().contains("prune.md:1"), "{name}");
+        }
     }
 
     #[test]

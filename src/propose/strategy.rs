@@ -129,8 +129,9 @@ struct FrontMatter {
 }
 
 /// The built-in strategies and those in `dir` (`*.md`; one named like a built-in strategy takes its place), without
-/// the `disabled` ones, sorted by name. A folder that doesn't exist holds none. What needs no model ([`FREE`]) may be
-/// named in `disabled` too.
+/// the `disabled` ones, sorted by name. A folder that doesn't exist holds none, and neither does an empty file: a shell
+/// makes one before it runs the command whose output is to go there. What needs no model ([`FREE`]) may be named in
+/// `disabled` too.
 ///
 /// # Errors
 /// A file that can't be read or is no strategy (with its line), or a name in `disabled` that no strategy has.
@@ -141,6 +142,9 @@ pub fn load_strategies(dir: Option<&Path>, disabled: &[String]) -> Result<Vec<Ar
     }
     for path in dir.map_or(Ok(Vec::new()), files)? {
         let text = fs::read_to_string(&path).map_err(|error| StrategyError::Read { path: path.clone(), error })?;
+        if text.is_empty() {
+            continue;
+        }
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         let own = parse(&name, &path.display().to_string(), &text, Origin::Project)?;
         match strategies.iter_mut().find(|strategy| strategy.name == own.name) {
@@ -254,6 +258,7 @@ mod tests {
         fs::write(dir.path().join("prune.md"), own).unwrap();
         fs::write(dir.path().join("tone.md"), own).unwrap();
         fs::write(dir.path().join("README.md"), "About these files").unwrap();
+        fs::write(dir.path().join("being-written.md"), "").unwrap();
         fs::write(dir.path().join("restructure.md"), include_str!("../../strategies/restructure.md")).unwrap();
         let strategies = load_strategies(Some(dir.path()), &["add-rule".to_owned()]).unwrap();
         let expected =
