@@ -15,8 +15,11 @@ use prompt_ratchet::run::{Decision, Event, Progress};
 use super::narration::Narration;
 use super::paint::Paint;
 
-/// Widest line where stderr is no terminal.
-const PLAIN_WIDTH: usize = 100;
+/// Columns of a line where stderr is no terminal.
+const PLAIN_WIDTH: usize = 80;
+
+/// Columns of a line on the widest terminal.
+const WIDEST: usize = 100;
 
 /// The moving lines of a stage that runs rows.
 const ROWS: &str = "{spinner} {prefix:.bold}  {bar:20.cyan/dim} {pos}/{len} rows  {elapsed}\n  {wide_msg}";
@@ -54,7 +57,7 @@ impl Terminal {
             return Self { bar: None, state: None };
         }
         let term = Term::stderr();
-        let width = if term.is_term() { usize::from(term.size().1).clamp(40, PLAIN_WIDTH) } else { PLAIN_WIDTH };
+        let width = if term.is_term() { usize::from(term.size().1).clamp(40, WIDEST) } else { PLAIN_WIDTH };
         let bar = term.is_term().then(|| {
             let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
             bar.set_prefix("starting");
