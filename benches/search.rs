@@ -1,7 +1,6 @@
 //! The search in worlds whose truth is known: `cargo bench --bench search` writes the table in `docs/search.md`.
 //!
-//! `-- --runs N` makes fewer runs of each world, `-- --calls N` limits the target's calls of the real search; then the
-//! table is only printed. Every run is a pure function of its number.
+//! `-- --runs N` makes fewer runs of each world and only prints the table. Every run is a pure function of its number.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -29,17 +28,12 @@ fn main() {
     if !arguments.iter().any(|argument| argument == "--bench") {
         return;
     }
-    let number = |flag: &str| -> Option<u64> {
-        let at = arguments.iter().position(|argument| argument == flag)?;
-        Some(arguments[at + 1].parse().unwrap())
-    };
-    let (runs, calls) = (number("--runs"), number("--calls"));
-    let adjust = |settings: &mut prompt_ratchet::search::Settings| settings.calls.task = calls;
-    let table = table::markdown(&worlds::all(runs.map_or(RUNS, |runs| runs as usize), &adjust));
-    if runs.is_some() || calls.is_some() {
-        println!("{table}");
-    } else {
-        write(&table);
+    let flag = arguments.iter().position(|argument| argument == "--runs");
+    let runs: Option<usize> = flag.map(|at| arguments[at + 1].parse().unwrap());
+    let table = table::markdown(&worlds::all(runs.unwrap_or(RUNS)));
+    match runs {
+        Some(_) => println!("{table}"),
+        None => write(&table),
     }
 }
 

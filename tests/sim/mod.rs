@@ -217,14 +217,19 @@ impl World {
     /// Runs the real search in this world; returns all its journalled events.
     pub fn search(&self, settings: &Settings) -> Vec<Event> {
         let sink = Gathered::default();
-        let strategies = [Arc::new(Strategy {
-            name: "sim".to_owned(),
-            summary: String::new(),
-            kinds: Vec::new(),
-            quotes_rows: false,
-            instruction: String::new(),
-            origin: propose::Origin::BuiltIn,
-        })];
+        // As among the built-in ones: some mend what fails alike, some look at the task as a whole.
+        let strategies = [("mend", vec!["confusion".to_owned(), "criterion".to_owned()]), ("whole", Vec::new())].map(
+            |(name, kinds)| {
+                Arc::new(Strategy {
+                    name: name.to_owned(),
+                    summary: String::new(),
+                    kinds,
+                    quotes_rows: false,
+                    instruction: String::new(),
+                    origin: propose::Origin::BuiltIn,
+                })
+            },
+        );
         let spent = || {
             let task = self.calls.load(Ordering::Relaxed) + self.sealed_calls.load(Ordering::Relaxed);
             CallsSpent { total: task, task, proposer: 0 }
