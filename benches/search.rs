@@ -30,7 +30,8 @@ fn main() {
     }
     let flag = arguments.iter().position(|argument| argument == "--runs");
     let runs: Option<usize> = flag.map(|at| arguments[at + 1].parse().unwrap());
-    let table = table::markdown(&worlds::all(runs.unwrap_or(RUNS)));
+    let each = runs.unwrap_or(RUNS);
+    let table = format!("{each} runs of each world.\n\n{}", table::markdown(&worlds::all(each)));
     match runs {
         Some(_) => println!("{table}"),
         None => write(&table),

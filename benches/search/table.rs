@@ -101,10 +101,10 @@ impl Goal {
 
     /// Whether ours is where it should be, by the figure itself; the interval beside it says how sure that is.
     fn met(self, figure: Figure) -> &'static str {
-        let (Some(value), Some(met)) = (figure.value(), self.is_met_by(figure)) else { return "" };
-        match (met, value.is_finite()) {
-            (true, true) => "met",
-            _ => "**missed**",
+        match self.is_met_by(figure) {
+            Some(true) => "met",
+            Some(false) => "**missed**",
+            None => "",
         }
     }
 
