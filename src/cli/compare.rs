@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use clap::Args;
-use prompt_ratchet::dataset::{Example, Filter};
+use prompt_ratchet::dataset::{Example, Filter, Split};
 use prompt_ratchet::eval::{Change, Comparison, Outcome, compare};
 use prompt_ratchet::project::revision;
 use prompt_ratchet::prompt::PromptSet;
@@ -29,6 +29,9 @@ const KINDS: [(Change, &str); 5] = [
     (Change::Improved, "improved"),
     (Change::Unchanged, "unchanged"),
 ];
+
+/// Said where a revision of a run is compared on rows that its run chose it by.
+const SELECTED_ON: &str = "these rows chose it; only the sealed test says whether it is better";
 
 /// Compare two prompts, runs or revisions, row by row
 #[derive(Debug, Args)]
@@ -76,7 +79,8 @@ impl Compare {
         let mut bench = Bench::load(global).await?;
         let splits = SplitChoice::splits(self.split);
         let rows = bench.rows(&splits, &self.filter, self.limit.map(|limit| limit as usize))?;
-        let (a, b) = (resolve(&bench, &self.a)?, resolve(&bench, &self.b)?);
+        let [(a, a_chosen), (b, b_chosen)] = [resolve(&bench, &self.a)?, resolve(&bench, &self.b)?];
+        let selected_on = (a_chosen || b_chosen) && splits.iter().any(|split| *split != Split::Test);
         if texts(&a) == texts(&b) {
             bench.note("note: A and B are the same text");
         }
@@ -88,9 +92,11 @@ impl Compare {
         let comparison = compare(&before.evaluation.outcomes, &after.evaluation.outcomes, pass_threshold);
         let finding = Finding::of(&comparison);
         if self.json {
-            print_json(&self.object(&comparison, finding, [&before, &after]))?;
+            let mut object = self.object(&comparison, finding, [&before, &after]);
+            object["selected_on"] = json!(selected_on);
+            print_json(&object)?;
         } else {
-            print(&self.page(&comparison, finding, [&before, &after], &split_names(&splits)))?;
+            print(&self.page(&comparison, finding, [&before, &after], (&split_names(&splits), selected_on)))?;
             if !bench.project.config.models.task.is_deterministic() {
                 bench.note("note: this model may answer otherwise the next time; single rows may have changed by luck");
             }
@@ -119,10 +125,10 @@ impl Compare {
         })
     }
 
-    fn page(&self, comparison: &Comparison, finding: Finding, arms: [&Measured; 2], splits: &str) -> String {
+    fn page(&self, comparison: &Comparison, finding: Finding, arms: [&Measured; 2], rows: (&str, bool)) -> String {
         let mut text = String::new();
         // Writing to a string does not fail.
-        let _ = self.write_page(&mut text, comparison, finding, arms, splits);
+        let _ = self.write_page(&mut text, comparison, finding, arms, rows);
         text
     }
 
@@ -132,7 +138,7 @@ impl Compare {
         comparison: &Comparison,
         finding: Finding,
         [before, after]: [&Measured; 2],
-        splits: &str,
+        (splits, selected_on): (&str, bool),
     ) -> std::fmt::Result {
         writeln!(f, "A {:>8}  {}", percent(comparison.before), line(&self.a, WIDTH - 12))?;
         writeln!(f, "B {:>8}  {}", percent(comparison.after), line(&self.b, WIDTH - 12))?;
@@ -166,6 +172,9 @@ impl Compare {
             other => other.to_string(),
         };
         writeln!(f, "{}", console::style(verdict).bold())?;
+        if selected_on {
+            writeln!(f, "{SELECTED_ON}")?;
+        }
         writeln!(f, "\nA {}\nB {}", before.used.words(), after.used.words())
     }
 }
@@ -188,11 +197,12 @@ fn unquoted(bench: &Bench, rows: Vec<Arc<Example>>, prompts: [&PromptSet; 2]) ->
     Ok(left)
 }
 
-/// A prompt file, or `RUN` or `RUN:REVISION`.
-fn resolve(bench: &Bench, name: &str) -> Result<Arc<PromptSet>, Failure> {
+/// A prompt file, or `RUN` or `RUN:REVISION`; and whether a run chose it, which holds for all revisions but the text that
+/// the run began with.
+fn resolve(bench: &Bench, name: &str) -> Result<(Arc<PromptSet>, bool), Failure> {
     let path = Path::new(name);
     if path.is_file() {
-        return bench.prompts(path);
+        return Ok((bench.prompts(path)?, false));
     }
     let (run, wanted) = match name.rsplit_once(':') {
         Some((run, wanted)) if !path.exists() => (run, wanted),
@@ -201,7 +211,9 @@ fn resolve(bench: &Bench, name: &str) -> Result<Arc<PromptSet>, Failure> {
     let folder = RunFolder::find(&bench.project.runs(), run).map_err(|error| {
         Failure::usage(anyhow::Error::new(error).context(format!("`{name}` is neither a prompt file nor a run")))
     })?;
-    Ok(Arc::new(revision(&folder, wanted)?))
+    let prompts = revision(&folder, wanted)?;
+    let chosen = prompts.digest() != revision(&folder, "baseline")?.digest();
+    Ok((Arc::new(prompts), chosen))
 }
 
 fn texts(prompts: &PromptSet) -> Vec<&str> {

@@ -285,3 +285,18 @@ fn a_run_that_kept_nothing_has_nothing_to_review_or_apply() {
     }
     assert_eq!(words.prompt(), BASE);
 }
+
+#[test]
+fn a_comparison_on_the_rows_that_chose_the_winner_says_so() {
+    let words = Words::new(&[BASE, FIRST]);
+    let selected_on = |arguments: &[&str]| {
+        let (_, stdout, stderr) = words.ratchet(&[&["compare", "--json"], arguments].concat());
+        serde_json::from_str::<Value>(&stdout).unwrap_or_else(|_| panic!("{stderr}"))["selected_on"].clone()
+    };
+    assert_eq!(selected_on(&["last:baseline", "last"]), true);
+    assert_eq!(selected_on(&["last", "prompts/words.txt"]), true);
+    assert_eq!(selected_on(&["last:baseline", "prompts/words.txt"]), false);
+    assert_eq!(selected_on(&["last:baseline", "last", "--split", "test"]), false);
+    let (_, stdout, _) = words.ratchet(&["compare", "last:baseline", "last"]);
+    assert!(stdout.contains("only the sealed test says"), "{stdout}");
+}
