@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use prompt_ratchet::config::Config;
 use prompt_ratchet::report::{RunView, one_line, percent, terminal};
-use prompt_ratchet::run::{RunFolder, RunState, unique_length};
+use prompt_ratchet::run::{RunError, RunFolder, RunState, unique_length};
 use serde_json::{Value, json};
 
 use super::Global;
 use super::exit::{Exit, Failure};
+use super::plain::neutral;
 use super::report::{print, print_json, screen_width};
 
 /// List the runs of this project, or show one
@@ -93,7 +94,14 @@ struct Line {
 }
 
 fn list(runs: &Path, as_json: bool) -> Result<(), Failure> {
-    let lines: Vec<Line> = RunFolder::list(runs)
+    let listing = RunFolder::list(runs);
+    for (folder, reason) in &listing.passed_over {
+        // The reason of a folder that can't be opened opens with its `run.json`.
+        let RunError::Unreadable { message, .. } = reason else { continue };
+        eprintln!("passed over {}: {}", folder.display(), neutral(message));
+    }
+    let lines: Vec<Line> = listing
+        .runs
         .into_iter()
         .map(|folder| Line { view: RunView::read(&folder).map_err(|error| error.to_string()), folder })
         .collect();

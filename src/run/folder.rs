@@ -38,6 +38,15 @@ pub struct RunFolder {
     pub manifest: Manifest,
 }
 
+/// The runs of a project.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// Oldest first.
+    pub runs: Vec<RunFolder>,
+    /// Folders whose `run.json` is damaged or of a newer format, with what is wrong, sorted by path.
+    pub passed_over: Vec<(PathBuf, RunError)>,
+}
+
 /// How far a run is, from its journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -101,22 +110,39 @@ impl RunFolder {
         Ok(Self { path: path.to_path_buf(), manifest })
     }
 
-    /// All runs under `runs`, oldest first. What isn't a run folder is passed over; no folder means no runs.
-    pub fn list(runs: &Path) -> Vec<Self> {
-        let entries = std::fs::read_dir(runs).into_iter().flatten().flatten();
-        let mut found: Vec<Self> = entries.filter_map(|entry| Self::open(&entry.path()).ok()).collect();
-        found.sort_by(|one, other| one.manifest.run.cmp(&other.manifest.run));
-        found
+    /// All runs under `runs`, oldest first, and beside them those that can't be opened. What has no `run.json` isn't a
+    /// run; no folder means no runs.
+    pub fn list(runs: &Path) -> Listing {
+        let mut listing = Listing::default();
+        for path in std::fs::read_dir(runs).into_iter().flatten().flatten().map(|entry| entry.path()) {
+            if !path.join(MANIFEST).is_file() {
+                continue;
+            }
+            match Self::open(&path) {
+                Ok(run) => listing.runs.push(run),
+                Err(reason) => listing.passed_over.push((path, reason)),
+            }
+        }
+        listing.runs.sort_by(|one, other| one.manifest.run.cmp(&other.manifest.run));
+        listing.passed_over.sort_by(|(one, _), (other, _)| one.cmp(other));
+        listing
     }
 
     /// The run that `id` names: its whole id, a prefix of its short id, a folder, or `last`.
     ///
     /// # Errors
-    /// None does, or several do.
+    /// None does, several do, or the run that it names can't be opened.
     pub fn find(runs: &Path, id: &str) -> Result<Self, RunError> {
-        let all = Self::list(runs);
+        let Listing { runs: all, passed_over } = Self::list(runs);
         let unknown = |message: String| RunError::Unreadable { path: runs.to_path_buf(), message };
         if id == "last" {
+            // Folders are named by when their runs began; an older run must not pass for the last.
+            let newest = all.last().map(|run| run.path.clone());
+            if let Some((path, reason)) = passed_over.into_iter().next_back()
+                && Some(path) > newest
+            {
+                return Err(reason);
+            }
             return all
                 .into_iter()
                 .next_back()
@@ -127,8 +153,15 @@ impl RunFolder {
         }
         let matching: Vec<&Self> =
             all.iter().filter(|run| run.manifest.run == id || run.short_id().starts_with(id)).collect();
+        let names = |path: &Path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name == id || short_id(&name).starts_with(id)
+        };
+        let mut damaged: Vec<RunError> =
+            passed_over.into_iter().filter(|(path, _)| names(path)).map(|(_, reason)| reason).collect();
         match matching[..] {
             [run] => Ok(run.clone()),
+            [] if !damaged.is_empty() => Err(damaged.swap_remove(0)),
             [] => Err(unknown(format!("holds no run `{id}`; `ratchet runs` lists those that are there"))),
             _ => {
                 let names: Vec<String> =
@@ -140,7 +173,7 @@ impl RunFolder {
 
     /// Eight hex digits that name the run; any unique prefix will do.
     pub fn short_id(&self) -> String {
-        Digest::of(self.manifest.run.as_bytes()).short()[..8].to_owned()
+        short_id(&self.manifest.run)
     }
 
     /// The run's events so far.
@@ -155,6 +188,10 @@ impl RunFolder {
     pub fn snapshot(&self) -> PathBuf {
         self.path.join("snapshot")
     }
+}
+
+fn short_id(run: &str) -> String {
+    Digest::of(run.as_bytes()).short()[..8].to_owned()
 }
 
 /// How far the run with these events is, and how it ended.
@@ -220,6 +257,22 @@ mod tests {
         assert_eq!(find(first.path.to_str().unwrap()).unwrap(), first.manifest.run);
         assert!(find("").unwrap_err().to_string().contains("several"));
         assert!(find("zzz").unwrap_err().to_string().contains("ratchet runs"));
+    }
+
+    #[test]
+    fn a_run_that_cannot_be_opened_is_listed_apart_and_named_with_its_reason() {
+        let runs = tempfile::tempdir().unwrap();
+        let good = create(runs.path(), "a");
+        let bad = create(runs.path(), "b");
+        std::fs::create_dir(runs.path().join("no-run")).unwrap();
+        std::fs::write(bad.path.join(MANIFEST), "{").unwrap();
+        let listing = RunFolder::list(runs.path());
+        assert_eq!(listing.runs, std::slice::from_ref(&good));
+        assert_eq!(listing.passed_over.iter().map(|(path, _)| path).collect::<Vec<_>>(), [&bad.path]);
+        for id in [bad.manifest.run.clone(), bad.short_id(), bad.path.display().to_string(), "last".to_owned()] {
+            assert!(RunFolder::find(runs.path(), &id).unwrap_err().to_string().contains("isn't a run's"), "{id}");
+        }
+        assert_eq!(RunFolder::find(runs.path(), &good.short_id()).unwrap(), good);
     }
 
     #[test]

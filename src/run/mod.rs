@@ -14,7 +14,7 @@ pub use event::{
     Stopped, TestOpened, Verdict,
 };
 pub use files::Files;
-pub use folder::{Manifest, RunFolder, RunState, state, unique_length};
+pub use folder::{Listing, Manifest, RunFolder, RunState, state, unique_length};
 pub use journal::{Journal, read_events};
 pub use sink::{Recorded, RunError, Sink};
 pub use spent::Spent;
