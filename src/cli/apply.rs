@@ -17,7 +17,7 @@ use super::exit::{Exit, Failure};
 use super::paint::Paint;
 use super::plain::neutral;
 use super::report::{print, print_json};
-use super::review::{Session, Standing, changed_lines, standing};
+use super::review::{Session, Standing, changed_lines, nothing_to, standing};
 
 /// Write what a run found into the prompt file: what its review accepted, or the winner
 ///
@@ -57,8 +57,7 @@ impl Apply {
         let session = Session::open(global, &self.run)?;
         let reviewed = session.begun && !self.all;
         if session.revisions.revisions.is_empty() {
-            let words = format!("run {} kept nothing: there is nothing to apply", session.name);
-            return self.nothing(&session, &words, global);
+            return self.nothing(&session, &nothing_to("apply", &session.view), global);
         }
         let theirs = if reviewed { accepted(&session)? } else { session.revisions.winner().clone() };
         if standing(&session, &theirs) == Standing::Baseline {

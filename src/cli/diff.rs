@@ -9,6 +9,7 @@ use super::Global;
 use super::exit::{Exit, Failure};
 use super::paint::Paint;
 use super::report::print;
+use super::review::nothing_to;
 use super::runs::runs_folder;
 
 /// Show what a run changed in the prompt, as a unified diff
@@ -39,7 +40,11 @@ impl Diff {
             (None, None) => of_run(&view, &folder)?,
         };
         if diff.is_empty() && !global.quiet {
-            eprintln!("nothing was kept, so nothing changed");
+            if view.kept().is_empty() {
+                eprintln!("{}", nothing_to("show", &view));
+            } else {
+                eprintln!("nothing was kept, so nothing changed");
+            }
         }
         print(&Paint::stdout().diff(&diff))?;
         Ok(Exit::Done)

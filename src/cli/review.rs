@@ -140,7 +140,7 @@ impl Review {
         if self.json {
             print_json(&json_of(session, None))?;
         } else if !global.quiet {
-            eprintln!("run {} kept nothing: there is nothing to review", session.name);
+            eprintln!("{}", nothing_to("review", &session.view));
         }
         Ok(Exit::Done)
     }
@@ -216,6 +216,15 @@ impl Review {
 fn left(session: &Session) {
     let chosen = session.hunks() - session.open_hunks().len();
     eprintln!("{chosen} of {} hunks chosen; `ratchet review {}` goes on from there", session.hunks(), session.name);
+}
+
+/// That a run has nothing to review, apply or show (`what`), or how to go on with it where it is unfinished.
+pub(super) fn nothing_to(what: &str, view: &RunView) -> String {
+    let run = &view.short_id;
+    match view.ended {
+        Some(_) => format!("run {run} kept nothing: there is nothing to {what}"),
+        None => format!("run {run} is unfinished: ratchet resume {run}"),
+    }
 }
 
 fn json_of(session: &Session, outcome: Option<&Outcome>) -> Value {

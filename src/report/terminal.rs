@@ -11,11 +11,10 @@ const LISTED: usize = 8;
 pub fn headline(view: &RunView) -> String {
     let kept = view.kept().len();
     let Some(ended) = &view.ended else {
-        let so_far = match kept {
-            0 => "nothing kept so far".to_owned(),
-            kept => format!("{} kept so far", plural(kept, "revision")),
+        return match kept {
+            0 => format!("unfinished: ratchet resume {}", view.short_id),
+            kept => format!("unfinished, {} kept so far", plural(kept, "revision")),
         };
-        return format!("unfinished, {so_far}");
     };
     let Some(test) = &view.test else {
         return match kept {
