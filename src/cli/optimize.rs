@@ -70,6 +70,12 @@ impl Optimize {
 impl Resume {
     /// Runs the command.
     pub async fn run(self, global: &Global) -> Result<Exit, Failure> {
+        if !global.overrides.is_empty() {
+            return Err(Failure::usage(anyhow::anyhow!(
+                "--set: a run goes on with its own settings, so that it ends as it would have; leave --set out, or start \
+                 a new run with `ratchet optimize`"
+            )));
+        }
         let root = global.config.parent().unwrap_or(Path::new(""));
         let folder = RunFolder::find(&runs_folder(global)?, &self.run)?;
         let terminal = Arc::new(Terminal::new(global.quiet));

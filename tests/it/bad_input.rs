@@ -140,6 +140,7 @@ fn a_run_that_does_not_exist_is_refused() {
         refused(&project, &[command, "zzzz"], 2, &["runs", "zzzz"]);
         refused(&project, &[command], 2, &["runs", "ratchet optimize"]);
     }
+    refused(&project, &["resume", "--set", "search.generations=9"], 2, &["its own settings"]);
     refused(&project, &["runs", "show", "zzzz"], 2, &["runs", "zzzz"]);
     refused(&project, &["compare", "zzzz", "prompts/library.prompty"], 2, &["zzzz"]);
     refused(&project, &["strategies", "show", "zzzz"], 2, &["zzzz"]);
