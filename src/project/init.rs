@@ -39,6 +39,12 @@ pub enum InitError {
     /// The data can't be used.
     #[error(transparent)]
     Data(#[from] DatasetError),
+    /// There is no data file.
+    #[error("{}: no such file; name the file of examples", .0.display())]
+    NoFile(PathBuf),
+    /// The data file holds no rows.
+    #[error("{}: there are no rows in it; put some examples in, each with an input and, best, the expected answer", .0.display())]
+    NoRows(PathBuf),
     /// No column looks like an input.
     #[error(
         "{}: no column looks like the input; there are: {columns}. Name one `input`, or write {CONFIG_FILE} by hand",
@@ -105,7 +111,14 @@ impl Scaffold {
     /// # Errors
     /// Data that can't be read, or in which no column looks like an input.
     pub fn plan(data: &Path, folder: &Path, model: &FirstModel) -> Result<Self, InitError> {
+        if !data.exists() {
+            // The loader would point at a config, and there is none yet.
+            return Err(InitError::NoFile(data.to_path_buf()));
+        }
         let guess = guess(&Source::new(data))?;
+        if guess.rows == 0 {
+            return Err(InitError::NoRows(data.to_path_buf()));
+        }
         if guess.input.is_empty() {
             let columns = guess.columns.join(", ");
             return Err(InitError::NoInput { file: data.to_path_buf(), columns });
@@ -386,6 +399,11 @@ mod tests {
     fn what_cannot_be_guessed_is_said() {
         assert!(matches!(planned("a.csv", "x\n1\n2\n"), Err(InitError::NoInput { .. })));
         assert!(matches!(planned("a.txt", "x\n"), Err(InitError::Data(_))));
-        assert!(matches!(planned("a.jsonl", ""), Err(InitError::NoInput { .. } | InitError::Data(_))));
+        for (file, text) in [("a.jsonl", ""), ("a.json", "[]"), ("a.csv", "text,label\n"), ("a.csv", "")] {
+            let error = planned(file, text).unwrap_err();
+            assert!(matches!(error, InitError::NoRows(_)), "{file} {text:?}: {error}");
+        }
+        let error = Scaffold::plan(Path::new("nope.csv"), Path::new("."), &embedded()).unwrap_err().to_string();
+        assert!(error.starts_with("nope.csv: no such file") && !error.contains(CONFIG_FILE), "{error}");
     }
 }
