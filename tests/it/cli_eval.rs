@@ -60,6 +60,7 @@ fn looking_at_test_is_said_and_all_rows_can_be_exported() {
     let project = project();
     let all = ratchet(project.path(), &["eval", "--split", "all", "--csv", "-"]);
     assert_eq!((all.code, all.out.lines().count()), (0, 41), "{}", all.err);
+    assert!(all.out.starts_with("id,split,input,tags,expected,answer,"), "{}", all.out);
     assert!(all.err.contains("test rows were used"), "{}", all.err);
     assert!(project.path().join("runs/split-uses.json").is_file());
 }

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use prompt_ratchet::dataset::{Dataset, Split};
 use prompt_ratchet::eval::Outcome;
 
-const HEADER: [&str; 8] = ["id", "split", "expected", "answer", "value", "scores", "reason", "error"];
+const HEADER: [&str; 10] = ["id", "split", "input", "tags", "expected", "answer", "value", "scores", "reason", "error"];
 
 /// One line a row: `scores` is a JSON object by scorer, `reason` has one line a scorer that gave one. A row that could
-/// not run has an `error` and neither answer nor value.
+/// not run has an `error` and neither answer nor value. `tags` are between `; `. Text that a spreadsheet would take for a
+/// formula gets a leading apostrophe.
 pub fn export(outcomes: &[Outcome], dataset: &Dataset) -> Result<String, csv::Error> {
     let splits: BTreeMap<&str, Split> =
         dataset.examples.iter().zip(&dataset.splits).map(|(example, split)| (example.id.as_str(), *split)).collect();
@@ -18,21 +19,48 @@ pub fn export(outcomes: &[Outcome], dataset: &Dataset) -> Result<String, csv::Er
         let example = &outcome.example;
         let split = splits.get(example.id.as_str()).map_or("", |split| split.name());
         let expected = example.expected_text().unwrap_or_default();
-        let mut record = vec![example.id.clone(), split.to_owned(), expected];
+        let mut record = vec![
+            inert(&example.id),
+            split.to_owned(),
+            inert(&example.input_text()),
+            inert(&example.tags.join("; ")),
+            inert(&expected),
+        ];
         match &outcome.result {
             Ok(answer) => {
                 let scores: serde_json::Map<String, serde_json::Value> =
                     answer.scores.iter().map(|score| (score.scorer.clone(), score.value.into())).collect();
                 let reasons: Vec<&str> = answer.scores.iter().filter_map(|score| score.reason.as_deref()).collect();
-                record.extend([answer.completion.text.clone(), answer.value.to_string()]);
-                record.extend([serde_json::Value::from(scores).to_string(), reasons.join("\n"), String::new()]);
+                record.extend([inert(&answer.completion.text), answer.value.to_string()]);
+                record.extend([serde_json::Value::from(scores).to_string(), inert(&reasons.join("\n")), String::new()]);
             }
             Err(error) => {
-                record.extend([String::new(), String::new(), String::new(), String::new(), error.to_string()])
+                record.extend([String::new(), String::new(), String::new(), String::new(), inert(&error.to_string())])
             }
         }
         writer.write_record(&record)?;
     }
     let bytes = writer.into_inner().map_err(|error| csv::Error::from(error.into_error()))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// `text` as a cell that no spreadsheet runs: rows and answers come from elsewhere. A number such as `-5` is none to run.
+fn inert(text: &str) -> String {
+    let is_number = || text.trim().parse::<f64>().is_ok_and(f64::is_finite);
+    if text.starts_with(['=', '+', '-', '@']) && !is_number() { format!("'{text}") } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_spreadsheet_would_run_is_made_text_and_numbers_stay() {
+        for text in ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)"] {
+            assert_eq!(inert(text), format!("'{text}"));
+        }
+        for text in ["-5", "+0.5", "-1e3", "a=b", ""] {
+            assert_eq!(inert(text), text);
+        }
+    }
 }
