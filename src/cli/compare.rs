@@ -19,7 +19,7 @@ use super::Global;
 use super::exit::{Exit, Failure};
 use super::measure::{Bench, Measured, SplitChoice, split_names};
 use super::plain::{WIDTH, line};
-use super::report::{print, print_json};
+use super::report::{json_interval, print, print_json};
 
 /// The kinds of change in the order in which they are told, the bad news first.
 const KINDS: [(Change, &str); 5] = [
@@ -112,7 +112,7 @@ impl Compare {
             "rows": comparison.rows.len(),
             "missing": comparison.missing,
             "difference": comparison.difference,
-            "interval": comparison.interval,
+            "interval": json_interval(&comparison.interval),
             "p_value": comparison.p_value,
             "finding": finding.name(),
             "rows_to_show": if let Finding::Unclear { rows } = finding { rows } else { None },

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::Global;
 use super::exit::{Exit, Failure};
 use super::measure::{Bench, Measured, SplitChoice, split_names};
-use super::report::{print, print_json};
+use super::report::{json_interval, print, print_json};
 
 mod csv;
 mod table;
@@ -147,7 +147,7 @@ fn json(measured: &Measured) -> serde_json::Value {
     json!({
         "examples": summary.examples,
         "score": summary.score,
-        "interval": summary.interval,
+        "interval": json_interval(&summary.interval),
         "errors": summary.errors,
         "calls": used.live,
         "tokens": used.tokens,

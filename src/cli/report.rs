@@ -6,6 +6,7 @@ use clap::Args;
 use console::Term;
 use prompt_ratchet::report::{RunView, json, markdown, terminal};
 use prompt_ratchet::run::RunFolder;
+use prompt_ratchet::stats::Interval;
 
 use super::Global;
 use super::exit::{Exit, Failure};
@@ -69,6 +70,11 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
+}
+
+/// An interval as every `--json` output has it: `[low, high]`.
+pub(super) fn json_interval(interval: &Interval) -> serde_json::Value {
+    serde_json::json!([interval.low, interval.high])
 }
 
 /// Prints one JSON value to stdout.

@@ -48,8 +48,10 @@ fn a_new_project_can_be_scored_at_once_and_the_second_time_costs_nothing() {
     let first = ratchet(project.path(), &["eval", "--json"]).json();
     let keys: Vec<&str> = first.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(keys, ["calls", "cost_usd", "errors", "examples", "interval", "score", "seconds", "tokens"]);
+    assert!(first["interval"][0].is_f64() && first["interval"][1].is_f64(), "{first}");
     assert_eq!((first["examples"].as_u64(), first["calls"].as_u64()), (Some(32), Some(32)));
     let again = ratchet(project.path(), &["eval"]);
+    assert!(!again.err.contains("commit it"), "{}", again.err);
     assert!(again.out.contains("calls: 0 live, 32 stored"), "{}", again.out);
     assert!(!again.out.contains('\u{1b}'), "{:?}", again.out);
     assert!(!project.path().join("runs").exists(), "test was not looked at");

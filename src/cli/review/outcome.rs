@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::Global;
 use super::super::exit::Failure;
 use super::super::paint::Paint;
-use super::super::report::screen_width;
+use super::super::report::{json_interval, screen_width};
 use super::Session;
 
 /// What is known of the prompts that the choices make.
@@ -166,8 +166,8 @@ impl Outcome {
             Standing::Baseline => Some("baseline".to_owned()),
             Standing::Revision(generation) => Some(format!("g{generation}")),
             Standing::Measured(measurement) => {
-                value["train"] = json!(measurement.train);
-                value["dev"] = json!(measurement.dev);
+                value["train"] = json_gain(&measurement.train);
+                value["dev"] = json_gain(&measurement.dev);
                 value["better_on_dev"] = json!(measurement.dev.is_shown());
                 None
             }
@@ -179,6 +179,12 @@ impl Outcome {
         value["prompts"] = Value::Object(texts.collect());
         value
     }
+}
+
+fn json_gain(gain: &Gain) -> Value {
+    let mut value = json!(gain);
+    value["interval"] = json_interval(&gain.interval);
+    value
 }
 
 fn chosen(session: &Session) -> String {
