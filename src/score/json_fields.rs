@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::answer::{expected, quote};
+use super::answer::{expected, quote, text_of};
 use super::{Grade, Score, ScoreError, Scorer, ScorerSetupError, json, ready};
 use crate::dataset::Example;
 use crate::model::{BoxFuture, Completion};
@@ -82,7 +82,7 @@ fn expected_object(example: &Example) -> Result<Cow<'_, Value>, String> {
     if object.is_object() {
         Ok(object)
     } else {
-        Err(format!("the row's expected answer must be a JSON object, it is {}", quote(&value.to_string())))
+        Err(format!("the row's expected answer must be a JSON object, it is {}", quote(&text_of(value))))
     }
 }
 
@@ -153,6 +153,10 @@ impl Scorer for JsonFields {
         true
     }
 
+    fn check(&self, example: &Example) -> Result<(), String> {
+        expected_object(example).map(drop)
+    }
+
     fn score<'a>(
         &'a self,
         example: &'a Example,
@@ -166,7 +170,7 @@ impl Scorer for JsonFields {
 mod tests {
     use serde_json::json;
 
-    use super::super::samples::{reason, try_score, value};
+    use super::super::samples::{reason, row, try_score, value};
     use super::*;
 
     fn scorer(fields: &[(&str, f64)]) -> JsonFields {
@@ -208,6 +212,7 @@ mod tests {
     #[test]
     fn an_expected_answer_that_is_no_object_is_an_error_of_the_row() {
         for wrong in [Value::Null, json!("text"), json!([1]), json!(3)] {
+            assert!(scorer(&[]).check(&row(wrong.clone())).is_err());
             assert!(try_score(&scorer(&[]), wrong, "{}").is_err());
         }
         assert_eq!(value(&scorer(&[]), json!({}), "{}"), 1.0);

@@ -112,6 +112,14 @@ pub trait Scorer: Send + Sync {
     /// Whether it can't work on a row without `expected`.
     fn needs_expected(&self) -> bool;
 
+    /// Whether it can score `example` at all, whatever the answer is; asked of every row before any call.
+    ///
+    /// # Errors
+    /// What was found in the row, and what is needed.
+    fn check(&self, _example: &Example) -> Result<(), String> {
+        Ok(())
+    }
+
     /// Scores `completion` as an answer to `example`.
     fn score<'a>(
         &'a self,

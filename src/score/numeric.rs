@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::answer::{expected, quote};
+use super::answer::{expected, quote, text_of};
 use super::{Grade, Score, ScoreError, Scorer, ScorerSetupError, ready};
 use crate::dataset::Example;
 use crate::model::{BoxFuture, Completion};
@@ -47,15 +47,7 @@ impl Numeric {
     }
 
     fn grade(&self, example: &Example, answer: &str) -> Result<Grade, String> {
-        let value = expected(example)?;
-        let wanted = match value {
-            Value::Number(number) => number.as_f64(),
-            Value::String(text) => last_number(text),
-            _ => None,
-        };
-        let wanted = wanted.ok_or_else(|| {
-            format!("the row's expected answer must be a number, it is {}", quote(&value.to_string()))
-        })?;
+        let wanted = expected_number(example)?;
         let Some(number) = last_number(answer) else {
             return Ok(Grade::fail("no number in the answer"));
         };
@@ -66,6 +58,17 @@ impl Numeric {
             Grade::fail(format!("expected {wanted}, answered {number}"))
         })
     }
+}
+
+/// The expected number, or the last one in an expected text.
+fn expected_number(example: &Example) -> Result<f64, String> {
+    let value = expected(example)?;
+    let wanted = match value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => last_number(text),
+        _ => None,
+    };
+    wanted.ok_or_else(|| format!("the row's expected answer must be a number, it is {}", quote(&text_of(value))))
 }
 
 /// The last finite number written in a text.
@@ -151,6 +154,10 @@ impl Scorer for Numeric {
         true
     }
 
+    fn check(&self, example: &Example) -> Result<(), String> {
+        expected_number(example).map(drop)
+    }
+
     fn score<'a>(
         &'a self,
         example: &'a Example,
@@ -164,7 +171,7 @@ impl Scorer for Numeric {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::samples::{reason, try_score, value};
+    use super::super::samples::{reason, row, try_score, value};
     use super::*;
 
     fn scorer(absolute: f64, relative: f64) -> Numeric {
@@ -215,6 +222,7 @@ mod tests {
     #[test]
     fn an_expected_answer_that_is_no_number_is_an_error_of_the_row() {
         for wrong in [Value::Null, Value::from("many"), Value::from(true)] {
+            assert!(scorer(0.0, 0.0).check(&row(wrong.clone())).is_err());
             assert!(try_score(&scorer(0.0, 0.0), wrong, "1").is_err());
         }
     }

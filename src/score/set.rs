@@ -43,6 +43,15 @@ impl ScorerSet {
         self.scorers.iter().find(|(scorer, _)| scorer.needs_expected()).map(|(scorer, _)| scorer.name())
     }
 
+    /// Whether every scorer can score `example`, whatever the answer is.
+    ///
+    /// # Errors
+    /// The name of the first scorer that can't, and why.
+    pub fn check(&self, example: &Example) -> Result<(), (&str, String)> {
+        let mut scorers = self.scorers.iter();
+        scorers.try_for_each(|(scorer, _)| scorer.check(example).map_err(|problem| (scorer.name(), problem)))
+    }
+
     /// One score a scorer, in order, and their weighted mean, in [0, 1].
     ///
     /// A refused or withheld answer scores 0 everywhere with the reason "refused"; no scorer sees it. A cut answer is
