@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Map, Value};
 
-use super::error::{Cause, ConfigError, Problem};
+use super::error::{Cause, ConfigError, Place, Problem};
 use super::schema::{Finding, check, dotted};
 use super::source::{At, Source};
 use super::{Config, Provider};
@@ -40,6 +40,12 @@ impl Config {
     /// The JSON schema of `ratchet.toml`, for editors.
     pub fn json_schema() -> Value {
         SCHEMA.clone()
+    }
+
+    /// Where the value of `path` was written in a config that [`Config::parse`] takes: the file, or an override; for a
+    /// key that isn't there, the table around it. None for a text that isn't TOML.
+    pub fn place(file_name: &str, text: &str, overrides: &[(String, String)], path: &[String]) -> Option<Place> {
+        Some(Source::parse(file_name, text, overrides).ok()?.place(path, At::Key))
     }
 
     /// What no key alone shows.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::config::ConfigError;
+use crate::config::{Config, ConfigError, Place};
 use crate::dataset::DatasetError;
 use crate::model::{CallError, OpenAiError};
 use crate::prompt::PromptError;
@@ -45,6 +45,28 @@ pub enum ProjectError {
         /// What to do.
         advice: String,
     },
+    /// What a key of the config asks for can't be had.
+    #[error("{place}: {error}")]
+    At {
+        /// Where the key was written.
+        place: Place,
+        /// What is wrong.
+        error: Box<ProjectError>,
+    },
+    /// A row that a scorer can't score whatever the answer is.
+    #[error("{}:{line}: row `{row}`: scorer {scorer}: {problem}", path.display())]
+    Row {
+        /// The dataset file.
+        path: PathBuf,
+        /// The line that the row begins on, from 1.
+        line: usize,
+        /// The row's id.
+        row: String,
+        /// The scorer's name.
+        scorer: String,
+        /// What was found, and what is needed.
+        problem: String,
+    },
     /// A model's endpoint can't be set up.
     #[error("models.{role}: {error}")]
     Model {
@@ -56,4 +78,21 @@ pub enum ProjectError {
     /// The response store can't be opened.
     #[error(transparent)]
     Store(#[from] CallError),
+}
+
+impl ProjectError {
+    /// The path of the key in `config` that asks for what can't be had, where there is one.
+    pub(super) fn key(&self, config: &Config) -> Option<Vec<String>> {
+        let path = |key: &str| key.split('.').map(str::to_owned).collect();
+        match self {
+            Self::Environment { key, .. } => Some(path(key)),
+            Self::Model { role, .. } => Some(path(&format!("models.{role}"))),
+            Self::Strategy(StrategyError::Unknown { .. }) => Some(path("search.disable")),
+            Self::Scorer(error) => {
+                let index = config.scorers.iter().position(|scorer| scorer.name() == error.scorer);
+                Some(index.map_or_else(|| path("scorers"), |index| path(&format!("scorers.{index}"))))
+            }
+            _ => None,
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{ProjectError, scorers};
 use crate::config::Config;
-use crate::dataset::{Dataset, SplitLock, labels, load};
+use crate::dataset::{Dataset, Example, SplitLock, labels, load};
 use crate::model::ModelRole;
 use crate::prompt::{Prompt, PromptError, PromptSet};
 use crate::propose::{GuardLimits, Guards, Strategy, load_strategies};
@@ -16,6 +16,9 @@ use crate::search::{CallLimits, GateSettings, Protected, Settings, Task};
 
 /// Name of the config file in a project's folder.
 pub const CONFIG_FILE: &str = "ratchet.toml";
+
+/// How many rows with different inputs are enough to see that a prompt says the same for all.
+const ROWS_TOLD_APART: usize = 20;
 
 /// A project, read and checked.
 pub struct Project {
@@ -48,7 +51,15 @@ impl Project {
     /// [`ProjectError`], saying where and what to do.
     pub async fn load(config_file: &Path, overrides: &[(String, String)]) -> Result<Self, ProjectError> {
         let text = read(config_file)?;
-        let config = Config::parse(&config_file.to_string_lossy(), &text, overrides)?;
+        let file = config_file.to_string_lossy();
+        let config = Config::parse(&file, &text, overrides)?;
+        let at = |error: ProjectError| {
+            let place = error.key(&config).and_then(|key| Config::place(&file, &text, overrides, &key));
+            match place {
+                Some(place) => ProjectError::At { place, error: Box::new(error) },
+                None => error,
+            }
+        };
         let root = config_file.parent().unwrap_or(Path::new("")).to_path_buf();
         let prompt_files: BTreeMap<String, PathBuf> =
             config.prompt_files().into_iter().map(|(name, path)| (name.to_owned(), root.join(path))).collect();
@@ -61,17 +72,25 @@ impl Project {
         let prompts = Arc::new(PromptSet::new(prompts).map_err(|error| at_path(&prompt_files, error))?);
         let strategies_folder = root.join(&config.search.strategies);
         let folder = strategies_folder.is_dir().then_some(strategies_folder.as_path());
-        let strategies = load_strategies(folder, &config.search.disable)?;
-        super::models::check(&config)?;
-        let scorers = Arc::new(scorers::build(&config, &root).await?);
+        let strategies = load_strategies(folder, &config.search.disable).map_err(|error| at(error.into()))?;
+        super::models::check(&config).map_err(at)?;
+        let scorers = Arc::new(scorers::build(&config, &root).await.map_err(at)?);
         let mut source = config.dataset.clone().under(&root);
-        source.path = expand("dataset", &source.path.to_string_lossy())?.into();
+        source.path = expand("dataset", &source.path.to_string_lossy()).map_err(at)?.into();
         let loaded = load(&source, scorers.needs_expected().is_some())?;
-        for example in &loaded.dataset.examples {
+        for (example, line) in loaded.dataset.examples.iter().zip(&loaded.lines) {
             for prompt in prompts.iter() {
                 prompt.check(example).map_err(|error| at_path(&prompt_files, error))?;
             }
+            scorers.check(example).map_err(|(scorer, problem)| ProjectError::Row {
+                path: source.path.clone(),
+                line: *line,
+                row: example.id.clone(),
+                scorer: scorer.to_owned(),
+                problem,
+            })?;
         }
+        rows_are_told_apart(&prompts, &loaded.dataset).map_err(|error| at_path(&prompt_files, error))?;
         let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
         Ok(Self {
             config_file: config_file.to_path_buf(),
@@ -96,6 +115,11 @@ impl Project {
     /// Where runs are kept.
     pub fn runs(&self) -> PathBuf {
         self.root.join(&self.config.runs)
+    }
+
+    /// The split lock file where it isn't as the rows are now: new, or to be changed by [`Project::save_splits`].
+    pub fn unsaved_splits(&self) -> Option<PathBuf> {
+        self.lock.as_ref().filter(|lock| lock.is_changed()).map(|lock| self.root.join(lock.path()))
     }
 
     /// Writes the split lock file where rows are new; a lock that is up to date isn't touched.
@@ -170,6 +194,31 @@ impl Project {
             ModelRole::Task | ModelRole::Judge => &config.models.task,
         }
     }
+}
+
+/// Refuses prompts that read the input and yet say the same for every row, as `{% if input %}..{% endif %}` does.
+fn rows_are_told_apart(prompts: &PromptSet, dataset: &Dataset) -> Result<(), PromptError> {
+    let mut rows: Vec<&Example> = Vec::new();
+    for example in &dataset.examples {
+        if rows.len() < ROWS_TOLD_APART && rows.iter().all(|row| row.input != example.input) {
+            rows.push(example);
+        }
+    }
+    let Some((first, others)) = rows.split_first().filter(|(_, others)| !others.is_empty()) else { return Ok(()) };
+    for prompt in prompts.iter() {
+        let messages = prompt.render(first)?;
+        for other in others {
+            if prompt.render(other)? != messages {
+                return Ok(());
+            }
+        }
+    }
+    let message = format!(
+        "the prompt reads `input`, but says the same for {} rows with different inputs: write `{{{{ input }}}}`, or \
+         `{{{{ input.field }}}}` where the input is a map, where the row's text belongs",
+        rows.len()
+    );
+    Err(PromptError { file: prompts.first().name().to_owned(), line: 1, column: 1, message })
 }
 
 /// Prompts are named after their files.

@@ -57,6 +57,7 @@ fn dataset(line: usize, row: &str) -> String {
 #[test]
 fn a_config_that_is_wrong_is_refused_at_its_line() {
     config_refused("generations = 2", "genrations = 2", &["ratchet.toml:12", "genrations", "`generations`"]);
+    config_refused("generations = 2", "generations = 2\ndisable = ['ad-rule']", &["ratchet.toml:13", "ad-rule"]);
     config_refused("generations = 2", "generations = 0", &["ratchet.toml:12", "search.generations", "1"]);
     config_refused("generations = 2", "generations = 'two'", &["ratchet.toml:12", "two"]);
     config_refused("\"embedded\"", "\"embeded\"", &["ratchet.toml:6", "embeded", "embedded"]);
@@ -75,6 +76,10 @@ fn a_setting_that_is_wrong_is_refused() {
     let key = "models.task={provider='openai', model='m', api_key_env='RATCHET_TEST_NO_SUCH_KEY'}";
     setting_refused(key, &["models.task.api_key_env", "RATCHET_TEST_NO_SUCH_KEY", "export"]);
     setting_refused("models.task.provider=openai", &["model"]);
+    setting_refused("dataset=${RATCHET_TEST_NO_SUCH}/a.jsonl", &["--set dataset: ", "RATCHET_TEST_NO_SUCH"]);
+    setting_refused("scorers=[{type='regex', pattern='('}]", &["--set scorers: ", "regex"]);
+    setting_refused("scorers=[{type='numeric'}]", &["library.jsonl:1: row `", "scorer numeric: ", "a number"]);
+    setting_refused("scorers=[{type='json_fields'}]", &["library.jsonl:1: row `", "a JSON object"]);
     setting_refused("models.task.model=gpt", &["models.task.model", "gpt", "embedded"]);
 }
 
@@ -125,6 +130,8 @@ fn a_prompt_that_is_wrong_is_refused_at_its_line_and_column() {
     of_prompt(&PROMPT.replace("{{ input }}", "{{ expected }}"), &["prompts/library.prompty:10:", "`expected`"]);
     of_prompt(&PROMPT.replace("{{ input }}", "{{ input.text }}"), &["prompts/library.prompty:10:"]);
     of_prompt(&PROMPT.replace("{{ input }}", "see above"), &["prompts/library.prompty", "{{ input }}"]);
+    let blind = PROMPT.replace("{{ input }}", "{% if input %}x{% endif %}");
+    of_prompt(&blind, &["prompts/library.prompty:1:1", "same for 20 rows", "{{ input }}"]);
     of_prompt("", &["prompts/library.prompty"]);
     file_refused(
         "prompts/library.prompty",
