@@ -51,6 +51,11 @@ impl SplitChoice {
     }
 }
 
+/// What is said when the split lock file was written.
+pub fn splits_written(path: &Path) -> String {
+    format!("wrote {}: which row is in which split; commit it", path.display())
+}
+
 /// What an evaluation used.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Used {
@@ -358,7 +363,11 @@ impl Bench {
     /// Saves the splits that the scores rest on, and counts this use of them under `name`: the same look at the same
     /// rows counts once. Test is counted always, dev where a question was put to it.
     pub fn book(&mut self, splits: &[Split], name: &str, questions_dev: bool) -> Result<(), Failure> {
+        let unsaved = self.project.unsaved_splits();
         self.project.save_splits()?;
+        if let Some(path) = unsaved {
+            self.note(&splits_written(&path));
+        }
         let uses = UseCount {
             dev: u32::from(questions_dev && splits.contains(&Split::Dev)),
             test: u32::from(splits.contains(&Split::Test)),

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Global;
 use super::exit::{Exit, Failure};
+use super::measure::splits_written;
 use super::report::{print_json, show};
 use super::runs::runs_folder;
 use super::terminal::Terminal;
@@ -61,7 +62,11 @@ impl Optimize {
         for warning in &project.warnings {
             terminal.note(&format!("warning: {warning}"));
         }
+        let unsaved = project.unsaved_splits();
         let result = optimize(&mut project, Arc::new(SystemClock), interrupt(), Arc::clone(&terminal) as _).await;
+        if let Some(path) = unsaved.filter(|_| project.unsaved_splits().is_none()) {
+            terminal.note(&splits_written(&path));
+        }
         drop(terminal);
         finish(result, self.json)
     }
