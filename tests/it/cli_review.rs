@@ -300,3 +300,19 @@ fn a_comparison_on_the_rows_that_chose_the_winner_says_so() {
     let (_, stdout, _) = words.ratchet(&["compare", "last:baseline", "last"]);
     assert!(stdout.contains("only the sealed test says"), "{stdout}");
 }
+
+#[test]
+fn an_unfinished_run_that_kept_nothing_tells_how_to_go_on_with_it() {
+    let words = Words::new(&[BASE]);
+    let journal = words.path("runs/20260101-000000-words/journal.jsonl");
+    let whole = std::fs::read_to_string(&journal).unwrap();
+    for (text, unfinished) in [(whole.clone(), false), (whole.lines().next().unwrap().to_owned() + "\n", true)] {
+        std::fs::write(&journal, text).unwrap();
+        for command in ["review", "apply", "diff", "report"] {
+            let (code, stdout, stderr) = words.ratchet(&[command]);
+            let told = stdout + &stderr;
+            assert_eq!((code, told.contains("ratchet resume ")), (0, unfinished), "{command}: {told}");
+            assert!(!unfinished || !told.contains("kept nothing"), "{command}: {told}");
+        }
+    }
+}
