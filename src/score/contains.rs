@@ -5,9 +5,8 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::answer::{expected, quote, text_of};
-use super::{Grade, Score, ScoreError, Scorer, ScorerSetupError, ready};
+use super::{Grade, Grader, ScorerSetupError};
 use crate::dataset::Example;
-use crate::model::{BoxFuture, Completion};
 
 /// What the answer should contain. Without `any` and `all` it is the row's expected text (of an expected array: each
 /// element).
@@ -46,22 +45,6 @@ impl Contains {
         Ok(Contains { name, options })
     }
 
-    fn grade(&self, example: &Example, answer: &str) -> Result<Grade, String> {
-        let answer = self.folded(answer);
-        if self.needs_expected() {
-            return match expected(example)? {
-                Value::Array(elements) => self.grade_all(&answer, elements.iter().map(text_of)),
-                one => self.grade_all(&answer, std::iter::once(text_of(one))),
-            };
-        }
-        let ContainsOptions { any, all, .. } = &self.options;
-        if !any.is_empty() && !any.iter().any(|text| answer.contains(text.as_str())) {
-            return Ok(Grade::fail(format!("contains none of {}", listed(any))));
-        }
-        let missing: Vec<&String> = all.iter().filter(|text| !answer.contains(text.as_str())).collect();
-        Ok(if missing.is_empty() { Grade::pass() } else { Grade::fail(format!("lacks {}", listed(missing))) })
-    }
-
     fn grade_all<'a>(&self, answer: &str, texts: impl Iterator<Item = Cow<'a, str>>) -> Result<Grade, String> {
         let mut missing = Vec::new();
         for text in texts {
@@ -84,7 +67,7 @@ fn listed<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> String {
     texts.into_iter().map(|text| quote(text.as_ref())).collect::<Vec<_>>().join(", ")
 }
 
-impl Scorer for Contains {
+impl Grader for Contains {
     fn name(&self) -> &str {
         &self.name
     }
@@ -93,12 +76,20 @@ impl Scorer for Contains {
         self.options.any.is_empty() && self.options.all.is_empty()
     }
 
-    fn score<'a>(
-        &'a self,
-        example: &'a Example,
-        completion: &'a Completion,
-    ) -> BoxFuture<'a, Result<Score, ScoreError>> {
-        ready(&self.name, self.grade(example, &completion.text))
+    fn grade(&self, example: &Example, answer: &str) -> Result<Grade, String> {
+        let answer = self.folded(answer);
+        if self.needs_expected() {
+            return match expected(example)? {
+                Value::Array(elements) => self.grade_all(&answer, elements.iter().map(text_of)),
+                one => self.grade_all(&answer, std::iter::once(text_of(one))),
+            };
+        }
+        let ContainsOptions { any, all, .. } = &self.options;
+        if !any.is_empty() && !any.iter().any(|text| answer.contains(text.as_str())) {
+            return Ok(Grade::fail(format!("contains none of {}", listed(any))));
+        }
+        let missing: Vec<&String> = all.iter().filter(|text| !answer.contains(text.as_str())).collect();
+        Ok(if missing.is_empty() { Grade::pass() } else { Grade::fail(format!("lacks {}", listed(missing))) })
     }
 }
 

@@ -3,9 +3,8 @@
 use serde_json::Value;
 
 use super::answer::{expected, quote, same, text_of};
-use super::{Grade, Score, ScoreError, Scorer, json, ready};
+use super::{Grade, Grader, json};
 use crate::dataset::Example;
-use crate::model::{BoxFuture, Completion};
 
 /// What counts as the same answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +37,20 @@ impl ExactMatch {
         ExactMatch { name: name.into(), options }
     }
 
+    fn is_same_text(&self, wanted: &str, answer: &str) -> bool {
+        if self.options.trim {
+            same(wanted.trim(), answer.trim(), self.options.ignore_case)
+        } else {
+            same(wanted, answer, self.options.ignore_case)
+        }
+    }
+}
+
+impl Grader for ExactMatch {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
     fn grade(&self, example: &Example, answer: &str) -> Result<Grade, String> {
         let expected = expected(example)?;
         let wanted = text_of(expected);
@@ -50,32 +63,6 @@ impl ExactMatch {
         } else {
             Grade::fail(format!("expected {}, answered {}", quote(&wanted), quote(answer.trim())))
         })
-    }
-
-    fn is_same_text(&self, wanted: &str, answer: &str) -> bool {
-        if self.options.trim {
-            same(wanted.trim(), answer.trim(), self.options.ignore_case)
-        } else {
-            same(wanted, answer, self.options.ignore_case)
-        }
-    }
-}
-
-impl Scorer for ExactMatch {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn needs_expected(&self) -> bool {
-        true
-    }
-
-    fn score<'a>(
-        &'a self,
-        example: &'a Example,
-        completion: &'a Completion,
-    ) -> BoxFuture<'a, Result<Score, ScoreError>> {
-        ready(&self.name, self.grade(example, &completion.text))
     }
 }
 

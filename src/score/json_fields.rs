@@ -5,9 +5,8 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::answer::{expected, quote, text_of};
-use super::{Grade, Score, ScoreError, Scorer, ScorerSetupError, json, ready};
+use super::{Grade, Grader, ScorerSetupError, json};
 use crate::dataset::Example;
-use crate::model::{BoxFuture, Completion};
 
 /// Which fields are compared, and how.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -51,24 +50,6 @@ impl JsonFields {
             }
         }
         Ok(JsonFields { name, options })
-    }
-
-    fn grade(&self, example: &Example, answer: &str) -> Result<Grade, String> {
-        let expected = expected_object(example)?;
-        let answer = match serde_json::from_str::<Value>(json::unfenced(answer)) {
-            Ok(answer) if answer.is_object() => answer,
-            Ok(_) => return Ok(Grade::fail("not a JSON object")),
-            Err(error) => return Ok(Grade::fail(format!("not JSON: {error}"))),
-        };
-        let mut tally = Tally { ignore_case: self.options.ignore_case, ..Tally::default() };
-        if self.options.fields.is_empty() {
-            tally.leaves(&mut Vec::new(), &expected, Some(&answer));
-        } else {
-            for (path, weight) in &self.options.fields {
-                tally.field(path, *weight, at(&expected, path), at(&answer, path));
-            }
-        }
-        Ok(tally.grade())
     }
 }
 
@@ -144,25 +125,31 @@ fn short(value: &Value) -> String {
     }
 }
 
-impl Scorer for JsonFields {
+impl Grader for JsonFields {
     fn name(&self) -> &str {
         &self.name
-    }
-
-    fn needs_expected(&self) -> bool {
-        true
     }
 
     fn check(&self, example: &Example) -> Result<(), String> {
         expected_object(example).map(drop)
     }
 
-    fn score<'a>(
-        &'a self,
-        example: &'a Example,
-        completion: &'a Completion,
-    ) -> BoxFuture<'a, Result<Score, ScoreError>> {
-        ready(&self.name, self.grade(example, &completion.text))
+    fn grade(&self, example: &Example, answer: &str) -> Result<Grade, String> {
+        let expected = expected_object(example)?;
+        let answer = match serde_json::from_str::<Value>(json::unfenced(answer)) {
+            Ok(answer) if answer.is_object() => answer,
+            Ok(_) => return Ok(Grade::fail("not a JSON object")),
+            Err(error) => return Ok(Grade::fail(format!("not JSON: {error}"))),
+        };
+        let mut tally = Tally { ignore_case: self.options.ignore_case, ..Tally::default() };
+        if self.options.fields.is_empty() {
+            tally.leaves(&mut Vec::new(), &expected, Some(&answer));
+        } else {
+            for (path, weight) in &self.options.fields {
+                tally.field(path, *weight, at(&expected, path), at(&answer, path));
+            }
+        }
+        Ok(tally.grade())
     }
 }
 

@@ -2,9 +2,8 @@
 
 use serde::de::IgnoredAny;
 
-use super::{Grade, Score, ScoreError, Scorer, json, ready};
+use super::{Grade, Grader, json};
 use crate::dataset::Example;
-use crate::model::{BoxFuture, Completion};
 
 /// What counts as JSON.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -26,17 +25,9 @@ impl JsonValid {
     pub fn new(name: impl Into<String>, options: JsonValidOptions) -> JsonValid {
         JsonValid { name: name.into(), options }
     }
-
-    fn grade(&self, answer: &str) -> Grade {
-        let text = if self.options.allow_fence { json::unfenced(answer) } else { answer };
-        match serde_json::from_str::<IgnoredAny>(text) {
-            Ok(_) => Grade::pass(),
-            Err(error) => Grade::fail(format!("not JSON: {error}")),
-        }
-    }
 }
 
-impl Scorer for JsonValid {
+impl Grader for JsonValid {
     fn name(&self) -> &str {
         &self.name
     }
@@ -45,12 +36,12 @@ impl Scorer for JsonValid {
         false
     }
 
-    fn score<'a>(
-        &'a self,
-        _example: &'a Example,
-        completion: &'a Completion,
-    ) -> BoxFuture<'a, Result<Score, ScoreError>> {
-        ready(&self.name, Ok(self.grade(&completion.text)))
+    fn grade(&self, _example: &Example, answer: &str) -> Result<Grade, String> {
+        let text = if self.options.allow_fence { json::unfenced(answer) } else { answer };
+        Ok(match serde_json::from_str::<IgnoredAny>(text) {
+            Ok(_) => Grade::pass(),
+            Err(error) => Grade::fail(format!("not JSON: {error}")),
+        })
     }
 }
 

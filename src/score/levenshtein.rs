@@ -1,9 +1,8 @@
 //! `levenshtein`: how alike the answer and the expected text are, letter by letter.
 
 use super::answer::{expected, text_of};
-use super::{Grade, Score, ScoreError, Scorer, ready};
+use super::{Grade, Grader};
 use crate::dataset::Example;
-use crate::model::{BoxFuture, Completion};
 
 /// Most characters that are compared with one another (the work is their product); see [`Levenshtein`].
 const COMPARED: usize = 4_000;
@@ -23,20 +22,6 @@ impl Levenshtein {
     /// A scorer called `name` in reports.
     pub fn new(name: impl Into<String>) -> Levenshtein {
         Levenshtein { name: name.into() }
-    }
-
-    fn grade(example: &Example, answer: &str) -> Result<Grade, String> {
-        let expected = text_of(expected(example)?);
-        let (expected, answer) = (expected.trim(), answer.trim());
-        if expected == answer {
-            return Ok(Grade::pass());
-        }
-        let longer = expected.chars().count().max(answer.chars().count());
-        let distance = distance(expected, answer);
-        Ok(Grade {
-            value: 1.0 - distance as f64 / longer as f64,
-            reason: Some(format!("{distance} of {longer} characters differ")),
-        })
     }
 }
 
@@ -60,21 +45,23 @@ fn split_at_char(text: &str, count: usize) -> (&str, &str) {
     text.split_at(end)
 }
 
-impl Scorer for Levenshtein {
+impl Grader for Levenshtein {
     fn name(&self) -> &str {
         &self.name
     }
 
-    fn needs_expected(&self) -> bool {
-        true
-    }
-
-    fn score<'a>(
-        &'a self,
-        example: &'a Example,
-        completion: &'a Completion,
-    ) -> BoxFuture<'a, Result<Score, ScoreError>> {
-        ready(&self.name, Self::grade(example, &completion.text))
+    fn grade(&self, example: &Example, answer: &str) -> Result<Grade, String> {
+        let expected = text_of(expected(example)?);
+        let (expected, answer) = (expected.trim(), answer.trim());
+        if expected == answer {
+            return Ok(Grade::pass());
+        }
+        let longer = expected.chars().count().max(answer.chars().count());
+        let distance = distance(expected, answer);
+        Ok(Grade {
+            value: 1.0 - distance as f64 / longer as f64,
+            reason: Some(format!("{distance} of {longer} characters differ")),
+        })
     }
 }
 

@@ -1,9 +1,8 @@
 //! `list_match`: the answer lists the expected items, in order.
 
 use super::answer::{expected, quote};
-use super::{Grade, ItemOptions, Score, ScoreError, Scorer, ScorerSetupError, ready};
+use super::{Grade, Grader, ItemOptions, ScorerSetupError};
 use crate::dataset::Example;
-use crate::model::{BoxFuture, Completion};
 
 /// The share of places that hold the expected item, in [0, 1]: equal places by the length of the longer list. Two empty
 /// lists are the same.
@@ -22,6 +21,12 @@ impl ListMatch {
         let name = name.into();
         options.check(&name)?;
         Ok(ListMatch { name, options })
+    }
+}
+
+impl Grader for ListMatch {
+    fn name(&self) -> &str {
+        &self.name
     }
 
     fn grade(&self, example: &Example, answer: &str) -> Result<Grade, String> {
@@ -44,24 +49,6 @@ impl ListMatch {
                 shown(answer.get(at))
             )),
         })
-    }
-}
-
-impl Scorer for ListMatch {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn needs_expected(&self) -> bool {
-        true
-    }
-
-    fn score<'a>(
-        &'a self,
-        example: &'a Example,
-        completion: &'a Completion,
-    ) -> BoxFuture<'a, Result<Score, ScoreError>> {
-        ready(&self.name, self.grade(example, &completion.text))
     }
 }
 

@@ -147,11 +147,47 @@ impl Grade {
     }
 }
 
-/// The finished future of a scorer that has nothing to wait for. An `Err` is a message about this row's data.
-fn ready<'a>(name: &str, grade: Result<Grade, String>) -> BoxFuture<'a, Result<Score, ScoreError>> {
-    let score = match grade {
-        Ok(Grade { value, reason }) => Ok(Score { scorer: name.to_owned(), value, reason }),
-        Err(message) => Err(ScoreError::of_row(name, message)),
-    };
-    Box::pin(std::future::ready(score))
+/// A scorer that has nothing to wait for: a pure function of row and answer.
+trait Grader: Send + Sync {
+    /// As [`Scorer::name`].
+    fn name(&self) -> &str;
+
+    /// As [`Scorer::needs_expected`].
+    fn needs_expected(&self) -> bool {
+        true
+    }
+
+    /// As [`Scorer::check`].
+    fn check(&self, _example: &Example) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Grades `answer`. An `Err` is a message about this row's data.
+    fn grade(&self, example: &Example, answer: &str) -> Result<Grade, String>;
+}
+
+impl<T: Grader> Scorer for T {
+    fn name(&self) -> &str {
+        Grader::name(self)
+    }
+
+    fn needs_expected(&self) -> bool {
+        Grader::needs_expected(self)
+    }
+
+    fn check(&self, example: &Example) -> Result<(), String> {
+        Grader::check(self, example)
+    }
+
+    fn score<'a>(
+        &'a self,
+        example: &'a Example,
+        completion: &'a Completion,
+    ) -> BoxFuture<'a, Result<Score, ScoreError>> {
+        let score = match self.grade(example, &completion.text) {
+            Ok(Grade { value, reason }) => Ok(Score { scorer: Grader::name(self).to_owned(), value, reason }),
+            Err(message) => Err(ScoreError::of_row(Grader::name(self), message)),
+        };
+        Box::pin(std::future::ready(score))
+    }
 }

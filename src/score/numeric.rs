@@ -3,9 +3,8 @@
 use serde_json::Value;
 
 use super::answer::{expected, quote, text_of};
-use super::{Grade, Score, ScoreError, Scorer, ScorerSetupError, ready};
+use super::{Grade, Grader, ScorerSetupError};
 use crate::dataset::Example;
-use crate::model::{BoxFuture, Completion};
 
 /// How far the number may be off: by the larger of the two tolerances.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -44,19 +43,6 @@ impl Numeric {
             }
         }
         Ok(Numeric { name, options })
-    }
-
-    fn grade(&self, example: &Example, answer: &str) -> Result<Grade, String> {
-        let wanted = expected_number(example)?;
-        let Some(number) = last_number(answer) else {
-            return Ok(Grade::fail("no number in the answer"));
-        };
-        let tolerance = self.options.absolute.max(self.options.relative * wanted.abs());
-        Ok(if (number - wanted).abs() <= tolerance {
-            Grade::pass()
-        } else {
-            Grade::fail(format!("expected {wanted}, answered {number}"))
-        })
     }
 }
 
@@ -145,25 +131,26 @@ fn is_negative(before: &str) -> bool {
     before.strip_suffix(['-', '−']).is_some_and(|before| !before.ends_with(|c: char| c.is_alphanumeric() || c == ')'))
 }
 
-impl Scorer for Numeric {
+impl Grader for Numeric {
     fn name(&self) -> &str {
         &self.name
-    }
-
-    fn needs_expected(&self) -> bool {
-        true
     }
 
     fn check(&self, example: &Example) -> Result<(), String> {
         expected_number(example).map(drop)
     }
 
-    fn score<'a>(
-        &'a self,
-        example: &'a Example,
-        completion: &'a Completion,
-    ) -> BoxFuture<'a, Result<Score, ScoreError>> {
-        ready(&self.name, self.grade(example, &completion.text))
+    fn grade(&self, example: &Example, answer: &str) -> Result<Grade, String> {
+        let wanted = expected_number(example)?;
+        let Some(number) = last_number(answer) else {
+            return Ok(Grade::fail("no number in the answer"));
+        };
+        let tolerance = self.options.absolute.max(self.options.relative * wanted.abs());
+        Ok(if (number - wanted).abs() <= tolerance {
+            Grade::pass()
+        } else {
+            Grade::fail(format!("expected {wanted}, answered {number}"))
+        })
     }
 }
 

@@ -6,9 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use regex::{Regex, RegexBuilder};
 
 use super::answer::{expected, quote, text_of};
-use super::{Grade, Score, ScoreError, Scorer, ScorerSetupError, ready};
+use super::{Grade, Grader, ScorerSetupError};
 use crate::dataset::Example;
-use crate::model::{BoxFuture, Completion};
 
 /// Most patterns from rows that are kept compiled; a pattern is some tens of kilobytes.
 const KEPT_PATTERNS: usize = 1024;
@@ -51,14 +50,6 @@ impl RegexMatch {
         Ok(RegexMatch { name, ignore_case: options.ignore_case, pattern, of_rows: Mutex::default() })
     }
 
-    fn grade(&self, example: &Example, answer: &str) -> Result<Grade, String> {
-        let answer = answer.trim();
-        match &self.pattern {
-            Some(pattern) => Ok(graded(pattern, answer)),
-            None => Ok(graded(self.of_row(&text_of(expected(example)?))?.as_ref(), answer)),
-        }
-    }
-
     fn of_row(&self, source: &str) -> Result<Arc<Regex>, String> {
         let mut kept = self.of_rows.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pattern) = kept.get(source) {
@@ -87,7 +78,7 @@ fn graded(pattern: &Regex, answer: &str) -> Grade {
     }
 }
 
-impl Scorer for RegexMatch {
+impl Grader for RegexMatch {
     fn name(&self) -> &str {
         &self.name
     }
@@ -96,12 +87,12 @@ impl Scorer for RegexMatch {
         self.pattern.is_none()
     }
 
-    fn score<'a>(
-        &'a self,
-        example: &'a Example,
-        completion: &'a Completion,
-    ) -> BoxFuture<'a, Result<Score, ScoreError>> {
-        ready(&self.name, self.grade(example, &completion.text))
+    fn grade(&self, example: &Example, answer: &str) -> Result<Grade, String> {
+        let answer = answer.trim();
+        match &self.pattern {
+            Some(pattern) => Ok(graded(pattern, answer)),
+            None => Ok(graded(self.of_row(&text_of(expected(example)?))?.as_ref(), answer)),
+        }
     }
 }
 

@@ -4,9 +4,8 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::answer::{expected, quote};
-use super::{Grade, ItemOptions, Score, ScoreError, Scorer, ScorerSetupError, ready};
+use super::{Grade, Grader, ItemOptions, ScorerSetupError};
 use crate::dataset::Example;
-use crate::model::{BoxFuture, Completion};
 
 /// F1 of the two sets of items, in [0, 1]: twice the items in both, by the sum of the two sizes (C. J. van Rijsbergen,
 /// Information Retrieval, 1979; also Dice's coefficient). Repeats count once. Two empty sets are the same.
@@ -26,6 +25,16 @@ impl SetMatch {
         options.check(&name)?;
         Ok(SetMatch { name, options })
     }
+}
+
+fn listed<'a>(items: impl Iterator<Item = &'a Cow<'a, str>>) -> String {
+    items.map(|item| quote(item)).collect::<Vec<_>>().join(", ")
+}
+
+impl Grader for SetMatch {
+    fn name(&self) -> &str {
+        &self.name
+    }
 
     fn grade(&self, example: &Example, answer: &str) -> Result<Grade, String> {
         let expected: BTreeSet<Cow<'_, str>> = self.options.of_value(expected(example)?).into_iter().collect();
@@ -43,28 +52,6 @@ impl SetMatch {
             reasons.push(format!("not wanted: {}", listed(answer.difference(&expected))));
         }
         Ok(Grade { value, reason: Some(reasons.join("; ")) })
-    }
-}
-
-fn listed<'a>(items: impl Iterator<Item = &'a Cow<'a, str>>) -> String {
-    items.map(|item| quote(item)).collect::<Vec<_>>().join(", ")
-}
-
-impl Scorer for SetMatch {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn needs_expected(&self) -> bool {
-        true
-    }
-
-    fn score<'a>(
-        &'a self,
-        example: &'a Example,
-        completion: &'a Completion,
-    ) -> BoxFuture<'a, Result<Score, ScoreError>> {
-        ready(&self.name, self.grade(example, &completion.text))
     }
 }
 
