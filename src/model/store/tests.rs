@@ -1,3 +1,5 @@
+//! What the response store promises, tried on both shelves.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::join_all;
