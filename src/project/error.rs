@@ -67,6 +67,16 @@ pub enum ProjectError {
         /// What was found, and what is needed.
         problem: String,
     },
+    /// A budget with which no run can begin.
+    #[error(
+        "budget: {calls} calls of the task model don't cover the baseline, which takes {least}; raise `budget.calls`"
+    )]
+    Budget {
+        /// Calls of the task model that the budget allows.
+        calls: u64,
+        /// Rows of train and dev.
+        least: u64,
+    },
     /// A model's endpoint can't be set up.
     #[error("models.{role}: {error}")]
     Model {

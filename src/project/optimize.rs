@@ -74,6 +74,7 @@ pub async fn optimize(
     interrupt: CancellationToken,
     watch: Arc<dyn Watch>,
 ) -> Result<Optimized, OptimizeError> {
+    check_budget(project)?;
     let now = clock.now();
     let name = project.name();
     let id = RunFolder::new_id(&project.runs(), &name, now);
@@ -106,6 +107,13 @@ pub async fn resume(
     let payer = folder.manifest.run.clone();
     let models = project.models(&Use { payer, limits: project.limits(), interrupt })?;
     run(&project, models, folder, clock, watch).await
+}
+
+/// A budget that ends within the baseline would leave a run that no resume can finish.
+fn check_budget(project: &Project) -> Result<(), ProjectError> {
+    let calls = project.settings().calls.task_left(CallsSpent::default());
+    let least = [Split::Train, Split::Dev].map(|split| project.dataset.rows(split).len() as u64).iter().sum();
+    if calls < least { Err(ProjectError::Budget { calls, least }) } else { Ok(()) }
 }
 
 /// Asks a few rows, so that a provider that can't be reached or a model that doesn't exist shows before anything is

@@ -246,3 +246,9 @@ fn a_row_whose_scorer_throws_is_missing_and_not_zero() {
     let settings = ["scorers=[{type='python', path='scorers/exact.py'}]", "search.generations=1"];
     goes_on_without(&project, &settings, &["m03", "m12"]);
 }
+
+#[test]
+fn a_budget_that_does_not_cover_the_baseline_is_refused_before_anything_is_spent() {
+    let arguments = ["optimize", "--set", "budget.calls=10"];
+    refused(&Project::new(), &arguments, 2, &["10 calls", "don't cover the baseline", "raise `budget.calls`"]);
+}
