@@ -128,7 +128,7 @@ mod tests {
 
     use super::*;
     use crate::model::embedded::Embedded;
-    use crate::model::{FinishReason, Origin, Usage};
+    use crate::model::testing::answer;
     use crate::propose::testing::{self, dataset, example};
     use crate::propose::{GuardLimits, ShownRow, load_strategies};
 
@@ -145,7 +145,7 @@ mod tests {
 
     impl Scripted {
         fn new(replies: &[&str]) -> Arc<Self> {
-            let replies = replies.iter().map(|text| Ok(completion(text))).collect();
+            let replies = replies.iter().map(|text| Ok(answer(text))).collect();
             Arc::new(Self { replies: Mutex::new(replies), calls: Mutex::default() })
         }
     }
@@ -155,18 +155,6 @@ mod tests {
             self.calls.lock().unwrap().push(call.clone());
             let reply = self.replies.lock().unwrap().pop_front();
             Box::pin(std::future::ready(reply.unwrap_or_else(|| Err(CallError::Transient("reset".into())))))
-        }
-    }
-
-    fn completion(text: &str) -> Completion {
-        Completion {
-            text: text.to_owned(),
-            finish: FinishReason::Stop,
-            usage: Usage::default(),
-            latency_ms: 0,
-            cost: None,
-            origin: Origin::Live,
-            trace: None,
         }
     }
 
@@ -213,7 +201,7 @@ mod tests {
     #[tokio::test]
     async fn a_server_that_refuses_the_json_mode_is_asked_without_it() {
         let refusal = Err(CallError::Rejected("response_format is not supported".into()));
-        let replies = VecDeque::from([refusal, Ok(completion(GOOD))]);
+        let replies = VecDeque::from([refusal, Ok(answer(GOOD))]);
         let chat = Arc::new(Scripted { replies: Mutex::new(replies), calls: Mutex::default() });
         proposer(chat.clone()).propose(&testing::ask()).await.unwrap();
         let json: Vec<bool> = chat.calls.lock().unwrap().iter().map(|call| call.request.json).collect();

@@ -99,25 +99,13 @@ mod tests {
 
     use super::*;
     use crate::eval::{Answer, OutcomeError};
-    use crate::model::{CallError, Completion, FinishReason, Origin, Usage};
+    use crate::model::{CallError, testing};
 
     fn outcome(id: &str, expected: &str, tags: &[&str], answer: Option<(&str, f64)>) -> Outcome {
         let row = json!({"id": id, "input": "text", "expected": expected, "tags": tags});
         let result = match answer {
             None => Err(OutcomeError::Call(CallError::Transient("reset".to_owned()))),
-            Some((text, value)) => Ok(Answer {
-                completion: Completion {
-                    text: text.to_owned(),
-                    finish: FinishReason::Stop,
-                    usage: Usage::default(),
-                    latency_ms: 0,
-                    cost: None,
-                    origin: Origin::Live,
-                    trace: None,
-                },
-                scores: Vec::new(),
-                value,
-            }),
+            Some((text, value)) => Ok(Answer { completion: testing::answer(text), scores: Vec::new(), value }),
         };
         Outcome { example: Arc::new(serde_json::from_value(row).unwrap()), sample: 0, result }
     }

@@ -15,7 +15,7 @@ use crate::digest::Digest;
 use crate::eval::{Change, Outcome, OutcomeError, Summary};
 use crate::model::CallError;
 use crate::prompt::PromptSet;
-use crate::propose::{Attempt, Dropped, Proposal, Proposed};
+use crate::propose::{Attempt, Dropped, Proposed};
 use crate::run::{self, AskFailed, Decision, Diagnosed, Event, GenerationEnded, GenerationStarted};
 
 /// What a search remembers from generation to generation.
@@ -195,7 +195,7 @@ impl Search<'_> {
             prompts: texts(&candidate.prompts),
             tokens: candidate.prompts.tokens(),
             diff: state.incumbent.prompts.unified_diff(&candidate.prompts),
-            proposal: Proposal { ..proposal },
+            proposal,
         }))?;
         Ok(Some(candidate))
     }
