@@ -12,7 +12,7 @@ use crate::model::ModelRole;
 use crate::prompt::{Prompt, PromptError, PromptSet};
 use crate::propose::{GuardLimits, Guards, Strategy, load_strategies};
 use crate::score::ScorerSet;
-use crate::search::{CallLimits, GateSettings, Protected, Settings, Task};
+use crate::search::{CallLimits, GateSettings, Parts, Protected, Settings, Task};
 
 /// Name of the config file in a project's folder.
 pub const CONFIG_FILE: &str = "ratchet.toml";
@@ -158,6 +158,7 @@ impl Project {
                 task: config.budget.task.calls,
                 proposer: config.budget.proposer.calls,
             },
+            parts: Parts::default(),
         }
     }
 

@@ -116,7 +116,7 @@ impl Search<'_> {
     /// The generation's candidates: what needs no model first, then one for each ask that came to something.
     async fn candidates(&self, meter: &Meter<'_>, state: &mut State, generation: u32) -> Result<Vec<Candidate>, Halt> {
         let mut found = Vec::new();
-        if generation == 1 {
+        if generation == 1 && self.settings.parts.free {
             let train = self.dataset.rows(Split::Train);
             let labels = self.labels();
             let free = self.propose.free(&state.incumbent.prompts, &train, &labels, self.settings.seed);

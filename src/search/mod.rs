@@ -31,7 +31,7 @@ mod trial;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-pub use settings::{CallLimits, CallsSpent, GateSettings, Protected, Settings};
+pub use settings::{CallLimits, CallsSpent, GateSettings, Parts, Protected, Settings};
 
 use crate::dataset::{Dataset, Example, Split};
 use crate::digest::Digest;

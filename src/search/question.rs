@@ -24,7 +24,7 @@ impl Search<'_> {
         let single = || Some((best.candidate.clone(), vec![best.candidate.id.clone()]));
         let train: Vec<Arc<Example>> = self.dataset.rows(Split::Train);
         let affordable = self.task_calls_left() >= self.gate_calls() + train.len() as u64;
-        if state.single_next || open.len() == 1 || !affordable {
+        if !self.settings.parts.merge || state.single_next || open.len() == 1 || !affordable {
             return Ok(single());
         }
         let mut together: Vec<&Candidate> = open.iter().map(|survivor| &survivor.candidate).collect();

@@ -25,6 +25,28 @@ pub struct Settings {
     pub protected: Protected,
     /// Calls that the run may pay for.
     pub calls: CallLimits,
+    /// Which of its parts take part.
+    pub parts: Parts,
+}
+
+/// Parts of the search that can be left out, to measure what each is worth. For benches and tests: it is no key of the
+/// config, and all take part by default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parts {
+    /// The candidates that need no model, in the first generation.
+    pub free: bool,
+    /// The screen before the race.
+    pub screen: bool,
+    /// The merge of survivors as the question to the gate; without it the best single one is.
+    pub merge: bool,
+    /// Learning which strategies pay off; without it each is as likely as the others throughout.
+    pub bandit: bool,
+}
+
+impl Default for Parts {
+    fn default() -> Self {
+        Self { free: true, screen: true, merge: true, bandit: true }
+    }
 }
 
 /// When the gate keeps.

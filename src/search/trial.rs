@@ -63,7 +63,9 @@ impl Search<'_> {
             let fate = trial.fate();
             let Trial { screened, raced } = trial;
             if let Some(fate) = fate {
-                state.bandit.observe(&candidate.strategy, kind(candidate.cluster.as_ref()), fate.is_ok());
+                if self.settings.parts.bandit {
+                    state.bandit.observe(&candidate.strategy, kind(candidate.cluster.as_ref()), fate.is_ok());
+                }
                 state.tried.extend(fate.err().map(|ended| attempt(&candidate, ended)));
             }
             let survived = raced.as_ref().is_some_and(|raced| raced.survived);
@@ -116,7 +118,7 @@ impl Search<'_> {
         let shorter = candidate.prompts.tokens() < state.incumbent.prompts.tokens();
         let mut trial = Trial { screened: None, raced: None };
         let mut spent = 0;
-        if let Some(cluster) = &candidate.cluster {
+        if let Some(cluster) = candidate.cluster.as_ref().filter(|_| self.settings.parts.screen) {
             let rows: Vec<Arc<Example>> = screen::rows(cluster, reference, self.settings.pass_threshold)
                 .into_iter()
                 .filter(|row| !candidate.quoted.contains(&row.id))

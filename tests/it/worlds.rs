@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use prompt_ratchet::run::{Decision, Event};
+use prompt_ratchet::search::{Parts, Settings};
 
 use crate::sim::planted::{GOOD_HUNKS, breaks_two_pinned, clashing, good, nothing, planted, shape, two_good_hunks};
 use crate::sim::{Maker, Shape, World, edits_in, prompts, settings};
@@ -80,4 +81,13 @@ fn hunks_that_hurt_together_are_not_both_kept() {
     };
     let both = (0..5).filter(keeps_both).count();
     assert!(both <= 2, "{both} of 5 runs kept both");
+}
+
+#[test]
+fn parts_that_are_switched_off_take_no_part() {
+    let world = World::new(shape(1), planted);
+    let parts = Parts { free: false, screen: false, merge: false, bandit: false };
+    let events = world.search(&Settings { parts, ..settings(1) });
+    assert!(!events.iter().any(|event| matches!(event, Event::Screened(_) | Event::Merged(_))));
+    assert!(events.iter().any(|event| matches!(event, Event::Judged(_))));
 }

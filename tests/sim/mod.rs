@@ -18,7 +18,7 @@ use prompt_ratchet::model::{BoxFuture, Completion, FinishReason, Origin, Usage};
 use prompt_ratchet::prompt::{Edit, Prompt, PromptSet};
 use prompt_ratchet::propose::{self, Ask, Dropped, Proposal, Propose, Proposed, Strategy};
 use prompt_ratchet::run::{Event, Recorded, RunError, Sink};
-use prompt_ratchet::search::{CallLimits, CallsSpent, GateSettings, Protected, Search, Settings, Task};
+use prompt_ratchet::search::{CallLimits, CallsSpent, GateSettings, Parts, Protected, Search, Settings, Task};
 use prompt_ratchet::seed;
 use rand::{Rng, RngExt};
 
@@ -304,6 +304,7 @@ pub fn settings(seed: u64) -> Settings {
         gate: GateSettings::default(),
         protected: Protected { pinned: true, tags: BTreeMap::new() },
         calls: CallLimits::default(),
+        parts: Parts::default(),
     }
 }
 
