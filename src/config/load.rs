@@ -12,6 +12,9 @@ use super::{Config, Provider};
 /// What the model of the provider `embedded` may be called.
 const EMBEDDED: &str = "embedded";
 
+/// The keys of a model that `embedded` reads.
+const READ_BY_EMBEDDED: [&str; 4] = ["provider", "model", "max_concurrency", "deterministic"];
+
 static SCHEMA: LazyLock<Value> = LazyLock::new(|| schemars::schema_for!(Config).to_value());
 
 impl Config {
@@ -20,12 +23,26 @@ impl Config {
     ///
     /// # Errors
     /// All that is wrong, with its place: text that isn't TOML, unknown keys, values of the wrong type or out of
-    /// range, missing keys, and keys that contradict each other.
+    /// range, missing keys, keys that contradict each other, and keys that would do nothing.
     pub fn parse(file_name: &str, text: &str, overrides: &[(String, String)]) -> Result<Self, ConfigError> {
         let source = Source::parse(file_name, text, overrides)?;
+        let config = Self::read(&source)?;
+        error(&source, idle_keys(&source.root)).map_or(Ok(config), Err)
+    }
+
+    /// Reads the config of a run's snapshot: it was checked when the run began, and holds all defaults, also of keys
+    /// that nothing reads.
+    ///
+    /// # Errors
+    /// As [`Config::parse`], but for keys that do nothing.
+    pub fn parse_snapshot(file_name: &str, text: &str) -> Result<Self, ConfigError> {
+        Self::read(&Source::parse(file_name, text, &[])?)
+    }
+
+    fn read(source: &Source<'_>) -> Result<Self, ConfigError> {
         let mut findings = check(&SCHEMA, &source.root);
         findings.extend(prompt_conflict(&source.root));
-        if let Some(error) = error(&source, findings) {
+        if let Some(error) = error(source, findings) {
             return Err(error);
         }
         // The schema has found everything that serde would; should it ever take more than the types do, this says so.
@@ -34,7 +51,7 @@ impl Config {
             let cause = Cause::Conflict(failed.inner().to_string());
             Problem { place: source.place(&path, At::Value), key: dotted(&path), cause }
         })?;
-        error(&source, config.conflicts()).map_or(Ok(config), Err)
+        error(source, config.conflicts()).map_or(Ok(config), Err)
     }
 
     /// The JSON schema of `ratchet.toml`, for editors.
@@ -80,6 +97,23 @@ impl Config {
         }
         found
     }
+}
+
+/// Keys that any model may have and that `embedded` would ignore: who sets one expects something of it.
+fn idle_keys(root: &Value) -> Vec<Finding> {
+    let models = root.get("models").and_then(Value::as_object).into_iter().flatten();
+    let mut found = Vec::new();
+    for (role, model) in models.filter(|(_, model)| model["provider"] == EMBEDDED) {
+        let keys = model.as_object().into_iter().flatten().map(|(key, _)| key.as_str());
+        for key in keys.filter(|key| !READ_BY_EMBEDDED.contains(key)) {
+            let message = format!(
+                "`models.{role}.{key}` does nothing with the provider \"embedded\"; leave it out, or set \
+                 models.{role}.provider to \"openai\""
+            );
+            found.push(finding(&["models", role, key], Cause::Conflict(message)));
+        }
+    }
+    found
 }
 
 /// There must be either `prompt` or `[prompts]`.

@@ -164,10 +164,16 @@ fn a_config_that_uses_every_key_is_read_and_survives_being_written() {
     assert_eq!(config.guards.protected_tags["edge"], 0.02);
     assert_eq!(config.scorers.len(), 12);
     let written = toml::to_string(&config).unwrap();
-    assert_eq!(read(&written).unwrap(), config, "{written}");
-    let written = toml::to_string(&read(SMALL).unwrap()).unwrap();
-    assert_eq!(read(&written).unwrap(), read(SMALL).unwrap(), "{written}");
+    assert_eq!(Config::parse_snapshot("ratchet.toml", &written).unwrap(), config, "{written}");
 }
+
+#[test]
+fn a_snapshot_is_read_though_it_holds_defaults_that_its_provider_ignores() {
+    let written = toml::to_string(&read(SMALL).unwrap()).unwrap();
+    assert!(written.contains("retries") && read(&written).is_err(), "{written}");
+    assert_eq!(Config::parse_snapshot("ratchet.toml", &written).unwrap(), read(SMALL).unwrap(), "{written}");
+}
+
 #[test]
 fn an_unknown_key_is_named_with_its_line_and_the_nearest_known_one() {
     assert_snapshot!(errors_with("provider = ", "modle = \"x\"\nprovider = "), @"ratchet.toml:5:1: unknown key `modle` in [models.task]; did you mean `model`?");
@@ -227,6 +233,28 @@ fn what_must_be_there_is_asked_for() {
     assert_snapshot!(errors("[[scorers]]\ntype = \"exact_match\"\n"), @"ratchet.toml:9:1: two scorers are called `exact_match`; give one of them another `name`");
     assert_snapshot!(errors("[prompts]\na = \"a.prompty\"\n"), @"ratchet.toml:9:2: both `prompt` and [prompts] are given; keep one of them");
     assert_snapshot!(set(SMALL, &[("scorers", "[]")]).unwrap_err(), @"--set scorers: `scorers` is an empty list, but must be a list that is not empty");
+}
+
+#[test]
+fn a_key_that_the_embedded_model_ignores_is_refused_and_one_that_it_reads_is_not() {
+    assert_snapshot!(errors_with("\"embedded\"", "\"embedded\"\ntemperature = 0"), @r#"ratchet.toml:6:1: `models.task.temperature` does nothing with the provider "embedded"; leave it out, or set models.task.provider to "openai""#);
+    for ignored in
+        ["base_url='http://x/v1'", "api_key_env='KEY'", "retries=5", "max_tokens=9", "timeout_seconds=1", "extra={a=1}"]
+    {
+        let (key, value) = ignored.split_once('=').unwrap();
+        let error = set(SMALL, &[(&format!("models.task.{key}"), value)]).unwrap_err();
+        assert_eq!(error.problems.len(), 1, "{error}");
+        assert!(
+            error.to_string().contains(&format!("--set models.task.{key}: `models.task.{key}` does nothing")),
+            "{error}"
+        );
+    }
+    let read = [
+        ("models.task.max_concurrency", "2"),
+        ("models.task.deterministic", "false"),
+        ("models.task.model", "embedded"),
+    ];
+    set(SMALL, &read).unwrap();
 }
 
 #[test]

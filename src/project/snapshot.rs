@@ -52,7 +52,7 @@ impl Project {
     pub async fn of_run(root: &Path, folder: &RunFolder) -> Result<Self, ProjectError> {
         let snapshot = folder.snapshot();
         let config_path = snapshot.join(CONFIG);
-        let mut config = Config::parse(&config_path.to_string_lossy(), &read(&config_path)?, &[])?;
+        let mut config = Config::parse_snapshot(&config_path.to_string_lossy(), &read(&config_path)?)?;
         config.name = Some(folder.manifest.name.clone());
         let dataset = read_dataset(&snapshot.join(DATASET), &folder.path)?;
         let strategies: Vec<Arc<Strategy>> = parse(&snapshot.join(STRATEGIES))?;

@@ -81,6 +81,7 @@ fn a_setting_that_is_wrong_is_refused() {
     setting_refused("scorers=[{type='numeric'}]", &["library.jsonl:1: row `", "scorer numeric: ", "a number"]);
     setting_refused("scorers=[{type='json_fields'}]", &["library.jsonl:1: row `", "a JSON object"]);
     setting_refused("models.task.model=gpt", &["models.task.model", "gpt", "embedded"]);
+    setting_refused("models.task.temperature=0", &["models.task.temperature", "does nothing", "leave it out"]);
 }
 
 #[test]
