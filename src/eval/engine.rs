@@ -2,7 +2,7 @@
 //!
 //! Rows run concurrently as the target allows; what comes back first changes nothing but the progress that is seen.
 //! One row's error is that row's outcome. Only a fault that no later call can escape ends an evaluation early; where
-//! that is the budget, the calls that it still allowed are waited for.
+//! that is the budget or the time, the calls under way are waited for.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -117,7 +117,7 @@ impl Evaluator {
             for (index, outcome) in batch.drain(..) {
                 match outcome.systemic_fault() {
                     // What is on its way is within the budget and paid for: it is waited for, so that it gets stored.
-                    Some(fault @ OutcomeError::Call(CallError::Budget(_))) => {
+                    Some(fault @ OutcomeError::Call(error)) if error.is_limit() => {
                         next.store(examples.len(), Ordering::Relaxed);
                         used_up.get_or_insert_with(|| fault.clone());
                         continue;

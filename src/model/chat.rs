@@ -175,9 +175,13 @@ pub enum CallError {
     /// No connection could be made: wrong address, nothing listening, no network.
     #[error("can't reach the provider: {0}")]
     Unreachable(String),
-    /// The provider failed in a way that may pass: 408, 409, 429, 5xx, a timeout, a reset, a cut or invalid body.
+    /// The provider said that it failed, in a way that may pass: 408, 409, 429, 5xx, an error in place of an answer.
     #[error("the provider failed: {0}")]
     Transient(String),
+    /// The request was sent and no whole answer came back: a timeout, a reset, a cut or invalid body. It may pass, and
+    /// it may have been billed: the budget counts it as spent.
+    #[error("the provider failed: {0}")]
+    Unanswered(String),
     /// The provider failed likewise and said how long to wait. Only providers say this: the stack waits, and where
     /// asking again didn't help it reports `Transient`.
     #[error("the provider asks to wait {retry_after_ms} ms: {message}")]
@@ -196,6 +200,9 @@ pub enum CallError {
     /// The budget has no room for the call; it was not sent.
     #[error("budget used up: {0}")]
     Budget(String),
+    /// The time that the run was given is up; the call was not sent, or was cut.
+    #[error("the time is up")]
+    TimeUp,
     /// The run was told to stop.
     #[error("interrupted")]
     Interrupted,
@@ -210,7 +217,15 @@ pub enum CallError {
 impl CallError {
     /// Whether asking the same again may help.
     pub fn is_transient(&self) -> bool {
-        matches!(self, CallError::Unreachable(_) | CallError::Transient(_) | CallError::Busy { .. })
+        matches!(
+            self,
+            CallError::Unreachable(_) | CallError::Transient(_) | CallError::Unanswered(_) | CallError::Busy { .. }
+        )
+    }
+
+    /// Whether a limit that the user set was reached: money, calls, tokens or time.
+    pub fn is_limit(&self) -> bool {
+        matches!(self, CallError::Budget(_) | CallError::TimeUp)
     }
 
     /// Whether no later call can succeed either, so that the work should stop at once. A provider that can't be reached
@@ -221,6 +236,7 @@ impl CallError {
             CallError::Unreachable(_)
                 | CallError::Denied(_)
                 | CallError::Budget(_)
+                | CallError::TimeUp
                 | CallError::Interrupted
                 | CallError::Store(_)
         )

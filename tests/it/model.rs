@@ -88,15 +88,18 @@ async fn statuses_become_the_errors_that_the_stack_acts_on() {
     );
     assert!(matches!(raw(400, "{}").await, Err(CallError::Rejected(_))));
     assert!(matches!(raw(503, "").await, Err(CallError::Transient(_))));
-    assert!(matches!(raw(200, "<html>").await, Err(CallError::Transient(_))));
+    assert!(matches!(raw(200, "<html>").await, Err(CallError::Unanswered(_))));
     assert!(matches!(raw(200, r#"{"choices": []}"#).await, Err(CallError::Transient(_))));
 }
 
 #[tokio::test]
-async fn faults_of_the_line_are_transient() {
-    for fault in [Fault::ServerError, Fault::Reset, Fault::Cut, Fault::ErrorBody] {
+async fn faults_of_the_line_may_pass_and_those_that_may_have_been_billed_are_told_apart() {
+    for (fault, sent) in
+        [(Fault::ServerError, false), (Fault::ErrorBody, false), (Fault::Reset, true), (Fault::Cut, true)]
+    {
         let error = outcome(fault.clone()).await.unwrap_err();
-        assert!(matches!(error, CallError::Transient(_)), "{fault:?}: {error}");
+        assert!(error.is_transient(), "{fault:?}: {error}");
+        assert_eq!(matches!(error, CallError::Unanswered(_)), sent, "{fault:?}: {error}");
     }
     let error = outcome(Fault::RateLimited("7".into())).await.unwrap_err();
     assert!(matches!(error, CallError::Busy { retry_after_ms: 7_000, .. }), "{error}");
@@ -107,7 +110,7 @@ async fn a_call_without_a_response_ends_with_its_timeout() {
     let server = server(Behaviour { first: [Some(Fault::Stall)].into(), ..Behaviour::default() }).await;
     let config = OpenAiConfig { timeout: Duration::from_millis(30), ..OpenAiConfig::new(server.base_url()) };
     let error = OpenAi::new(config).unwrap().complete(&call("hello")).await.unwrap_err();
-    assert!(matches!(&error, CallError::Transient(message) if message.contains("timed out")), "{error}");
+    assert!(matches!(&error, CallError::Unanswered(message) if message.contains("timed out")), "{error}");
 }
 
 #[tokio::test]

@@ -116,7 +116,7 @@ impl OpenAi {
         match wire::reply(&body?) {
             Ok(Reply::Answer(completion)) => Ok(completion),
             Ok(Reply::Problem(problem)) => Err(self.failed_inside(headers, &problem)),
-            Err(error) => Err(CallError::Transient(format!("{}: invalid body: {error}", self.place()))),
+            Err(error) => Err(CallError::Unanswered(format!("{}: invalid body: {error}", self.place()))),
         }
     }
 
@@ -128,15 +128,15 @@ impl OpenAi {
             match response.chunk().await {
                 Ok(Some(chunk)) if body.len() + chunk.len() > LARGEST_BODY => {
                     let limit = LARGEST_BODY >> 20;
-                    return Err(CallError::Transient(format!("{}: body of more than {limit} MiB", self.place())));
+                    return Err(CallError::Unanswered(format!("{}: body of more than {limit} MiB", self.place())));
                 }
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                 Ok(None) => return Ok(body),
                 Err(error) if error.is_timeout() => {
-                    return Err(CallError::Transient(format!("{}: timed out within the body", self.place())));
+                    return Err(CallError::Unanswered(format!("{}: timed out within the body", self.place())));
                 }
                 Err(error) => {
-                    return Err(CallError::Transient(format!("{}: body cut: {}", self.place(), cause(&error))));
+                    return Err(CallError::Unanswered(format!("{}: body cut: {}", self.place(), cause(&error))));
                 }
             }
         }
@@ -148,9 +148,9 @@ impl OpenAi {
         if error.is_connect() || error.is_dns() {
             CallError::Unreachable(self.scrub(&format!("{}: {}", self.place(), cause(&error))))
         } else if error.is_timeout() {
-            CallError::Transient(format!("{}: timed out", self.place()))
+            CallError::Unanswered(format!("{}: timed out", self.place()))
         } else {
-            CallError::Transient(self.scrub(&format!("{}: {}", self.place(), cause(&error))))
+            CallError::Unanswered(self.scrub(&format!("{}: {}", self.place(), cause(&error))))
         }
     }
 
@@ -160,6 +160,8 @@ impl OpenAi {
         match status.as_u16() {
             _ if problem.out_of_quota => CallError::Denied(message),
             401..=403 => CallError::Denied(message),
+            // A gateway that lost patience: the model behind it may have answered.
+            504 | 524 => CallError::Unanswered(message),
             408 | 409 | 425 | 429 | 500.. => later(message, headers),
             _ => CallError::Rejected(message),
         }
@@ -335,13 +337,15 @@ mod tests {
                 CallError::Denied(_) => "denied",
                 CallError::Rejected(_) => "rejected",
                 CallError::Transient(_) => "transient",
+                CallError::Unanswered(_) => "unanswered",
                 _ => "other",
             }
         };
         for (statuses, expected) in [
             (vec![401, 402, 403], "denied"),
             (vec![301, 400, 404, 405, 413, 422], "rejected"),
-            (vec![408, 409, 425, 429, 500, 502, 503, 504, 529], "transient"),
+            (vec![408, 409, 425, 429, 500, 502, 503, 529], "transient"),
+            (vec![504, 524], "unanswered"),
         ] {
             assert!(statuses.iter().all(|status| kind(*status) == expected), "{expected}");
         }
