@@ -2,24 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use prompt_ratchet::dataset::{Example, Filter, Split};
+use prompt_ratchet::dataset::{Filter, Split};
 use prompt_ratchet::eval::{Change, Comparison, Outcome, compare};
-use prompt_ratchet::project::revision;
+use prompt_ratchet::project::{Project, revision};
 use prompt_ratchet::prompt::PromptSet;
-use prompt_ratchet::propose::quoted_rows;
 use prompt_ratchet::report::{Finding, p_value, percent, plural, points, signed_interval};
 use prompt_ratchet::run::RunFolder;
 use serde_json::json;
 
 use super::Global;
 use super::exit::{Exit, Failure};
-use super::measure::{Bench, Measured, SplitChoice, split_names};
+use super::measure::{Bench, Measured, SplitChoice, left_out, split_names, unquoted};
 use super::plain::{WIDTH, line};
 use super::report::{json_interval, print, print_json};
+use super::runs::runs_folder;
 
 /// The kinds of change in the order in which they are told, the bad news first.
 const KINDS: [(Change, &str); 5] = [
@@ -40,6 +40,8 @@ const SELECTED_ON: &str = "these rows chose it; only the sealed test says whethe
   RUN:baseline    what it started from
   RUN:gen3        the best after generation 3
   RUN:4f1c        a candidate, kept or not, by its id
+Two revisions of one run are measured as the run was, on its rows, with its
+model and scorers; with --set, or across runs, as the config is now.
 
 Examples:
   ratchet compare prompts/support-tickets.prompty draft.prompty
@@ -73,18 +75,37 @@ pub struct Compare {
     json: bool,
 }
 
+/// What is told of the rows, beside what became of them.
+struct Rows {
+    splits: String,
+    /// How many were left out since A or B quotes them.
+    quoted: usize,
+    /// With which config, where A or B is a run's.
+    measured_with: Option<String>,
+    /// Whether a run chose A or B by them.
+    selected_on: bool,
+}
+
 impl Compare {
     /// Runs the command.
     pub async fn run(self, global: &Global) -> Result<Exit, Failure> {
-        let mut bench = Bench::load(global).await?;
+        let sides = [Side::find(global, &self.a)?, Side::find(global, &self.b)?];
+        let run = common_run(&sides).filter(|_| global.overrides.is_empty());
+        let mut bench = match run {
+            Some(run) => {
+                let root = global.config.parent().unwrap_or(Path::new(""));
+                Bench::of(Project::of_run(root, run).await?, global)
+            }
+            None => Bench::load(global).await?,
+        };
         let splits = SplitChoice::splits(self.split);
         let rows = bench.rows(&splits, &self.filter, self.limit.map(|limit| limit as usize))?;
-        let [(a, a_chosen), (b, b_chosen)] = [resolve(&bench, &self.a)?, resolve(&bench, &self.b)?];
-        let selected_on = (a_chosen || b_chosen) && splits.iter().any(|split| *split != Split::Test);
+        let [a, b] = [sides[0].prompts(&bench)?, sides[1].prompts(&bench)?];
+        let selected_on = sides.iter().any(Side::is_chosen) && splits.iter().any(|split| *split != Split::Test);
         if texts(&a) == texts(&b) {
             bench.note("note: A and B are the same text");
         }
-        let rows = unquoted(&bench, rows, [&a, &b])?;
+        let (rows, quoted) = unquoted(&rows, &[&a, &b])?;
         let before = bench.measure(&a, &rows, "A").await?;
         let after = bench.measure(&b, &rows, "B").await?;
         bench.book(&splits, &format!("compare-{}-{}", a.digest().short(), b.digest().short()), true)?;
@@ -93,10 +114,14 @@ impl Compare {
         let finding = Finding::of(&comparison);
         if self.json {
             let mut object = self.object(&comparison, finding, [&before, &after]);
+            object["quoted"] = json!(quoted);
+            object["measured_as"] = json!(run.map(|run| &run.manifest.run));
             object["selected_on"] = json!(selected_on);
             print_json(&object)?;
         } else {
-            print(&self.page(&comparison, finding, [&before, &after], (&split_names(&splits), selected_on)))?;
+            let measured_with = sides.iter().any(|side| side.run().is_some()).then(|| measured_with(&bench, run));
+            let rows = Rows { splits: split_names(&splits), quoted, measured_with, selected_on };
+            print(&self.page(&comparison, finding, [&before, &after], &rows))?;
             if !bench.project.config.models.task.is_deterministic() {
                 bench.note("note: this model may answer otherwise the next time; single rows may have changed by luck");
             }
@@ -125,7 +150,7 @@ impl Compare {
         })
     }
 
-    fn page(&self, comparison: &Comparison, finding: Finding, arms: [&Measured; 2], rows: (&str, bool)) -> String {
+    fn page(&self, comparison: &Comparison, finding: Finding, arms: [&Measured; 2], rows: &Rows) -> String {
         let mut text = String::new();
         // Writing to a string does not fail.
         let _ = self.write_page(&mut text, comparison, finding, arms, rows);
@@ -138,14 +163,17 @@ impl Compare {
         comparison: &Comparison,
         finding: Finding,
         [before, after]: [&Measured; 2],
-        (splits, selected_on): (&str, bool),
+        rows: &Rows,
     ) -> std::fmt::Result {
         writeln!(f, "A {:>8}  {}", percent(comparison.before), line(&self.a, WIDTH - 12))?;
         writeln!(f, "B {:>8}  {}", percent(comparison.after), line(&self.b, WIDTH - 12))?;
-        write!(f, "on {} of {splits}", plural(comparison.rows.len(), "row"))?;
+        write!(f, "on {} of {}", plural(comparison.rows.len(), "row"), rows.splits)?;
         match comparison.missing {
             0 => writeln!(f)?,
             missing => writeln!(f, "; {} could not run with both and count nowhere", plural(missing, "row"))?,
+        }
+        for words in left_out(rows.quoted, "A or B").iter().chain(&rows.measured_with) {
+            writeln!(f, "{}", line(words, WIDTH))?;
         }
         let counts: Vec<String> =
             KINDS.iter().map(|(change, name)| format!("{} {name}", comparison.count(*change))).collect();
@@ -172,48 +200,78 @@ impl Compare {
             other => other.to_string(),
         };
         writeln!(f, "{}", console::style(verdict).bold())?;
-        if selected_on {
+        if rows.selected_on {
             writeln!(f, "{SELECTED_ON}")?;
         }
         writeln!(f, "\nA {}\nB {}", before.used.words(), after.used.words())
     }
 }
 
-/// The rows that neither prompt quotes as an example: copying one isn't knowing.
-fn unquoted(bench: &Bench, rows: Vec<Arc<Example>>, prompts: [&PromptSet; 2]) -> Result<Vec<Arc<Example>>, Failure> {
-    let [mut quoted, more] = prompts.map(|prompts| quoted_rows(&rows, prompts));
-    quoted.extend(more);
-    if quoted.is_empty() {
-        return Ok(rows);
-    }
-    let left: Vec<_> = rows.into_iter().filter(|row| !quoted.contains(&row.id)).collect();
-    if left.is_empty() {
-        return Err(Failure::usage(anyhow::anyhow!(
-            "A or B quotes every row as an example: choose others with --split"
-        )));
-    }
-    let count = plural(quoted.len(), "row");
-    bench.note(&format!("note: left out {count} that A or B quotes as examples: copying is not knowing"));
-    Ok(left)
+/// What A or B names.
+enum Side {
+    File(PathBuf),
+    /// A revision of a run; `chosen` unless it is the text that the run began with.
+    Revision {
+        run: RunFolder,
+        prompts: Arc<PromptSet>,
+        chosen: bool,
+    },
 }
 
-/// A prompt file, or `RUN` or `RUN:REVISION`; and whether a run chose it, which holds for all revisions but the text that
-/// the run began with.
-fn resolve(bench: &Bench, name: &str) -> Result<(Arc<PromptSet>, bool), Failure> {
-    let path = Path::new(name);
-    if path.is_file() {
-        return Ok((bench.prompts(path)?, false));
+impl Side {
+    /// A prompt file, or `RUN` or `RUN:REVISION`.
+    fn find(global: &Global, name: &str) -> Result<Self, Failure> {
+        let path = Path::new(name);
+        if path.is_file() {
+            return Ok(Self::File(path.to_path_buf()));
+        }
+        let (run, wanted) = match name.rsplit_once(':') {
+            Some((run, wanted)) if !path.exists() => (run, wanted),
+            _ => (name, "winner"),
+        };
+        let run = RunFolder::find(&runs_folder(global)?, run).map_err(|error| {
+            Failure::usage(anyhow::Error::new(error).context(format!("`{name}` is neither a prompt file nor a run")))
+        })?;
+        let prompts = Arc::new(revision(&run, wanted)?);
+        let chosen = prompts.digest() != revision(&run, "baseline")?.digest();
+        Ok(Self::Revision { run, prompts, chosen })
     }
-    let (run, wanted) = match name.rsplit_once(':') {
-        Some((run, wanted)) if !path.exists() => (run, wanted),
-        _ => (name, "winner"),
+
+    fn run(&self) -> Option<&RunFolder> {
+        match self {
+            Self::File(_) => None,
+            Self::Revision { run, .. } => Some(run),
+        }
+    }
+
+    fn is_chosen(&self) -> bool {
+        matches!(self, Self::Revision { chosen: true, .. })
+    }
+
+    fn prompts(&self, bench: &Bench) -> Result<Arc<PromptSet>, Failure> {
+        match self {
+            Self::File(path) => bench.prompts(path),
+            Self::Revision { prompts, .. } => Ok(Arc::clone(prompts)),
+        }
+    }
+}
+
+/// The run that both are revisions of.
+fn common_run(sides: &[Side; 2]) -> Option<&RunFolder> {
+    let [a, b] = [sides[0].run()?, sides[1].run()?];
+    (a.path == b.path).then_some(a)
+}
+
+/// Whose model and scorers answer and score: those of `run`, or else the config's as it is now.
+fn measured_with(bench: &Bench, run: Option<&RunFolder>) -> String {
+    let config = &bench.project.config;
+    let model = config.models.task.model.as_deref().unwrap_or("the embedded model");
+    let scorers: Vec<&str> = config.scorers.iter().map(|scorer| scorer.name()).collect();
+    let whose = match run {
+        Some(_) => "measured as the run was",
+        None => "measured as the config is now",
     };
-    let folder = RunFolder::find(&bench.project.runs(), run).map_err(|error| {
-        Failure::usage(anyhow::Error::new(error).context(format!("`{name}` is neither a prompt file nor a run")))
-    })?;
-    let prompts = revision(&folder, wanted)?;
-    let chosen = prompts.digest() != revision(&folder, "baseline")?.digest();
-    Ok((Arc::new(prompts), chosen))
+    format!("{whose}: {model}, {}", scorers.join(" + "))
 }
 
 fn texts(prompts: &PromptSet) -> Vec<&str> {

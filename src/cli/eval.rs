@@ -4,14 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use prompt_ratchet::dataset::{Example, Filter, Split};
+use prompt_ratchet::dataset::{Example, Filter};
 use prompt_ratchet::durable;
 use prompt_ratchet::prompt::PromptSet;
+use prompt_ratchet::report::plural;
 use serde_json::json;
 
 use super::Global;
 use super::exit::{Exit, Failure};
-use super::measure::{Bench, Measured, SplitChoice, split_names};
+use super::measure::{Bench, Measured, SplitChoice, split_names, unquoted};
 use super::report::{json_interval, print, print_json};
 
 mod csv;
@@ -30,7 +31,8 @@ pub use table::failing_row;
   ratchet eval --csv rows.csv                 all rows for a spreadsheet
   ratchet eval --json | jq .score
 
-Rows whose answer is stored cost nothing. Exit code 4: no row could run.")]
+Rows whose answer is stored cost nothing. Rows that the prompt quotes as examples
+are left out: copying one is not knowing. Exit code 4: no row could run.")]
 pub struct Eval {
     /// The prompt file; by default the project's
     prompt: Option<PathBuf>,
@@ -43,7 +45,10 @@ pub struct Eval {
     /// Only rows with `tag=..`, `id=..`, `expected=..` or `metadata.<field>=..`; may be given several times
     #[arg(long, value_name = "KEY=VALUE")]
     filter: Vec<Filter>,
-    /// Write all rows as CSV; `-` for stdout
+    /// Score rows that the prompt quotes as examples, too
+    #[arg(long)]
+    count_quoted: bool,
+    /// Write all rows that are scored as CSV; `-` for stdout
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
     /// How many failing rows to show
@@ -71,16 +76,21 @@ impl Eval {
             Some(path) => bench.prompts(path)?,
             None => Arc::clone(&bench.project.prompts),
         };
-        bench.note_quoted(&prompts, &rows);
+        let (rows, quoted) = self.scored(&rows, &prompts)?;
         let measured = bench.measure(&prompts, &rows, "eval").await?;
         bench.book(&splits, &format!("eval-{}", prompts.digest().short()), false)?;
-        self.print(&bench, &prompts, &splits, &measured)?;
+        self.print(&bench, format!("{} on {}", prompts.first().name(), split_names(&splits)), &measured, quoted)?;
         Ok(Exit::Done)
     }
 
     fn rows(&self, bench: &Bench) -> Result<Vec<Arc<Example>>, Failure> {
         let limit = self.limit.map(|limit| limit as usize);
         bench.rows(&SplitChoice::splits(self.split), &self.filter, limit)
+    }
+
+    /// Those of `rows` that count for a prompt, and how many it quotes and that don't.
+    fn scored(&self, rows: &[Arc<Example>], prompts: &PromptSet) -> Result<(Vec<Arc<Example>>, usize), Failure> {
+        if self.count_quoted { Ok((rows.to_vec(), 0)) } else { unquoted(rows, &[prompts]) }
     }
 
     /// What can be wrong with `--csv` shows before anything is paid for.
@@ -106,7 +116,7 @@ impl Eval {
         }
     }
 
-    fn print(&self, bench: &Bench, prompts: &PromptSet, splits: &[Split], measured: &Measured) -> Result<(), Failure> {
+    fn print(&self, bench: &Bench, title: String, measured: &Measured, quoted: usize) -> Result<(), Failure> {
         let mut csv_on_stdout = false;
         if let Some(path) = &self.csv {
             let text = csv::export(&measured.evaluation.outcomes, &bench.project.dataset).map_err(Failure::usage)?;
@@ -115,19 +125,24 @@ impl Eval {
                 print(&text)?;
             } else {
                 durable::write(path, text.as_bytes()).map_err(Failure::usage)?;
-                bench.note(&format!("{} rows written to {}", measured.evaluation.outcomes.len(), path.display()));
+                bench.note(&format!(
+                    "{} written to {}",
+                    plural(measured.evaluation.outcomes.len(), "row"),
+                    path.display()
+                ));
             }
         }
         if self.json {
-            return print_json(&json(measured));
+            return print_json(&json(measured, quoted));
         }
         let labels: Option<Vec<String>> =
             bench.project.labels().map(|labels| labels.into_iter().map(|(label, _)| label).collect());
         let page = table::Page {
-            title: format!("{} on {}", prompts.first().name(), split_names(splits)),
+            title,
             outcomes: &measured.evaluation.outcomes,
             labels: labels.as_deref(),
             pass_threshold: bench.project.config.pass_threshold,
+            quoted,
             worst: self.worst,
         };
         let text = format!("{page}{}\n", measured.used.words());
@@ -141,7 +156,7 @@ impl Eval {
 }
 
 /// The object of `--json`.
-fn json(measured: &Measured) -> serde_json::Value {
+fn json(measured: &Measured, quoted: usize) -> serde_json::Value {
     let summary = measured.summary();
     let used = &measured.used;
     json!({
@@ -149,6 +164,7 @@ fn json(measured: &Measured) -> serde_json::Value {
         "score": summary.score,
         "interval": json_interval(&summary.interval),
         "errors": summary.errors,
+        "quoted": quoted,
         "calls": used.live,
         "tokens": used.tokens,
         "cost_usd": used.dollars,

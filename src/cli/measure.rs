@@ -167,17 +167,6 @@ impl Bench {
         Ok(rows)
     }
 
-    /// How many of `rows` a prompt quotes as examples is said: a good score on these is copying.
-    pub fn note_quoted(&self, prompts: &PromptSet, rows: &[Arc<Example>]) {
-        let quoted = quoted_rows(rows, prompts).len();
-        if quoted > 0 {
-            let rows = plural(quoted, "row");
-            self.note(&format!(
-                "note: the prompt quotes {rows} of these as examples; a good score on those is copying"
-            ));
-        }
-    }
-
     /// The project's prompts with the prompt file at `path` in place of the one of that name, or of the only one.
     pub fn prompts(&self, path: &Path) -> Result<Arc<PromptSet>, Failure> {
         let bytes = std::fs::read(path)
@@ -389,6 +378,25 @@ impl Bench {
         }
         Ok(())
     }
+}
+
+/// Those of `rows` that none of `prompts` quotes as an example, and how many one of them does: a good answer to such a row
+/// is copied. That none is left is an error.
+pub fn unquoted(rows: &[Arc<Example>], prompts: &[&PromptSet]) -> Result<(Vec<Arc<Example>>, usize), Failure> {
+    let quoted: BTreeSet<String> = prompts.iter().flat_map(|prompts| quoted_rows(rows, prompts)).collect();
+    let left: Vec<Arc<Example>> = rows.iter().filter(|row| !quoted.contains(&row.id)).cloned().collect();
+    if left.is_empty() {
+        return Err(Failure::usage(anyhow::anyhow!(
+            "all of these rows are quoted as examples, and copying one is not knowing: choose others with --split, \
+             --filter or --limit"
+        )));
+    }
+    Ok((left, quoted.len()))
+}
+
+/// What is said of rows that were left out since `whose` quotes them; nothing for none.
+pub fn left_out(quoted: usize, whose: &str) -> Option<String> {
+    (quoted > 0).then(|| format!("{} that {whose} quotes as examples left out", plural(quoted, "row")))
 }
 
 /// Every row must render before any is paid for.

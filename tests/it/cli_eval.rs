@@ -47,7 +47,7 @@ fn a_new_project_can_be_scored_at_once_and_the_second_time_costs_nothing() {
     let project = project();
     let first = ratchet(project.path(), &["eval", "--json"]).json();
     let keys: Vec<&str> = first.as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(keys, ["calls", "cost_usd", "errors", "examples", "interval", "score", "seconds", "tokens"]);
+    assert_eq!(keys, ["calls", "cost_usd", "errors", "examples", "interval", "quoted", "score", "seconds", "tokens"]);
     assert!(first["interval"][0].is_f64() && first["interval"][1].is_f64(), "{first}");
     assert_eq!((first["examples"].as_u64(), first["calls"].as_u64()), (Some(32), Some(32)));
     let again = ratchet(project.path(), &["eval"]);
@@ -65,6 +65,28 @@ fn looking_at_test_is_said_and_all_rows_can_be_exported() {
     assert!(all.out.starts_with("id,split,input,tags,expected,answer,"), "{}", all.out);
     assert!(all.err.contains("test rows were used"), "{}", all.err);
     assert!(project.path().join("runs/split-uses.json").is_file());
+}
+
+#[test]
+fn rows_that_a_prompt_quotes_are_left_out_of_its_score_and_of_a_comparison() {
+    let project = project();
+    let plain = std::fs::read_to_string(project.path().join("prompts/pets.prompty")).unwrap();
+    let quoting =
+        plain.replace("- cat", "- \"my dog number 3 barks\" -> dog\n- \"my dog number 7 barks\" -> dog\n- cat");
+    assert_ne!(plain, quoting);
+    std::fs::write(project.path().join("quoting.prompty"), quoting).unwrap();
+    let eval =
+        |more: &[&str]| ratchet(project.path(), &[&["eval", "quoting.prompty", "--split", "all"], more].concat());
+    let counts = |told: &Value| [told["examples"].as_u64(), told["quoted"].as_u64()];
+    assert_eq!(counts(&eval(&["--json"]).json()), [Some(38), Some(2)]);
+    assert_eq!(counts(&eval(&["--json", "--count-quoted"]).json()), [Some(40), Some(0)]);
+    assert!(eval(&[]).out.contains("2 rows that the prompt quotes as examples left out"));
+    let only = eval(&["--filter", "expected=dog", "--limit", "40", "--json"]).json();
+    assert_eq!(counts(&only), [Some(18), Some(2)]);
+    let compared =
+        ratchet(project.path(), &["compare", "prompts/pets.prompty", "quoting.prompty", "--split", "all", "--json"])
+            .json();
+    assert_eq!([&compared["rows"], &compared["quoted"]], [38, 2]);
 }
 
 #[test]

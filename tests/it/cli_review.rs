@@ -302,6 +302,24 @@ fn a_comparison_on_the_rows_that_chose_the_winner_says_so() {
 }
 
 #[test]
+fn two_revisions_of_a_run_are_measured_as_the_run_was_and_what_else_is_as_the_config_is_now() {
+    let words = Words::new(&[BASE, FIRST]);
+    words.write("ratchet.toml", &CONFIG.replace("exact_match", "levenshtein"));
+    let run = "20260101-000000-words";
+    let compare = |arguments: &[&str]| {
+        let (_, page, error) = words.ratchet(&[&["compare"], arguments].concat());
+        let told = page.lines().find(|line| line.starts_with("measured")).unwrap_or(&error).to_owned();
+        let (_, json, _) = words.ratchet(&[&["compare", "--json"], arguments].concat());
+        (told, serde_json::from_str::<Value>(&json).unwrap()["measured_as"].clone())
+    };
+    let as_it_was = "measured as the run was: the embedded model, exact_match".to_owned();
+    assert_eq!(compare(&["last:baseline", "last"]), (as_it_was, run.into()));
+    let as_it_is = "measured as the config is now: the embedded model, levenshtein".to_owned();
+    assert_eq!(compare(&["last", "prompts/words.txt"]), (as_it_is.clone(), Value::Null));
+    assert_eq!(compare(&["last:baseline", "last", "--set", "search.seed=2"]), (as_it_is, Value::Null));
+}
+
+#[test]
 fn an_unfinished_run_that_kept_nothing_tells_how_to_go_on_with_it() {
     let words = Words::new(&[BASE]);
     let journal = words.path("runs/20260101-000000-words/journal.jsonl");

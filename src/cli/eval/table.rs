@@ -5,6 +5,7 @@ use std::fmt;
 use prompt_ratchet::eval::{Outcome, Summary};
 use prompt_ratchet::report::{Confusion, Group, by_label, by_tag, confusion, interval, percent, plural, worst};
 
+use crate::cli::measure::left_out;
 use crate::cli::plain::{WIDTH, cell, line};
 
 /// Most labels for which the whole matrix fits.
@@ -26,6 +27,8 @@ pub struct Page<'a> {
     pub labels: Option<&'a [String]>,
     /// Values below it are failing.
     pub pass_threshold: f64,
+    /// Rows that were left out since the prompt quotes them.
+    pub quoted: usize,
     /// How many failing rows to show.
     pub worst: usize,
 }
@@ -40,6 +43,9 @@ impl fmt::Display for Page<'_> {
         match summary.errors {
             0 => writeln!(f)?,
             errors => writeln!(f, "; {} could not run and count nowhere", plural(errors, "row"))?,
+        }
+        if let Some(words) = left_out(self.quoted, "the prompt") {
+            writeln!(f, "{words}")?;
         }
         if let Some(labels) = self.labels {
             groups(f, "label", &by_label(self.outcomes, labels), usize::MAX)?;
@@ -218,8 +224,15 @@ mod tests {
             .chain([outcome(1000, &labels[0], "\u{1b}[2J neither")])
             .collect();
         outcomes[0].result = Err(OutcomeError::Call(CallError::Transient("a reset ".repeat(20))));
-        Page { title: "t".repeat(200), outcomes: &outcomes, labels: Some(&labels), pass_threshold: 1.0, worst: 3 }
-            .to_string()
+        Page {
+            title: "t".repeat(200),
+            outcomes: &outcomes,
+            labels: Some(&labels),
+            pass_threshold: 1.0,
+            quoted: 1,
+            worst: 3,
+        }
+        .to_string()
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::Eval;
 use super::table::{Page, score_line};
 use crate::cli::Global;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::measure::{Bench, SplitChoice, split_names};
+use crate::cli::measure::{Bench, SplitChoice, left_out, split_names};
 use crate::cli::plain::{self, WIDTH, line};
 use crate::cli::report::print;
 
@@ -118,7 +118,8 @@ async fn score(
     history: &mut History,
 ) -> Result<(), Failure> {
     let prompts = bench.prompts(file)?;
-    let measured = bench.measure_stored_first(&prompts, examples, "eval").await?;
+    let (examples, quoted) = eval.scored(examples, &prompts)?;
+    let measured = bench.measure_stored_first(&prompts, &examples, "eval").await?;
     let splits = SplitChoice::splits(eval.split);
     bench.book(&splits, &format!("eval-{}", prompts.digest().short()), false)?;
     let outcomes = measured.evaluation.outcomes;
@@ -131,6 +132,10 @@ async fn score(
             if summary.errors > 0 {
                 text += &format!("{} could not run and count nowhere\n", plural(summary.errors, "row"));
             }
+            if let Some(words) = left_out(quoted, "the prompt") {
+                text += &format!("{words}\n");
+            }
+            // Over the rows that neither prompt quotes.
             let since = compare(previous, &outcomes, pass_threshold);
             text += &counts("since the last save", &since);
             text += &listed(&since);
@@ -140,9 +145,8 @@ async fn score(
         _ => {
             let labels: Option<Vec<String>> =
                 bench.project.labels().map(|labels| labels.into_iter().map(|(label, _)| label).collect());
-            let page =
-                Page { title, outcomes: &outcomes, labels: labels.as_deref(), pass_threshold, worst: eval.worst };
-            page.to_string()
+            let (labels, worst) = (labels.as_deref(), eval.worst);
+            Page { title, outcomes: &outcomes, labels, pass_threshold, quoted, worst }.to_string()
         }
     };
     text += &format!("{}\n\n", measured.used.words());
