@@ -19,7 +19,7 @@ use crate::cli::plain::{self, WIDTH, line};
 use crate::cli::report::print;
 
 /// How often the file is looked at. By content, since not every file system tells of changes.
-const POLL: Duration = Duration::from_millis(250);
+const POLL: Duration = Duration::from_millis(200);
 
 /// Most rows listed a kind of change.
 const LISTED: usize = 5;
@@ -34,50 +34,50 @@ pub async fn watch(eval: &Eval, global: &Global) -> Result<Exit, Failure> {
         None => bench.project.prompt_files.values().next().cloned().unwrap_or_default(),
     };
     let mut history = History::default();
-    let mut seen = Vec::new();
+    let content = || std::fs::read(&file).ok();
+    let mut seen = content();
     loop {
-        let content = std::fs::read(&file).unwrap_or_default();
-        if content == seen {
-            tokio::select! {
-                () = tokio::time::sleep(POLL) => continue,
-                () = bench.interrupted() => return Ok(Exit::Done),
-            }
-        }
-        seen = content;
         let scored = tokio::select! {
-            scored = score(eval, &mut bench, &file, &examples, &mut history) => scored,
+            scored = score(eval, &mut bench, &file, &examples, &mut history) => Some(scored),
             // Saved again meanwhile: what is under way is of no use; its answers are stored.
-            () = changed(&file, &seen) => continue,
+            () = changed(content, &seen) => None,
         };
         if bench.is_interrupted() {
             return Ok(Exit::Done);
         }
-        if let Err(failure) = scored {
+        // What was read may be newer than what was seen: then the error may be of a save under way.
+        if let Some(Err(failure)) = &scored
+            && content() == seen
+        {
             eprintln!("error: {}", plain::neutral(&format!("{:#}", failure.error)));
         }
-        bench.note(&format!("waiting for {} to be saved; Ctrl-C ends", file.display()));
+        if scored.is_some() && content() == seen {
+            bench.note(&format!("waiting for {} to be saved; Ctrl-C ends", file.display()));
+        }
+        seen = tokio::select! {
+            settled = settled(content, seen) => settled,
+            () = bench.interrupted() => return Ok(Exit::Done),
+        };
     }
 }
 
 /// Loads the project; where its prompt is broken, says so and waits until it is saved. None after Ctrl-C.
 async fn load(global: &Global) -> Result<Option<Project>, Failure> {
     loop {
+        let files = prompt_files(global);
+        let before = contents(&files);
         let error = match Project::load(&global.config, &global.overrides).await {
             Ok(project) => return Ok(Some(project)),
             Err(ProjectError::Prompt(error)) => error,
             Err(error) => return Err(error.into()),
         };
         eprintln!("error: {}", plain::neutral(&error.to_string()));
-        let files = prompt_files(global);
         if !global.quiet {
             eprintln!("waiting for the prompt to be saved; Ctrl-C ends");
         }
-        let before = contents(&files);
-        while contents(&files) == before {
-            tokio::select! {
-                () = tokio::time::sleep(POLL) => {}
-                _ = tokio::signal::ctrl_c() => return Ok(None),
-            }
+        tokio::select! {
+            _ = settled(|| contents(&files), before) => {}
+            _ = tokio::signal::ctrl_c() => return Ok(None),
         }
     }
 }
@@ -94,12 +94,25 @@ fn contents(files: &[PathBuf]) -> Vec<Option<Vec<u8>>> {
     files.iter().map(|file| std::fs::read(file).ok()).collect()
 }
 
-async fn changed(file: &Path, seen: &[u8]) {
+/// Waits until `content` is no longer what was `seen`.
+async fn changed<T: PartialEq>(content: impl Fn() -> T, seen: &T) {
+    while content() == *seen {
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Waits until `content` is no longer what was `seen`, and then until it has been the same for one poll: editors save
+/// in several steps, and half a file isn't what anybody wrote.
+async fn settled<T: PartialEq>(content: impl Fn() -> T, seen: T) -> T {
+    changed(&content, &seen).await;
+    let mut latest = content();
     loop {
         tokio::time::sleep(POLL).await;
-        if std::fs::read(file).unwrap_or_default() != seen {
-            return;
+        let now = content();
+        if now == latest {
+            return now;
         }
+        latest = now;
     }
 }
 
@@ -180,4 +193,22 @@ fn listed(comparison: &Comparison) -> String {
         text += &format!("  {}{more}\n", line(&format!("{name}: {shown}"), WIDTH - 2 - more.len()));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_is_being_saved_is_read_when_it_has_been_the_same_for_one_poll() {
+        let steps = ["old", "old", "", "user:\n{{ in", "user:\n{{ input }}", "user:\n{{ input }}", "later"];
+        let at = Cell::new(0);
+        let content = || {
+            at.set(at.get() + 1);
+            steps[at.get() - 1]
+        };
+        assert_eq!(settled(content, "old").await, "user:\n{{ input }}");
+    }
 }
