@@ -6,15 +6,21 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use prompt_ratchet::config::Config;
 use prompt_ratchet::propose::{Strategy, StrategyError, load_strategies};
-use serde_json::json;
+use prompt_ratchet::run::{PullsLedger, Tally, WHOLE};
+use prompt_ratchet::search::expected_reward;
+use serde_json::{Value, json};
 
 use super::Global;
 use super::exit::{Exit, Failure};
 use super::paint::Paint;
 use super::report::{print, print_json};
-use super::runs::aligned;
+use super::runs::{aligned, runs_folder};
 
-/// List the strategies that proposals are asked for with, or show one
+/// List the strategies that proposals are asked for with, and what they came to; or show one
+///
+/// Below each strategy: by kind of failure, the candidates of the project's latest eight runs that were tried on train
+/// (pulls), those that survived their race (wins), and the reward that the next run expects of another one, from 0 to 1:
+/// a prior worth three pulls, with the latest run counted whole and each one before it half as much as the one after it.
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -33,7 +39,7 @@ enum StrategiesCommand {
     Show(Show),
 }
 
-/// List the strategies: built-in ones and the project's own
+/// List the strategies, built-in ones and the project's own, and what they came to
 #[derive(Debug, Args)]
 struct List {
     /// Print the list as JSON
@@ -53,11 +59,9 @@ impl Strategies {
     pub async fn run(self, global: &Global) -> Result<Exit, Failure> {
         match self.command.unwrap_or(StrategiesCommand::List(self.list)) {
             StrategiesCommand::List(list) if list.json => {
-                let strategies = strategies(global)?;
-                let rows = strategies.iter().map(|strategy| json!(strategy.as_ref())).collect();
-                print_json(&serde_json::Value::Array(rows))?;
+                print_json(&rows(&strategies(global)?, &ledger(global)?))?;
             }
-            StrategiesCommand::List(_) => print(&table(&strategies(global)?))?,
+            StrategiesCommand::List(_) => print(&table(&strategies(global)?, &ledger(global)?))?,
             StrategiesCommand::Show(show) => print(&shown(strategies(global), &show.name)?)?,
         }
         Ok(Exit::Done)
@@ -73,6 +77,31 @@ fn strategies(global: &Global) -> Result<Vec<Arc<Strategy>>, Failure> {
     let config = Config::parse(&path.to_string_lossy(), &text, &global.overrides).map_err(Failure::usage)?;
     let folder = path.parent().unwrap_or(Path::new("")).join(&config.search.strategies);
     load_strategies(folder.is_dir().then_some(folder.as_path()), &config.search.disable).map_err(Failure::usage)
+}
+
+/// What strategies came to in the project's runs; without a project, nothing.
+fn ledger(global: &Global) -> Result<PullsLedger, Failure> {
+    if global.config.is_file() { Ok(PullsLedger::read(&runs_folder(global)?)?) } else { Ok(PullsLedger::default()) }
+}
+
+/// The kinds that `strategy` was tried on, with all its pulls and what the next run expects of one.
+fn record(strategy: &Strategy, ledger: &PullsLedger) -> Vec<(String, Tally, f64)> {
+    let past = ledger.past();
+    let of_kind = |(kind, tally): (&str, Tally)| {
+        let expected = expected_reward(past.get(&strategy.name, kind));
+        (kind.to_owned(), tally, expected)
+    };
+    ledger.total().kinds(&strategy.name).map(of_kind).collect()
+}
+
+fn rows(strategies: &[Arc<Strategy>], ledger: &PullsLedger) -> Value {
+    let row = |strategy: &Arc<Strategy>| {
+        let mut row = json!(strategy.as_ref());
+        let of_kind = |(kind, tally, expected): (String, Tally, f64)| json!({ "kind": kind, "pulls": tally.pulls as u64, "wins": tally.wins as u64, "expected": expected });
+        row["record"] = record(strategy, ledger).into_iter().map(of_kind).collect();
+        row
+    };
+    strategies.iter().map(row).collect()
 }
 
 /// The strategy `name` as a file. A built-in one doesn't need the rest of the folder to be sound: only a broken file of
@@ -94,7 +123,7 @@ fn shown(loaded: Result<Vec<Arc<Strategy>>, Failure>, name: &str) -> Result<Stri
     if built_in.iter().any(|strategy| strategy.name == name) { file(&built_in, name) } else { Err(failure) }
 }
 
-fn table(strategies: &[Arc<Strategy>]) -> String {
+fn table(strategies: &[Arc<Strategy>], ledger: &PullsLedger) -> String {
     let rows: Vec<Vec<String>> = strategies
         .iter()
         .map(|strategy| {
@@ -108,8 +137,18 @@ fn table(strategies: &[Arc<Strategy>]) -> String {
     lines
         .lines()
         .zip(strategies)
-        .map(|(line, strategy)| format!("{}\n    {}\n", paint.bold(line), strategy.summary))
+        .map(|(line, strategy)| {
+            let record: String = record(strategy, ledger).iter().map(came_to).collect();
+            format!("{}\n    {}\n{record}", paint.bold(line), strategy.summary)
+        })
         .collect()
+}
+
+fn came_to((kind, tally, expected): &(String, Tally, f64)) -> String {
+    let Tally { pulls, wins, .. } = tally;
+    let kind = if kind == WHOLE { "the task as a whole" } else { kind };
+    let s = |count: f64| if count == 1.0 { "" } else { "s" };
+    format!("    {kind}: {pulls} pull{}, {wins} win{}, expected {expected:.2}\n", s(*pulls), s(*wins))
 }
 
 fn file(strategies: &[Arc<Strategy>], name: &str) -> Result<String, Failure> {

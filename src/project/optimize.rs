@@ -14,7 +14,8 @@ use crate::eval::{Evaluate, OutcomeError};
 use crate::model::{ModelRole, Spend};
 use crate::report;
 use crate::run::{
-    Event, Files, Journal, Recorded, RunEnded, RunError, RunFolder, RunState, Sink, Spent, SplitUses, UseCount, state,
+    Event, Files, Journal, Pulls, PullsLedger, Recorded, RunEnded, RunError, RunFolder, RunState, Sink, Spent,
+    SplitUses, UseCount, state,
 };
 use crate::search::{CallsSpent, Halt, Search};
 
@@ -76,13 +77,14 @@ pub async fn optimize(
 ) -> Result<Optimized, OptimizeError> {
     check_budget(project)?;
     let now = clock.now();
+    let past = PullsLedger::read(&project.runs())?.past();
     let name = project.name();
     let id = RunFolder::new_id(&project.runs(), &name, now);
     let models = project.models(&Use { payer: id.clone(), limits: project.limits(), interrupt })?;
     probe(project, &models).await?;
     project.save_splits()?;
     let folder = RunFolder::planned(&project.runs(), &id, &name, &project.config_file, now);
-    project.write_snapshot(&folder)?;
+    project.write_snapshot(&folder, &past)?;
     folder.begin()?;
     run(project, models, folder, clock, watch).await
 }
@@ -168,16 +170,27 @@ async fn run(
         sink: &output,
         spent: &spent,
         recorded: Recorded::of(&events),
+        // As written, also in the process that wrote it: what a resumed run will read.
+        past: Pulls::read(&folder.snapshot())?,
     };
     let result = search.run().await;
     output.books.write()?;
     match result {
         Ok(ended) => {
+            note_pulls(&folder)?;
             report::write(&folder)?;
             Ok(Optimized { folder, ended })
         }
         Err(halt) => Err(OptimizeError::Halted { halt, folder: Box::new(folder) }),
     }
+}
+
+/// Takes what the strategies came to in the run, which has ended, into the project's ledger.
+fn note_pulls(folder: &RunFolder) -> Result<(), RunError> {
+    let runs = folder.path.parent().unwrap_or(Path::new(""));
+    let mut ledger = PullsLedger::read(runs)?;
+    ledger.note(&folder.manifest.run, Pulls::of(&folder.events()?));
+    ledger.write(runs)
 }
 
 fn calls_spent(spend: &Spend) -> CallsSpent {

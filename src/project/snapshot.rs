@@ -12,7 +12,7 @@ use crate::digest::Digest;
 use crate::durable;
 use crate::prompt::{Prompt, PromptSet};
 use crate::propose::Strategy;
-use crate::run::{RunError, RunFolder};
+use crate::run::{Pulls, RunError, RunFolder};
 
 const CONFIG: &str = "ratchet.toml";
 const DATASET: &str = "dataset.jsonl";
@@ -20,8 +20,8 @@ const STRATEGIES: &str = "strategies.json";
 const PROMPTS: &str = "prompts";
 
 impl Project {
-    /// Copies what the run follows from into its folder.
-    pub(super) fn write_snapshot(&self, folder: &RunFolder) -> Result<(), RunError> {
+    /// Copies what the run follows from into its folder; `past` is what strategies came to before it.
+    pub(super) fn write_snapshot(&self, folder: &RunFolder, past: &Pulls) -> Result<(), RunError> {
         let snapshot = folder.snapshot();
         let unwritable = |error: String| RunError::Unreadable {
             path: snapshot.clone(),
@@ -42,7 +42,7 @@ impl Project {
         for prompt in self.prompts.iter() {
             durable::write(&snapshot.join(PROMPTS).join(prompt.name()), prompt.text().as_bytes())?;
         }
-        Ok(())
+        past.write(&snapshot)
     }
 
     /// The project as it was when the run began; `root` is where its scorers and its store are.

@@ -1,6 +1,5 @@
 //! Which strategy is tried on which cluster: largest clusters first, strategies by what has paid off.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rand::RngExt;
@@ -8,6 +7,7 @@ use statrs::distribution::{Beta, ContinuousCDF};
 
 use crate::diagnose::FailureCluster;
 use crate::propose::Strategy;
+use crate::run::{Pulls, Raced, Tally, WHOLE};
 use crate::seed;
 
 /// One thing to ask for.
@@ -17,43 +17,48 @@ pub(super) struct Choice {
     pub cluster: Option<FailureCluster>,
 }
 
-/// How strategies have done by kind of cluster. The prior is worth four tries, so that a few pulls can't move it far.
+/// How strategies have done by kind of cluster: in the project's latest runs, which count less, and in this one.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Bandit {
-    tally: BTreeMap<(String, &'static str), Tally>,
+    pulls: Pulls,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-struct Tally {
-    survived: u32,
-    fell: u32,
-}
-
-/// Prior successes and failures: one try in three survives its race.
-const PRIOR: (f64, f64) = (1.3, 2.7);
+/// Prior reward and lack of it: worth three pulls, of which one survives, so that a few pulls move it.
+const PRIOR: (f64, f64) = (1.0, 2.0);
 
 impl Bandit {
-    /// Takes in how a candidate's race ended.
-    pub fn observe(&mut self, strategy: &str, kind: &'static str, survived: bool) {
-        let tally = self.tally.entry((strategy.to_owned(), kind)).or_default();
-        if survived {
-            tally.survived += 1;
-        } else {
-            tally.fell += 1;
-        }
+    /// A bandit that starts from `past` pulls.
+    pub fn new(past: Pulls) -> Self {
+        Self { pulls: past }
     }
 
-    /// A draw from the posterior rate of success (Thompson 1933), at quantile `uniform` in (0, 1).
-    fn draw(&self, strategy: &str, kind: &'static str, uniform: f64) -> f64 {
-        let tally = self.tally.get(&(strategy.to_owned(), kind)).copied().unwrap_or_default();
-        Beta::new(PRIOR.0 + f64::from(tally.survived), PRIOR.1 + f64::from(tally.fell))
-            .map_or(0.5, |posterior| posterior.inverse_cdf(uniform))
+    /// Takes in how a candidate's trial was decided: its race, or nothing where it was dropped at the screen.
+    pub fn observe(&mut self, strategy: &str, kind: &str, raced: Option<&Raced>) {
+        self.pulls.observe(strategy, kind, raced);
     }
+
+    /// A draw from the posterior of its mean reward (Thompson 1933), at quantile `uniform` in (0, 1). Rewards between 0
+    /// and 1 count as that share of a success.
+    fn draw(&self, strategy: &str, kind: &str, uniform: f64) -> f64 {
+        let (gained, missed) = posterior(self.pulls.get(strategy, kind));
+        Beta::new(gained, missed).map_or(0.5, |posterior| posterior.inverse_cdf(uniform))
+    }
+}
+
+/// The Beta posterior's two parameters.
+fn posterior(tally: Tally) -> (f64, f64) {
+    (PRIOR.0 + tally.reward, PRIOR.1 + tally.pulls - tally.reward)
+}
+
+/// The mean reward in [0, 1] that the bandit expects after `tally`, its prior included.
+pub fn expected_reward(tally: Tally) -> f64 {
+    let (gained, missed) = posterior(tally);
+    gained / (gained + missed)
 }
 
 /// The kind under which the bandit counts a choice.
 pub(super) fn kind(cluster: Option<&FailureCluster>) -> &'static str {
-    cluster.map_or("whole", |cluster| cluster.kind.name())
+    cluster.map_or(WHOLE, |cluster| cluster.kind.name())
 }
 
 /// Chooses `count` pairs of strategy and cluster. Clusters take turns, largest first, with a turn for the task as a
@@ -149,10 +154,22 @@ mod tests {
 
     #[test]
     fn what_survives_is_drawn_more_often() {
+        let ahead = Raced {
+            generation: 1,
+            candidate: "c".to_owned(),
+            rows: 64,
+            of: 64,
+            fixed: 5,
+            broken: 1,
+            difference: 0.06,
+            standard_error: 0.03,
+            survived: true,
+            breaks_pinned: Vec::new(),
+        };
         let mut bandit = Bandit::default();
         for _ in 0..20 {
-            bandit.observe("good", "format", true);
-            bandit.observe("bad", "format", false);
+            bandit.observe("good", "format", Some(&ahead));
+            bandit.observe("bad", "format", None);
         }
         let strategies = [strategy("good", &["format"]), strategy("bad", &["format"])];
         let first = |seed| choose(&[cluster("x")], &strategies, &bandit, 1, seed, 1)[0].strategy.name.clone();

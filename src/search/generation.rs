@@ -43,7 +43,7 @@ pub(super) struct State {
 }
 
 impl State {
-    pub fn new(baseline: Revision, noisy: bool) -> Self {
+    pub fn new(baseline: Revision, noisy: bool, bandit: Bandit) -> Self {
         Self {
             noisy,
             seen: BTreeSet::from([baseline.prompts.digest()]),
@@ -51,7 +51,7 @@ impl State {
             without_gain: 0,
             clusters: Vec::new(),
             past_clusters: Vec::new(),
-            bandit: Bandit::default(),
+            bandit,
             survivors: Vec::new(),
             single_next: false,
             judged: BTreeSet::new(),

@@ -31,6 +31,7 @@ mod trial;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+pub use choose::expected_reward;
 pub use settings::{CallLimits, CallsSpent, GateSettings, Parts, Protected, Settings};
 
 use crate::dataset::{Dataset, Example, Split};
@@ -40,8 +41,9 @@ use crate::model::CallError;
 use crate::prompt::PromptSet;
 use crate::propose::{Propose, Strategy};
 use crate::run::{
-    BaselineMeasured, Event, FORMAT, Recorded, RunEnded, RunError, RunStarted, Sink, Stopped, TestOpened,
+    BaselineMeasured, Event, FORMAT, Pulls, Recorded, RunEnded, RunError, RunStarted, Sink, Stopped, TestOpened,
 };
+use choose::Bandit;
 use generation::State;
 use meter::{Doing, Meter};
 
@@ -102,6 +104,8 @@ pub struct Search<'a> {
     pub spent: &'a (dyn Fn() -> CallsSpent + Send + Sync),
     /// Errors that an interrupted run has journalled.
     pub recorded: Recorded,
+    /// What the strategies came to in earlier runs, as the run's snapshot has it.
+    pub past: Pulls,
 }
 
 /// A prompt with what was measured of it.
@@ -126,7 +130,7 @@ impl Search<'_> {
         self.sink.emit(Event::RunStarted(self.started()))?;
         let baseline = self.measure_baseline(&meter).await?;
         let flip_rate = self.measure_noise(&meter, &baseline).await?;
-        let mut state = State::new(baseline.clone(), flip_rate > 0.0);
+        let mut state = State::new(baseline.clone(), flip_rate > 0.0, self.bandit());
         let stopped = self.generations(&meter, &mut state).await?;
         if state.incumbent.id != baseline.id {
             self.open_test(&meter, &baseline, &state.incumbent).await?;
@@ -136,6 +140,11 @@ impl Search<'_> {
         let ended = RunEnded { stopped, winner: state.incumbent.id.clone(), calls };
         self.sink.emit(Event::RunEnded(ended.clone()))?;
         Ok(ended)
+    }
+
+    /// The bandit as the run begins: it knows nothing where it is left out.
+    fn bandit(&self) -> Bandit {
+        if self.settings.parts.bandit { Bandit::new(self.past.clone()) } else { Bandit::default() }
     }
 
     fn started(&self) -> RunStarted {

@@ -64,7 +64,7 @@ impl Search<'_> {
             let Trial { screened, raced } = trial;
             if let Some(fate) = fate {
                 if self.settings.parts.bandit {
-                    state.bandit.observe(&candidate.strategy, kind(candidate.cluster.as_ref()), fate.is_ok());
+                    state.bandit.observe(&candidate.strategy, kind(candidate.cluster.as_ref()), raced.as_ref());
                 }
                 state.tried.extend(fate.err().map(|ended| attempt(&candidate, ended)));
             }

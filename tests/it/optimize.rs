@@ -5,6 +5,9 @@ use std::path::Path;
 
 use crate::project::{PROMPT, Project, assert_same, identity};
 
+/// What strategies came to, for the next run.
+const PULLS: &str = "runs/strategy-pulls.json";
+
 #[test]
 fn a_run_ends_with_a_whole_folder_and_leaves_the_prompt_alone() {
     let project = Project::new();
@@ -71,10 +74,11 @@ fn the_same_project_and_seed_give_the_same_run_byte_for_byte() {
 }
 
 #[test]
-fn a_second_run_on_stored_answers_decides_alike_and_pays_nothing() {
+fn a_second_run_that_starts_from_the_same_pulls_decides_alike_and_pays_nothing() {
     let project = Project::new();
     let first = project.ratchet(&["optimize", "--json"]).json();
     let lock = project.read("library.jsonl.lock.json");
+    std::fs::remove_file(project.path().join(PULLS)).unwrap();
     let second = project.ratchet(&["optimize", "--json"]).json();
     let [one, other] = &project.runs()[..] else { panic!("two runs") };
     // What each run paid for stands in the last event, and only there.
@@ -93,4 +97,36 @@ fn a_second_run_on_stored_answers_decides_alike_and_pays_nothing() {
     assert!(paid(&first) > 0 && paid(&second) == 0, "{second}");
     assert_eq!(second["stored"].as_u64(), Some(paid(&first) + first["calls"]["proposer"].as_u64().unwrap()));
     assert_eq!(first["winner"], second["winner"]);
+}
+
+#[test]
+fn what_strategies_came_to_is_listed_and_the_next_run_starts_from_it() {
+    let project = Project::new();
+    let record = || -> Vec<serde_json::Value> {
+        let listed = project.ratchet(&["strategies", "--json"]).json();
+        listed.as_array().unwrap().iter().flat_map(|row| row["record"].as_array().unwrap().clone()).collect()
+    };
+    assert_eq!(record(), [] as [serde_json::Value; 0]);
+    assert_eq!(project.ratchet(&["optimize", "--quiet"]).code, 0);
+    let first = record();
+    assert!(!first.is_empty());
+    for row in &first {
+        let (pulls, wins) = (row["pulls"].as_u64().unwrap(), row["wins"].as_u64().unwrap());
+        let expected = row["expected"].as_f64().unwrap();
+        assert!(pulls >= 1 && wins <= pulls && 0.0 < expected && expected < 1.0, "{row}");
+    }
+    let table = project.ratchet(&["strategies"]).out;
+    assert!(table.contains(" pull") && table.contains("expected 0."), "{table}");
+
+    assert_eq!(project.ratchet(&["optimize", "--quiet", "--set", "search.generations=1"]).code, 0);
+    let snapshot = |run: &Path| std::fs::read_to_string(run.join("snapshot/strategy-pulls.json")).unwrap();
+    let [one, other] = &project.runs()[..] else { panic!("two runs") };
+    assert_eq!(snapshot(one).trim(), "{}");
+    assert!(snapshot(other).contains("reward"));
+
+    project.write(PULLS, "{");
+    let refused = project.ratchet(&["optimize"]);
+    assert_eq!(refused.code, 2, "{}", refused.err);
+    assert!(refused.err.contains("strategy-pulls.json") && refused.err.contains("delete it"), "{}", refused.err);
+    assert_eq!(project.runs().len(), 2, "nothing was written");
 }

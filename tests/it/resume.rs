@@ -120,10 +120,18 @@ impl World {
         assert_eq!(ran.code, 0, "{}", ran.err);
         assert_eq!(ran.json()["stopped"], "generations");
         assert_same(&identity(&self.calm.run()), &identity(&project.run()));
+        assert_eq!(learned(project), learned(&self.calm));
         let (asked, missing) = (self.model.asked() - before, self.requests - durable);
         // What the killed process had sent may be counted late.
         assert!((missing..=missing + CONCURRENCY).contains(&asked), "{asked} requests for {missing} answers");
     }
+}
+
+/// What `project` has learned of strategies: once from each run, however often that was killed.
+fn learned(project: &Project) -> serde_json::Value {
+    let listed = project.ratchet(&["strategies", "--json"]);
+    assert_eq!(listed.code, 0, "{}", listed.err);
+    listed.json()
 }
 
 fn interrupt(child: &Child) {
@@ -191,6 +199,7 @@ fn what_a_kill_left_half_written_is_cleared_and_what_it_kept_back_is_written() {
     assert_eq!(project.ratchet(&["optimize", "--quiet"]).code, 0);
     let run = project.run();
     let whole = identity(&run);
+    let before = learned(&project);
     // Killed after its last decision, before the report was there.
     std::fs::remove_file(run.join("report.md")).unwrap();
     std::fs::remove_file(run.join("best.prompt")).unwrap();
@@ -207,6 +216,7 @@ fn what_a_kill_left_half_written_is_cleared_and_what_it_kept_back_is_written() {
     let ran = project.ratchet(&["resume", "--quiet"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert_same(&whole, &identity(&run));
+    assert_eq!(learned(&project), before);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use prompt_ratchet::eval::{Answer, Evaluate, Evaluation, OnOutcome, Outcome, Out
 use prompt_ratchet::model::{BoxFuture, Completion, FinishReason, Origin, Usage};
 use prompt_ratchet::prompt::{Edit, Prompt, PromptSet};
 use prompt_ratchet::propose::{self, Ask, Dropped, Proposal, Propose, Proposed, Strategy};
-use prompt_ratchet::run::{Event, Recorded, RunError, Sink};
+use prompt_ratchet::run::{Event, Pulls, Recorded, RunError, Sink};
 use prompt_ratchet::search::{CallLimits, CallsSpent, GateSettings, Parts, Protected, Search, Settings, Task};
 use prompt_ratchet::seed;
 use rand::{Rng, RngExt};
@@ -245,6 +245,7 @@ impl World {
             sink: &sink,
             spent: &spent,
             recorded: Recorded::default(),
+            past: Pulls::default(),
         };
         block_on(search.run()).unwrap();
         sink.events.into_inner().unwrap()
