@@ -17,7 +17,7 @@ pub use event::{
 pub use files::Files;
 pub use folder::{Listing, Manifest, RunFolder, RunState, state, unique_length};
 pub use journal::{Journal, read_events};
-pub use pulls::{Pulls, PullsLedger, Tally, WHOLE, reward};
+pub use pulls::{Pulls, PullsLedger, Tally, WHOLE};
 pub use sink::{Recorded, RunError, Sink};
 pub use spent::Spent;
 pub use uses::{SplitUses, UseCount};

@@ -35,7 +35,7 @@ pub struct Tally {
     pub pulls: f64,
     /// Those that survived their race.
     pub wins: f64,
-    /// Sum of their rewards, each in [0, 1]: see [`reward`].
+    /// Sum of their rewards, each in [0, 1]: how sure it is that the survivor is ahead; nothing for one that fell.
     pub reward: f64,
 }
 
@@ -49,7 +49,7 @@ pub struct Pulls {
 /// What a candidate's race earns its strategy, in [0, 1]: where it survived, the one-sided confidence that it is truly
 /// ahead, Φ(difference / standard error), which is a half for the shorter prompt that survives a tie; where it fell, or
 /// never got beyond the screen (no race), nothing.
-pub fn reward(raced: Option<&Raced>) -> f64 {
+fn reward(raced: Option<&Raced>) -> f64 {
     match raced {
         Some(raced) if raced.survived && raced.standard_error > 0.0 => {
             Normal::standard().cdf(raced.difference / raced.standard_error)
