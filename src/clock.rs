@@ -52,6 +52,12 @@ pub fn timestamp(since_epoch: Duration) -> String {
     jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
 }
 
+/// Time since the Unix epoch for what [`timestamp`] wrote; `None` for what it didn't.
+pub fn parse_timestamp(text: &str) -> Option<Duration> {
+    let seconds = text.parse::<jiff::Timestamp>().ok()?.as_second();
+    u64::try_from(seconds).ok().map(Duration::from_secs)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,5 +68,7 @@ mod tests {
         assert_eq!(clock.now(), Duration::from_secs(10));
         clock.advance(Duration::from_millis(1500));
         assert_eq!(timestamp(clock.now()), "1970-01-01T00:00:11Z");
+        assert_eq!(parse_timestamp("1970-01-01T00:00:11Z"), Some(Duration::from_secs(11)));
+        assert_eq!(parse_timestamp("long ago"), None);
     }
 }

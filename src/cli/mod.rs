@@ -21,6 +21,7 @@ mod plain;
 mod report;
 mod review;
 mod runs;
+mod status;
 mod strategies;
 mod terminal;
 
@@ -62,6 +63,7 @@ enum Command {
     Review(review::Review),
     Apply(apply::Apply),
     Runs(runs::Runs),
+    Status(status::Status),
     Report(report::Report),
     Diff(diff::Diff),
     Strategies(strategies::Strategies),
@@ -115,6 +117,7 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Review(command) => command.run(&cli.global).await,
         Command::Apply(command) => command.run(&cli.global).await,
         Command::Runs(command) => command.run(&cli.global).await,
+        Command::Status(command) => command.run(&cli.global).await,
         Command::Report(command) => command.run(&cli.global).await,
         Command::Diff(command) => command.run(&cli.global).await,
         Command::Strategies(command) => command.run(&cli.global).await,

@@ -1,7 +1,6 @@
 //! What a person sees of a run while it goes on: a line in the scrollback for each decision, and below them, on a
 //! terminal, two lines that move. All of it goes to stderr.
 
-use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use prompt_ratchet::model::Spend;
 use prompt_ratchet::project::Watch;
 use prompt_ratchet::report::{cost, count, one_line, percent};
-use prompt_ratchet::run::{Decision, Event, Progress};
+use prompt_ratchet::run::{Decision, Event, Progress, UnderWay};
 
 use super::narration::Narration;
 use super::paint::Paint;
@@ -41,13 +40,6 @@ struct State {
     under_way: UnderWay,
     /// The best score on dev so far.
     dev: Option<f64>,
-}
-
-/// Rows under way, by stage and by what is being tried.
-#[derive(Debug, Default)]
-struct UnderWay {
-    generation: u32,
-    tasks: BTreeMap<(&'static str, String), Progress>,
 }
 
 impl Terminal {
@@ -94,7 +86,7 @@ impl Terminal {
         if let Ok(style) = style {
             bar.set_style(style);
         }
-        bar.set_prefix(state.under_way.title(progress, state.narration.generations()));
+        bar.set_prefix(stage_title(progress.generation, progress.stage, state.narration.generations()));
         bar.set_length(of as u64);
         bar.set_position(done as u64);
         let mut parts = vec![one_line(&state.under_way.trying(progress), 32)];
@@ -156,76 +148,11 @@ impl Drop for Terminal {
     }
 }
 
-impl UnderWay {
-    fn take(&mut self, progress: &Progress) {
-        let together = |stage: &str| matches!(stage, "screen" | "race");
-        let other_stage = self
-            .tasks
-            .keys()
-            .any(|(stage, _)| *stage != progress.stage && !(together(stage) && together(progress.stage)));
-        if other_stage || self.generation != progress.generation || progress.of == 0 {
-            self.tasks.clear();
-        }
-        self.generation = progress.generation;
-        self.tasks.retain(|_, task| task.done < task.of);
-        if progress.of > 0 {
-            self.tasks.insert((progress.stage, progress.trying.clone()), progress.clone());
-        }
-    }
-
-    /// Rows done, rows in all, and the mean score of those done.
-    fn sum(&self) -> (usize, usize, f64) {
-        let (mut done, mut of, mut score) = (0, 0, 0.0);
-        for task in self.tasks.values() {
-            done += task.done;
-            of += task.of;
-            score += task.score * task.done as f64;
-        }
-        (done, of, if done == 0 { 0.0 } else { score / done as f64 })
-    }
-
-    fn title(&self, progress: &Progress, generations: u32) -> String {
-        match (progress.generation, progress.stage) {
-            (0, stage) => stage.to_owned(),
-            (_, "test") => "sealed test".to_owned(),
-            (generation, stage) => format!("generation {generation}/{generations} {stage}"),
-        }
-    }
-
-    /// What is being tried, the latest first.
-    fn trying(&self, latest: &Progress) -> String {
-        let others = self.tasks.keys().filter(|(_, trying)| *trying != latest.trying).count();
-        if others == 0 { latest.trying.clone() } else { format!("{} and {others} more", latest.trying) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn progress(stage: &'static str, trying: &str, done: usize, of: usize, score: f64) -> Progress {
-        Progress { generation: 1, stage, trying: trying.to_owned(), done, of, score }
-    }
-
-    #[test]
-    fn candidates_that_are_tried_at_once_are_shown_together() {
-        let mut under_way = UnderWay::default();
-        under_way.take(&progress("race", "add-rule", 10, 20, 0.5));
-        let latest = progress("screen", "define-boundary", 10, 10, 1.0);
-        under_way.take(&latest);
-        assert_eq!(under_way.sum(), (20, 30, 0.75));
-        assert_eq!(under_way.trying(&latest), "define-boundary and 1 more");
-        under_way.take(&progress("race", "add-rule", 11, 20, 0.5));
-        assert_eq!(under_way.sum().1, 20, "what is done goes");
-    }
-
-    #[test]
-    fn another_stage_begins_anew() {
-        let mut under_way = UnderWay::default();
-        under_way.take(&progress("race", "add-rule", 10, 20, 0.5));
-        under_way.take(&progress("gate", "add-rule", 1, 40, 1.0));
-        assert_eq!(under_way.sum(), (1, 40, 1.0));
-        under_way.take(&progress("propose", "6 proposals", 0, 0, 0.0));
-        assert_eq!(under_way.sum(), (0, 0, 0.0));
+/// A stage of generation `generation` in few words, where there are `generations` at most.
+pub(super) fn stage_title(generation: u32, stage: &str, generations: u32) -> String {
+    match (generation, stage) {
+        (0, stage) => stage.to_owned(),
+        (_, "test") => "sealed test".to_owned(),
+        (generation, stage) => format!("generation {generation}/{generations} {stage}"),
     }
 }

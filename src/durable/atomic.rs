@@ -15,6 +15,15 @@ const SUFFIX: &str = ".tmp";
 /// are created. An existing file keeps its permissions, and a symbolic link goes on pointing to the file written.
 /// On an error the old content stays as it was and no temporary file is left.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), DurableError> {
+    replace(path, bytes, true)
+}
+
+/// Like [`write()`], but a power cut may lose it: for what is only worth knowing while the process lives.
+pub fn write_unsynced(path: &Path, bytes: &[u8]) -> Result<(), DurableError> {
+    replace(path, bytes, false)
+}
+
+fn replace(path: &Path, bytes: &[u8], synced: bool) -> Result<(), DurableError> {
     let target = match fs::canonicalize(path) {
         Ok(target) => target,
         Err(error) if error.kind() == ErrorKind::NotFound => path.to_path_buf(),
@@ -37,9 +46,11 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), DurableError> {
         permissions.map_err(DurableError::io("write", &target))?;
     }
     file.write_all(bytes).map_err(DurableError::io("write", &target))?;
-    file.as_file().sync_all().map_err(DurableError::io("write", &target))?;
+    if synced {
+        file.as_file().sync_all().map_err(DurableError::io("write", &target))?;
+    }
     file.persist(&target).map_err(|error| DurableError::io("write", &target)(error.error))?;
-    sync_folder(&folder)
+    if synced { sync_folder(&folder) } else { Ok(()) }
 }
 
 /// Creates `folder` and those above it where missing, durably. A folder that exists is left as it is.

@@ -6,9 +6,14 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::DurableError;
 use super::atomic::{create_folder, folder_of};
+
+/// How often a lock that is taken is tried again, and the pause before: [`Lock::holder`] takes it for a moment.
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// A held lock; dropping it gives it back.
 #[derive(Debug)]
@@ -19,8 +24,8 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock file at `path`, creating it where missing, without waiting. `since` is the time to tell others,
-    /// for example `clock::timestamp(clock.now())`. [`DurableError::Held`] names the holder.
+    /// Takes the lock file at `path`, creating it where missing; doesn't wait for a holder to end. `since` is the time
+    /// to tell others, for example `clock::timestamp(clock.now())`. [`DurableError::Held`] names the holder.
     pub fn acquire(path: &Path, since: &str) -> Result<Self, DurableError> {
         create_folder(&folder_of(path))?;
         let mut options = OpenOptions::new();
@@ -31,19 +36,33 @@ impl Lock {
             .truncate(false)
             .open(path)
             .map_err(DurableError::io("open", path))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(DurableError::Held { path: path.to_path_buf(), holder: holder(path) });
-            }
-            Err(TryLockError::Error(error)) => return Err(DurableError::io("lock", path)(error)),
-        }
-        let text = format!("pid {} since {since}\n", std::process::id());
+        take(&file, path)?;
+        let host = gethostname::gethostname();
+        let text = format!("pid {} on {} since {since}\n", std::process::id(), host.to_string_lossy());
         file.set_len(0)
             .and_then(|()| file.rewind())
             .and_then(|()| file.write_all(text.as_bytes()))
             .map_err(DurableError::io("write", path))?;
         Ok(Self { path: path.to_path_buf(), file })
+    }
+
+    /// Who holds the lock file at `path`: "pid N on HOST since T", or "another process" where that can't be read.
+    /// `None` where nobody does, or the file isn't there.
+    ///
+    /// # Errors
+    /// The file can't be opened or locked.
+    pub fn holder(path: &Path) -> Result<Option<String>, DurableError> {
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(DurableError::io("open", path)(error)),
+        };
+        // Shared, so that several may ask at once; given back when the file is closed.
+        match file.try_lock_shared() {
+            Ok(()) => Ok(None),
+            Err(TryLockError::WouldBlock) => Ok(Some(holder(path))),
+            Err(TryLockError::Error(error)) => Err(DurableError::io("lock", path)(error)),
+        }
     }
 
     /// The lock file.
@@ -56,6 +75,21 @@ impl Drop for Lock {
     fn drop(&mut self) {
         // Nobody holds it any more; what is left behind is the same after every run.
         let _ = self.file.set_len(0);
+    }
+}
+
+/// Locks `file`, which is the one at `path`.
+fn take(file: &File, path: &Path) -> Result<(), DurableError> {
+    let mut tries = 1..TRIES;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) if tries.next().is_some() => std::thread::sleep(PAUSE),
+            Err(TryLockError::WouldBlock) => {
+                return Err(DurableError::Held { path: path.to_path_buf(), holder: holder(path) });
+            }
+            Err(TryLockError::Error(error)) => return Err(DurableError::io("lock", path)(error)),
+        }
     }
 }
 
@@ -79,9 +113,12 @@ mod tests {
         let lock = Lock::acquire(&path, "2026-01-31T22:05:09Z").unwrap();
         let refusal = Lock::acquire(&path, "2026-01-31T22:06:00Z").unwrap_err();
         let message = refusal.to_string();
-        let holder = format!("held by pid {} since 2026-01-31T22:05:09Z", std::process::id());
-        assert!(message.contains(&holder) && message.contains(".lock"), "{message}");
+        let host = gethostname::gethostname();
+        let holder = format!("pid {} on {} since 2026-01-31T22:05:09Z", std::process::id(), host.to_string_lossy());
+        assert!(message.contains(&format!("held by {holder}")) && message.contains(".lock"), "{message}");
+        assert_eq!(Lock::holder(&path).unwrap(), Some(holder));
         drop(lock);
+        assert_eq!(Lock::holder(&path).unwrap(), None);
         Lock::acquire(&path, "2026-01-31T22:07:00Z").unwrap();
     }
 
@@ -91,6 +128,10 @@ mod tests {
         let path = root.path().join("lock");
         fs::write(&path, "pid 1 since long ago, with a longer line than any new one would ever have\n").unwrap();
         let lock = Lock::acquire(&path, "now").unwrap();
-        assert_eq!(fs::read_to_string(lock.path()).unwrap(), format!("pid {} since now\n", std::process::id()));
+        let text = fs::read_to_string(lock.path()).unwrap();
+        assert!(
+            text.starts_with(&format!("pid {} on ", std::process::id())) && text.ends_with(" since now\n"),
+            "{text}"
+        );
     }
 }

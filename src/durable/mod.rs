@@ -10,7 +10,7 @@ mod atomic;
 mod lock;
 mod log;
 
-pub use atomic::{create_folder, remove_leftovers, write};
+pub use atomic::{create_folder, remove_leftovers, write, write_unsynced};
 pub use lock::Lock;
 pub use log::Log;
 
@@ -54,7 +54,7 @@ pub enum DurableError {
     Held {
         /// The lock file.
         path: PathBuf,
-        /// Who holds it: "pid N since T", or "another process" where that can't be read.
+        /// Who holds it: "pid N on HOST since T", or "another process" where that can't be read.
         holder: String,
     },
 }

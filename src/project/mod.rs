@@ -6,6 +6,7 @@
 mod error;
 mod first_prompt;
 mod init;
+mod live;
 mod load;
 mod models;
 mod optimize;

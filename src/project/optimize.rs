@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::live::LiveFile;
 use super::{Models, Project, ProjectError, Use};
 use crate::clock::{self, Clock};
 use crate::dataset::{Example, Split};
-use crate::durable::{self, Lock};
+use crate::durable;
 use crate::eval::{Evaluate, OutcomeError};
 use crate::model::{ModelRole, Spend};
 use crate::report;
@@ -19,14 +20,14 @@ use crate::run::{
 };
 use crate::search::{CallsSpent, Halt, Search};
 
-/// Name of the lock that keeps two processes from working on one run.
-const LOCK: &str = "lock";
-
 /// Rows that are asked before a run begins: if none of them can run, nothing else will.
 const PROBES: usize = 3;
 
 /// Sees what a run does, with what it has used so far.
 pub trait Watch: Send + Sync {
+    /// The run whose events come from now on.
+    fn begin(&self, _folder: &RunFolder) {}
+
     /// Takes one event; progress may come from any thread.
     fn see(&self, event: &Event, spend: &Spend);
 }
@@ -143,13 +144,14 @@ async fn run(
     clock: Arc<dyn Clock>,
     watch: Arc<dyn Watch>,
 ) -> Result<Optimized, OptimizeError> {
-    let since = clock::timestamp(clock.now());
-    let _lock = Lock::acquire(&folder.path.join(LOCK), &since).map_err(RunError::from)?;
+    let _lock = folder.lock(&clock::timestamp(clock.now()))?;
     durable::remove_leftovers(&folder.path).map_err(RunError::from)?;
     let (journal, events) = Journal::open(&folder.path)?;
     let models = Arc::new(models);
+    watch.begin(&folder);
     let output = Output {
         journal,
+        live: LiveFile::new(&folder, Arc::clone(&clock), Arc::clone(&models)),
         files: Files::new(&folder.path, &project.prompts),
         books: Books::new(project, &folder, clock, Arc::clone(&models)),
         watch,
@@ -174,14 +176,22 @@ async fn run(
         past: Pulls::read(&folder.snapshot())?,
     };
     let result = search.run().await;
-    output.books.write()?;
-    match result {
+    let write = || {
+        output.books.write()?;
+        note_pulls(&folder)?;
+        report::write(&folder)
+    };
+    match result.and_then(|ended| write().map(|()| ended).map_err(Halt::from)) {
         Ok(ended) => {
-            note_pulls(&folder)?;
-            report::write(&folder)?;
+            output.live.ended();
             Ok(Optimized { folder, ended })
         }
-        Err(halt) => Err(OptimizeError::Halted { halt, folder: Box::new(folder) }),
+        Err(halt) => {
+            // Why it halted matters more than that the books can't be written either.
+            let _ = output.books.write();
+            output.live.halted(&halt);
+            Err(OptimizeError::Halted { halt, folder: Box::new(folder) })
+        }
     }
 }
 
@@ -201,6 +211,7 @@ fn calls_spent(spend: &Spend) -> CallsSpent {
 /// All that a run's events go to: the journal first, so that nothing is shown that isn't durable.
 struct Output {
     journal: Journal,
+    live: LiveFile,
     files: Files,
     books: Books,
     watch: Arc<dyn Watch>,
@@ -209,6 +220,7 @@ struct Output {
 impl Sink for Output {
     fn emit(&self, event: Event) -> Result<(), RunError> {
         self.journal.emit(event.clone())?;
+        self.live.take(&event);
         self.watch.see(&event, &self.books.models.spend());
         self.books.take(&event)?;
         self.files.emit(event)

@@ -65,6 +65,11 @@ impl Event {
     pub fn is_journalled(&self) -> bool {
         !matches!(self, Event::Measured(_) | Event::Progress(_))
     }
+
+    /// Its name in the journal; `None` where it isn't journalled.
+    pub fn name(&self) -> Option<String> {
+        Some(serde_json::to_value(self).ok()?.get("event")?.as_str()?.to_owned())
+    }
 }
 
 /// The run began.

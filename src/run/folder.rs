@@ -9,8 +9,12 @@ use super::files::write_json;
 use super::{Event, FORMAT, RunEnded, RunError, read_events};
 use crate::clock;
 use crate::digest::Digest;
+use crate::durable::Lock;
 
 const MANIFEST: &str = "run.json";
+
+/// Name of the lock that keeps two processes from working on one run.
+const LOCK: &str = "lock";
 
 /// `run.json`: what a run is, written when it begins and never changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -182,6 +186,23 @@ impl RunFolder {
     /// The journal can't be read.
     pub fn events(&self) -> Result<Vec<Event>, RunError> {
         read_events(&self.path)
+    }
+
+    /// Takes the run for this process, from `since` on.
+    ///
+    /// # Errors
+    /// Another process has it, who is named; or the folder can't be written.
+    pub fn lock(&self, since: &str) -> Result<Lock, RunError> {
+        Ok(Lock::acquire(&self.path.join(LOCK), since)?)
+    }
+
+    /// Who works on the run: "pid N on HOST since T", or "another process" where that can't be told. `None` where
+    /// nobody does.
+    ///
+    /// # Errors
+    /// The lock can't be read.
+    pub fn holder(&self) -> Result<Option<String>, RunError> {
+        Ok(Lock::holder(&self.path.join(LOCK))?)
     }
 
     /// Where the snapshot is.

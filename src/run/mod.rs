@@ -4,9 +4,11 @@ mod event;
 mod files;
 mod folder;
 mod journal;
+mod live;
 mod pulls;
 mod sink;
 mod spent;
+mod under_way;
 mod uses;
 
 pub use event::{
@@ -17,7 +19,9 @@ pub use event::{
 pub use files::Files;
 pub use folder::{Listing, Manifest, RunFolder, RunState, state, unique_length};
 pub use journal::{Journal, read_events};
+pub use live::{LastEvent, Live};
 pub use pulls::{Pulls, PullsLedger, Tally, WHOLE};
 pub use sink::{Recorded, RunError, Sink};
 pub use spent::Spent;
+pub use under_way::UnderWay;
 pub use uses::{SplitUses, UseCount};

@@ -176,7 +176,7 @@ fn a_run_belongs_to_one_process_and_ctrl_c_says_how_to_go_on() {
     alarm.recv().unwrap();
     let second = project.ratchet(&["resume", "--json"]);
     assert_eq!(second.code, 4, "{}", second.err);
-    let holder = format!("is held by pid {} since ", first.id());
+    let holder = format!("is held by pid {} on ", first.id());
     assert!(second.err.contains(&holder), "{}", second.err);
 
     interrupt(&first);
