@@ -89,7 +89,7 @@ impl Narration {
             Event::Judged(judged) => self.judged(judged),
             Event::GenerationEnded(ended) => self.ended(ended),
             Event::TestOpened(test) => self.test(test),
-            Event::RunEnded(ended) => self.said("done", ended.stopped.words()),
+            Event::RunEnded(ended) => self.said("done", ended.words()),
             _ => Vec::new(),
         }
     }

@@ -58,7 +58,7 @@ fn head(view: &RunView) -> String {
         text += &format!(
             "Stopped after {} of at most {most}: {}.\n",
             plural(view.generations.len(), "generation"),
-            ended.stopped.words()
+            ended.words()
         );
     } else {
         text += &format!("Not finished; `ratchet resume {}` goes on with it.\n", view.short_id);

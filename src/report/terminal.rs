@@ -18,7 +18,7 @@ pub fn headline(view: &RunView) -> String {
     };
     let Some(test) = &view.test else {
         return match kept {
-            0 if view.generations.is_empty() => format!("nothing kept, {}", ended.stopped.words()),
+            0 if view.generations.is_empty() => format!("nothing kept, {}", ended.words()),
             0 => "nothing kept, no candidate was really better".to_owned(),
             kept => format!("{} kept, not shown to be better: there are no test rows", plural(kept, "revision")),
         };
@@ -135,7 +135,7 @@ fn facts(view: &RunView, width: usize) -> Vec<String> {
     );
     let mut lines = wrapped(&spent, width, "         ");
     match &view.ended {
-        Some(ended) => lines.extend(wrapped(&format!("Stopped  {}", ended.stopped.words()), width, "         ")),
+        Some(ended) => lines.extend(wrapped(&format!("Stopped  {}", ended.words()), width, "         ")),
         None => lines.push("Stopped  before its end; nothing that was done is lost".to_owned()),
     }
     if view.rows_failed > 0 {

@@ -34,6 +34,8 @@ pub enum Event {
     GenerationStarted(GenerationStarted),
     /// Failures of the incumbent were clustered.
     Diagnosed(Diagnosed),
+    /// A plateau made the search look elsewhere.
+    Widened(Widened),
     /// A candidate passed the static guards.
     Proposed(Proposed),
     /// An ask yielded no candidate.
@@ -167,6 +169,25 @@ pub struct Diagnosed {
     pub clusters: Vec<FailureCluster>,
 }
 
+/// A plateau made the search look elsewhere in this generation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Widened {
+    /// The generation.
+    pub generation: u32,
+    /// Generations in a row that kept nothing before it.
+    pub without_gain: u32,
+    /// Ids of the clusters that nothing was asked for since the last gain; they come first.
+    pub clusters: Vec<String>,
+    /// Whether more proposals than usual look at the task as a whole.
+    pub bolder: bool,
+    /// Ids of the prompts of the archive that may be edited in the incumbent's stead.
+    pub parents: Vec<String>,
+    /// Id of the prompt of the archive whose edits are tried on the incumbent.
+    pub donor: Option<String>,
+    /// The same in plain words.
+    pub words: String,
+}
+
 /// A candidate passed the static guards.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Proposed {
@@ -174,7 +195,8 @@ pub struct Proposed {
     pub generation: u32,
     /// Id of the candidate: the shortened digest of its prompts.
     pub candidate: String,
-    /// Id of the candidate that was edited.
+    /// Id of the prompt that was edited: the incumbent, or one of the archive. What was made of one of the archive is
+    /// brought to the incumbent where it applies cleanly.
     pub parent: String,
     /// Which strategy made it.
     pub strategy: String,
@@ -186,7 +208,7 @@ pub struct Proposed {
     pub prompts: std::collections::BTreeMap<String, String>,
     /// Size of the prompts in tokens.
     pub tokens: usize,
-    /// Unified diff against the parent.
+    /// Unified diff against the incumbent.
     pub diff: String,
 }
 
@@ -395,10 +417,20 @@ impl Stopped {
 pub struct RunEnded {
     /// Why.
     pub stopped: Stopped,
+    /// More on why, in plain words; empty where there is no more to say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub why: String,
     /// Id of the winner: the last incumbent.
     pub winner: String,
     /// Calls that this run paid for, as each role.
     pub calls: std::collections::BTreeMap<String, u64>,
+}
+
+impl RunEnded {
+    /// Why the run ended, in plain words.
+    pub fn words(&self) -> &str {
+        if self.why.is_empty() { self.stopped.words() } else { &self.why }
+    }
 }
 
 /// Outcomes of one candidate at one stage, for the run folder.

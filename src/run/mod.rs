@@ -14,7 +14,7 @@ mod uses;
 pub use event::{
     AskFailed, BaselineMeasured, Decision, Diagnosed, Dropped, Event, FORMAT, GenerationEnded, GenerationStarted,
     Judged, Measured, Merged, NoiseMeasured, Progress, Proposed, Raced, RowFailed, RunEnded, RunStarted, Screened,
-    Stopped, TestOpened, Verdict,
+    Stopped, TestOpened, Verdict, Widened,
 };
 pub use files::Files;
 pub use folder::{Listing, Manifest, RunFolder, RunState, state, unique_length};

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use super::choose::Choice;
 use super::generation::State;
-use super::{Search, screen};
+use super::{Revision, Search, screen};
 use crate::dataset::{Example, Split, labels};
 use crate::diagnose::FailureCluster;
 use crate::eval::Outcome;
+use crate::prompt::PromptSet;
 use crate::propose::{Ask, Attempt, ShownRow};
 
 /// Most failing rows shown.
@@ -21,6 +22,16 @@ const PINNED: usize = 8;
 const EXAMPLES: usize = 24;
 /// Most earlier attempts shown.
 const TRIED: usize = 8;
+
+/// What a proposal is an edit of, with what fails under it.
+pub(super) struct Source<'a> {
+    pub prompts: &'a Arc<PromptSet>,
+    /// Train rows that it quotes.
+    pub quoted: &'a BTreeSet<String>,
+    pub outcomes: &'a [Outcome],
+    /// In the order in which their rows are shown.
+    pub clusters: &'a [FailureCluster],
+}
 
 impl Search<'_> {
     /// All labels of the task with how many train rows have each; empty where the task is not one of labels. A label
@@ -50,14 +61,17 @@ impl Search<'_> {
         let seen = Arc::new(state.seen.clone());
         let mut asks = Vec::new();
         for (slot, choice) in choices.into_iter().enumerate() {
-            let outcomes = &state.incumbent.train;
+            let Revision { prompts, quoted, train, .. } = &state.incumbent;
+            let of_incumbent = Source { prompts, quoted, outcomes: train, clusters };
+            let Source { prompts, quoted, outcomes, clusters } =
+                choice.parent.as_ref().map_or(of_incumbent, |parent| parent.source());
             let failing = match &choice.cluster {
                 Some(cluster) => members(cluster, outcomes, FAILING),
                 None => of_several(clusters, outcomes, FAILING),
             };
             let passing = self.passing(choice.cluster.as_ref(), clusters, outcomes);
             let train_rows = if choice.strategy.quotes_rows {
-                self.example_rows(&choice, &failing, outcomes, &state.incumbent.quoted)
+                self.example_rows(&choice, &failing, outcomes, quoted)
             } else {
                 Vec::new()
             };
@@ -65,7 +79,7 @@ impl Search<'_> {
                 seed: self.settings.seed,
                 generation,
                 slot: slot as u32,
-                prompts: Arc::clone(&state.incumbent.prompts),
+                prompts: Arc::clone(prompts),
                 description: self.task.description.clone(),
                 hints: self.task.hints.clone(),
                 labels: labels.clone(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rand::RngExt;
 use statrs::distribution::{Beta, ContinuousCDF};
 
+use super::widen::Parent;
 use crate::diagnose::FailureCluster;
 use crate::propose::Strategy;
 use crate::run::{Pulls, Raced, Tally, WHOLE};
@@ -15,6 +16,8 @@ use crate::seed;
 pub(super) struct Choice {
     pub strategy: Arc<Strategy>,
     pub cluster: Option<FailureCluster>,
+    /// The prompt of the archive that is edited; the incumbent where there is none.
+    pub parent: Option<Arc<Parent>>,
 }
 
 /// How strategies have done by kind of cluster: in the project's latest runs, which count less, and in this one.
@@ -62,12 +65,13 @@ pub(super) fn kind(cluster: Option<&FailureCluster>) -> &'static str {
 }
 
 /// Chooses `count` pairs of strategy and cluster. Clusters take turns, largest first, with a turn for the task as a
-/// whole after every two; each turn goes to the strategy that has been chosen least often for that cluster in this
+/// whole after every `clusters_a_whole`; each turn goes to the strategy that has been chosen least often for that cluster in this
 /// generation, and among those to the one with the best draw.
 pub(super) fn choose(
     clusters: &[FailureCluster],
     strategies: &[Arc<Strategy>],
     bandit: &Bandit,
+    clusters_a_whole: usize,
     count: usize,
     seed: u64,
     generation: u32,
@@ -75,7 +79,7 @@ pub(super) fn choose(
     let mut random = seed::generator(seed, generation, "choose");
     let mut chosen: Vec<Choice> = Vec::new();
     let mut dry = 0;
-    let turns = turns(clusters);
+    let turns = turns(clusters, clusters_a_whole);
     for turn in turns.iter().cycle() {
         if chosen.len() >= count || dry >= turns.len() {
             break;
@@ -93,7 +97,7 @@ pub(super) fn choose(
             .min_by(|one, other| one.0.cmp(&other.0).then(one.1.total_cmp(&other.1)));
         match best {
             Some((_, _, strategy)) => {
-                chosen.push(Choice { strategy: Arc::clone(strategy), cluster: turn.cloned() });
+                chosen.push(Choice { strategy: Arc::clone(strategy), cluster: turn.cloned(), parent: None });
                 dry = 0;
             }
             None => dry += 1,
@@ -102,10 +106,11 @@ pub(super) fn choose(
     chosen
 }
 
-/// The clusters in turn, with a turn for the task as a whole (`None`) after every two, and one at the end of a round.
-fn turns(clusters: &[FailureCluster]) -> Vec<Option<&FailureCluster>> {
+/// The clusters in turn, with a turn for the task as a whole (`None`) after every `clusters_a_whole`, and one at the end of a
+/// round.
+fn turns(clusters: &[FailureCluster], clusters_a_whole: usize) -> Vec<Option<&FailureCluster>> {
     let mut turns: Vec<Option<&FailureCluster>> = Vec::new();
-    for pair in clusters.chunks(2) {
+    for pair in clusters.chunks(clusters_a_whole) {
         turns.extend(pair.iter().map(Some));
         turns.push(None);
     }
@@ -141,7 +146,7 @@ mod tests {
     #[test]
     fn clusters_take_turns_and_no_strategy_is_repeated_before_the_others_had_theirs() {
         let strategies = [strategy("a", &["format"]), strategy("b", &["format"]), strategy("whole", &[])];
-        let chosen = choose(&[cluster("x"), cluster("y")], &strategies, &Bandit::default(), 6, 1, 1);
+        let chosen = choose(&[cluster("x"), cluster("y")], &strategies, &Bandit::default(), 2, 6, 1, 1);
         let names: Vec<(Option<&str>, &str)> = chosen
             .iter()
             .map(|choice| (choice.cluster.as_ref().map(|of| of.id.as_str()), choice.strategy.name.as_str()))
@@ -172,12 +177,12 @@ mod tests {
             bandit.observe("bad", "format", None);
         }
         let strategies = [strategy("good", &["format"]), strategy("bad", &["format"])];
-        let first = |seed| choose(&[cluster("x")], &strategies, &bandit, 1, seed, 1)[0].strategy.name.clone();
+        let first = |seed| choose(&[cluster("x")], &strategies, &bandit, 2, 1, seed, 1)[0].strategy.name.clone();
         assert!((0..50).filter(|seed| first(*seed) == "good").count() > 45);
     }
 
     #[test]
     fn nothing_is_chosen_where_no_strategy_applies() {
-        assert!(choose(&[cluster("x")], &[strategy("a", &["refusal"])], &Bandit::default(), 3, 1, 1).is_empty());
+        assert!(choose(&[cluster("x")], &[strategy("a", &["refusal"])], &Bandit::default(), 2, 3, 1, 1).is_empty());
     }
 }

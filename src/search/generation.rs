@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
+use super::archive::{Archive, Entry};
 use super::choose::{Bandit, choose};
 use super::judge::Judgement;
 use super::meter::{Doing, Meter};
+use super::widen::{self, Parent, Plateau};
 use super::{Halt, Revision, Search};
 use crate::dataset::Split;
 use crate::diagnose::{FailureCluster, diagnose};
@@ -30,9 +32,9 @@ pub(super) struct State {
     /// Generations in a row that kept nothing.
     pub without_gain: u32,
     /// The incumbent's failures, largest first.
-    clusters: Vec<FailureCluster>,
+    pub clusters: Vec<FailureCluster>,
     /// Clusters of all generations, oldest first: ids are never used twice.
-    past_clusters: Vec<FailureCluster>,
+    pub past_clusters: Vec<FailureCluster>,
     pub bandit: Bandit,
     /// Survivors of races against this incumbent that the gate hasn't refused, best first.
     pub survivors: Vec<Survivor>,
@@ -40,11 +42,14 @@ pub(super) struct State {
     pub single_next: bool,
     /// Ids of the candidates that the gate has judged against this incumbent.
     pub judged: BTreeSet<String>,
+    /// Prompts that are best on some rows.
+    pub archive: Archive,
+    pub plateau: Plateau,
 }
 
 impl State {
     pub fn new(baseline: Revision, noisy: bool, bandit: Bandit) -> Self {
-        Self {
+        let mut state = Self {
             noisy,
             seen: BTreeSet::from([baseline.prompts.digest()]),
             tried: Vec::new(),
@@ -55,8 +60,12 @@ impl State {
             survivors: Vec::new(),
             single_next: false,
             judged: BTreeSet::new(),
+            archive: Archive::default(),
+            plateau: Plateau::default(),
             incumbent: baseline,
-        }
+        };
+        state.archive_incumbent();
+        state
     }
 }
 
@@ -89,6 +98,9 @@ impl Search<'_> {
         self.try_out(meter, state, candidates, generation).await?;
         let mut kept = false;
         if let Some((candidate, parts)) = self.question(meter, state, generation).await? {
+            if parts.len() > 1 {
+                self.archive(meter, state, &candidate);
+            }
             kept = self.ask_gate(meter, state, candidate, &parts, generation).await?;
         }
         state.without_gain = if kept { 0 } else { state.without_gain + 1 };
@@ -121,13 +133,23 @@ impl Search<'_> {
             let labels = self.labels();
             let free = self.propose.free(&state.incumbent.prompts, &train, &labels, self.settings.seed);
             for (strategy, proposed) in free {
-                found.extend(self.admit(state, strategy, None, Ok(proposed), generation)?);
+                found.extend(self.admit(state, strategy, None, None, Ok(proposed), generation)?);
             }
         }
         let left = self.settings.calls.proposer_left((self.spent)());
         let count = u64::from(self.settings.proposals).min(left) as usize;
-        let choices = choose(&state.clusters, self.strategies, &state.bandit, count, self.settings.seed, generation);
-        let asks = self.asks(state, &state.clusters, choices, generation);
+        let plan = self.plan(meter, state, count, generation).await?;
+        if let Some(donor) = &plan.donor {
+            let proposed = Ok(widen::of_donor(donor));
+            found.extend(self.admit(state, widen::DONOR.to_owned(), None, Some(donor), proposed, generation)?);
+        }
+        let (clusters, seed) = (&plan.clusters, self.settings.seed);
+        let mut choices =
+            choose(clusters, self.strategies, &state.bandit, plan.clusters_a_whole, count, seed, generation);
+        plan.give_parents(&mut choices);
+        state.plateau.observe(&choices);
+        let parents: Vec<Option<Arc<Parent>>> = choices.iter().map(|choice| choice.parent.clone()).collect();
+        let asks = self.asks(state, clusters, choices, generation);
         let doing = Doing { generation, stage: "propose", trying: format!("{} proposals", asks.len()) };
         meter.announce(&doing);
         let replies = join_all(asks.iter().map(|ask| async {
@@ -137,7 +159,7 @@ impl Search<'_> {
             }
         }))
         .await;
-        for (ask, reply) in asks.into_iter().zip(replies) {
+        for ((ask, parent), reply) in asks.into_iter().zip(parents).zip(replies) {
             if let Err(Dropped::Call(error)) = &reply {
                 if error.is_systemic() && !matches!(error, CallError::Budget(_)) {
                     return Err(OutcomeError::Call(error.clone()).into());
@@ -145,21 +167,26 @@ impl Search<'_> {
                 let failed = AskFailed { generation, slot: ask.slot, error: error.clone() };
                 self.sink.emit(Event::AskFailed(failed))?;
             }
-            found.extend(self.admit(state, ask.strategy.name.clone(), ask.cluster, reply, generation)?);
+            let (strategy, parent) = (ask.strategy.name.clone(), parent.as_ref().map(|parent| &parent.entry));
+            found.extend(self.admit(state, strategy, ask.cluster, parent, reply, generation)?);
         }
         Ok(found)
     }
 
-    /// Makes a reply a candidate, unless it came to nothing or was tried before; either is said.
+    /// Makes a reply a candidate, unless it came to nothing or was tried before; either is said. What was made of a
+    /// `parent` of the archive is brought to the incumbent where it applies cleanly.
     fn admit(
         &self,
         state: &mut State,
         strategy: String,
         cluster: Option<FailureCluster>,
+        parent: Option<&Entry>,
         reply: Result<Proposed, Dropped>,
         generation: u32,
     ) -> Result<Option<Candidate>, Halt> {
-        let reply = reply.and_then(|proposed| {
+        let reply = reply.and_then(|mut proposed| {
+            let merged = parent.and_then(|parent| self.onto_incumbent(state, parent, &proposed.prompts));
+            proposed.prompts = merged.unwrap_or(proposed.prompts);
             if state.seen.insert(proposed.prompts.digest()) {
                 Ok(proposed)
             } else {
@@ -177,7 +204,7 @@ impl Search<'_> {
             }
         };
         let mut quoted = state.incumbent.quoted.clone();
-        quoted.extend(proposal.quoted.iter().cloned());
+        quoted.extend(proposal.quoted.iter().chain(parent.iter().flat_map(|parent| &parent.quoted)).cloned());
         let candidate = Candidate {
             id: prompts.digest().short(),
             strategy: strategy.clone(),
@@ -189,7 +216,7 @@ impl Search<'_> {
         self.sink.emit(Event::Proposed(run::Proposed {
             generation,
             candidate: candidate.id.clone(),
-            parent: state.incumbent.id.clone(),
+            parent: parent.map_or(&state.incumbent.id, |parent| &parent.id).clone(),
             strategy,
             cluster: cluster_id,
             prompts: texts(&candidate.prompts),
@@ -228,6 +255,8 @@ impl Search<'_> {
                 state.survivors.clear();
                 state.judged.clear();
                 state.single_next = false;
+                state.archive_incumbent();
+                state.plateau = Plateau::default();
                 return Ok(true);
             }
             Decision::Rejected => {

@@ -5,6 +5,7 @@
 //!
 //! | file | decides |
 //! |---|---|
+//! | `widen.rs`, `archive.rs` | where a plateau makes it look, and which earlier prompts it takes up again |
 //! | `choose.rs` | which strategy is tried on which cluster |
 //! | `screen.rs` | whether a candidate shows anything where it should |
 //! | `race.rs` | whether it is ahead on train |
@@ -14,6 +15,7 @@
 //!
 //! `generation.rs`, `trial.rs`, `question.rs` and `judge.rs` act on these decisions, `meter.rs` measures for them.
 
+mod archive;
 mod ask;
 mod choose;
 mod gate;
@@ -27,6 +29,7 @@ mod race;
 mod screen;
 mod settings;
 mod trial;
+mod widen;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -137,7 +140,9 @@ impl Search<'_> {
         }
         let spent = (self.spent)();
         let calls = BTreeMap::from([("task".to_owned(), spent.task), ("proposer".to_owned(), spent.proposer)]);
-        let ended = RunEnded { stopped, winner: state.incumbent.id.clone(), calls };
+        let is_plateau = stopped == Stopped::NoGain;
+        let why = if is_plateau { state.plateau.why_stopped(state.without_gain) } else { String::new() };
+        let ended = RunEnded { stopped, why, winner: state.incumbent.id.clone(), calls };
         self.sink.emit(Event::RunEnded(ended.clone()))?;
         Ok(ended)
     }

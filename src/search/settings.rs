@@ -41,11 +41,15 @@ pub struct Parts {
     pub merge: bool,
     /// Learning which strategies pay off; without it each is as likely as the others throughout.
     pub bandit: bool,
+    /// Looking elsewhere on a plateau; without it patience just ends the run.
+    pub widen: bool,
+    /// The archive, for parents and merge donors on a plateau.
+    pub archive: bool,
 }
 
 impl Default for Parts {
     fn default() -> Self {
-        Self { free: true, screen: true, merge: true, bandit: true }
+        Self { free: true, screen: true, merge: true, bandit: true, widen: true, archive: true }
     }
 }
 

@@ -74,6 +74,9 @@ impl Search<'_> {
             }
             if let Some(raced) = raced {
                 let difference = raced.difference;
+                if raced.rows == self.unquoted(&candidate.quoted).len() {
+                    self.archive(meter, state, &candidate);
+                }
                 self.sink.emit(Event::Raced(raced))?;
                 if survived {
                     state.survivors.push(Survivor { candidate, difference });

@@ -149,7 +149,12 @@ impl Words {
             events.extend(kept(generation, pair[0], pair[1]));
         }
         let winner = set(texts.last().unwrap()).digest().short();
-        events.push(Event::RunEnded(RunEnded { stopped: Stopped::Generations, winner, calls: Default::default() }));
+        events.push(Event::RunEnded(RunEnded {
+            stopped: Stopped::Generations,
+            why: String::new(),
+            winner,
+            calls: Default::default(),
+        }));
         events
     }
 

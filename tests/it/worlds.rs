@@ -1,9 +1,9 @@
 //! The search in worlds whose truth is known: small and fast versions of those in `benches/search`, with fixed seeds and
 //! wide bounds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use prompt_ratchet::run::{Decision, Event};
+use prompt_ratchet::run::{Decision, Event, Stopped, Widened};
 use prompt_ratchet::search::{Parts, Settings};
 
 use crate::sim::planted::{GOOD_HUNKS, breaks_two_pinned, clashing, good, nothing, planted, shape, two_good_hunks};
@@ -86,8 +86,34 @@ fn hunks_that_hurt_together_are_not_both_kept() {
 #[test]
 fn parts_that_are_switched_off_take_no_part() {
     let world = World::new(shape(1), planted);
-    let parts = Parts { free: false, screen: false, merge: false, bandit: false };
+    let parts = Parts { free: false, screen: false, merge: false, bandit: false, widen: false, archive: false };
     let events = world.search(&Settings { parts, ..settings(1) });
     assert!(!events.iter().any(|event| matches!(event, Event::Screened(_) | Event::Merged(_))));
     assert!(events.iter().any(|event| matches!(event, Event::Judged(_))));
+}
+
+#[test]
+fn a_plateau_widens_before_it_stops_and_says_so() {
+    let mut edits_of_the_archive = 0;
+    for seed in 0..3 {
+        // Nothing helps after the first generation.
+        let world = World::new(shape(seed), two_good_hunks);
+        let events = world.search(&Settings { patience: 3, ..settings(seed) });
+        let is_gain = |event: &Event| matches!(event, Event::GenerationEnded(ended) if ended.kept);
+        let plateau = &events[events.iter().rposition(is_gain).map_or(0, |last| last + 1)..];
+        let widened: Vec<&Widened> = plateau
+            .iter()
+            .filter_map(|event| if let Event::Widened(widened) = event { Some(widened) } else { None })
+            .collect();
+        assert_eq!(widened.iter().map(|of| of.without_gain).collect::<Vec<u32>>(), [1, 2]);
+        // All rows fail alike: there is no other cluster to go to, so that the first step is the bold one.
+        assert!(widened.iter().all(|of| of.bolder && of.clusters.is_empty()), "{widened:?}");
+        let parents: BTreeSet<&String> = widened.iter().flat_map(|of| &of.parents).collect();
+        let is_edit = |event: &&Event| matches!(event, Event::Proposed(of) if parents.contains(&of.parent));
+        edits_of_the_archive += plateau.iter().filter(is_edit).count();
+        let Some(Event::RunEnded(ended)) = events.last() else { panic!("the run did not end") };
+        assert_eq!(ended.stopped, Stopped::NoGain);
+        assert!(ended.words().starts_with("3 generations in a row kept nothing, also with the task as a whole"));
+    }
+    assert!(edits_of_the_archive > 0);
 }
