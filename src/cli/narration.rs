@@ -68,6 +68,7 @@ impl Narration {
                 Vec::new()
             }
             Event::Diagnosed(diagnosed) => self.diagnosed(diagnosed),
+            Event::Widened(widened) => self.said("widened", &widened.words),
             Event::Proposed(proposed) => self.proposed(proposed),
             Event::Dropped(dropped) => {
                 self.dropped.push(dropped.clone());

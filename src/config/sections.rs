@@ -101,7 +101,7 @@ pub struct Search {
     pub proposals: usize,
     /// Seed of every random choice.
     pub seed: u64,
-    /// Stop after this many generations in a row without a kept revision.
+    /// Stop after this many generations in a row without a kept revision; the search looks elsewhere before it does.
     #[schemars(range(min = 1))]
     pub patience: usize,
     /// Stop as soon as the incumbent's dev score, in (0, 1], reaches this.

@@ -20,6 +20,7 @@ pub fn markdown(view: &RunView) -> String {
     sections.extend(scores(view));
     sections.extend(noise(view));
     sections.push(kept(view));
+    sections.extend(tried::widened(view));
     sections.extend(tried::not_kept(view));
     sections.extend(tried::dropped(view));
     sections.extend(unresolved(view));

@@ -53,6 +53,7 @@ pub fn write(folder: &RunFolder) -> Result<(), RunError> {
 mod tests {
     use super::*;
     use crate::report::testing;
+    use crate::run::{Event, Stopped, Widened};
 
     #[test]
     fn a_run_of_format_1_always_opens() {
@@ -124,10 +125,40 @@ mod tests {
     }
 
     #[test]
+    fn a_plateau_and_why_it_ended_the_run_are_told() {
+        let words = "no gain for 1 generation: 2 clusters that nothing was asked for come first";
+        let why = "3 generations in a row kept nothing, also with 2 other clusters";
+        let fixture = testing::changed(|mut events| {
+            for event in &mut events {
+                if let Event::RunEnded(ended) = event {
+                    (ended.stopped, ended.why) = (Stopped::NoGain, why.to_owned());
+                }
+            }
+            let widened = Widened {
+                generation: 1,
+                without_gain: 1,
+                clusters: vec!["a".to_owned(), "b".to_owned()],
+                bolder: false,
+                parents: Vec::new(),
+                donor: None,
+                words: words.to_owned(),
+            };
+            let at = events.iter().position(|event| matches!(event, Event::Proposed(_))).unwrap();
+            events.insert(at, Event::Widened(widened));
+            events
+        });
+        let report = markdown(&fixture.view());
+        assert!(report.contains(&format!("## Widened on a plateau\n\n- Generation 1: {words}.\n")), "{report}");
+        assert!(report.contains(&format!(": {why}.\n")), "{report}");
+        assert!(!report.contains("of the archive"), "{report}");
+        assert!(terminal(&fixture.view(), 80).contains("Stopped  3 generations in a row kept nothing"));
+    }
+
+    #[test]
     fn a_gain_that_test_does_not_show_is_called_not_shown() {
         let fixture = testing::changed(|mut events| {
             for event in &mut events {
-                if let crate::run::Event::TestOpened(test) = event {
+                if let Event::TestOpened(test) = event {
                     (test.shown, test.rows_to_show, test.comparison.interval.low) = (false, 1240, -0.01);
                 }
             }

@@ -24,6 +24,17 @@ pub(super) fn not_kept(view: &RunView) -> Option<String> {
     (!rows.is_empty()).then(|| format!("## Tried and not kept\n\n{}", table(&head, rows)))
 }
 
+/// What plateaus changed about generations.
+pub(super) fn widened(view: &RunView) -> Option<String> {
+    let lines: Vec<String> = view
+        .generations
+        .iter()
+        .filter_map(|generation| generation.widened.as_ref())
+        .map(|widened| format!("- Generation {}: {}.\n", widened.generation, inline(&widened.words)))
+        .collect();
+    (!lines.is_empty()).then(|| format!("## Widened on a plateau\n\n{}", lines.concat()))
+}
+
 /// Proposals that never became candidates.
 pub(super) fn dropped(view: &RunView) -> Option<String> {
     let rows: Vec<Vec<String>> = view
@@ -54,6 +65,9 @@ fn purpose(candidate: &CandidateView) -> String {
 
 fn made_by(view: &RunView, candidate: &CandidateView) -> String {
     match &candidate.origin {
+        Origin::Proposed(proposed) if view.is_of_archive(proposed) => {
+            format!("{}, on {} of the archive", inline(&proposed.strategy), cell_code(&proposed.parent, 20))
+        }
         Origin::Proposed(proposed) => inline(&proposed.strategy),
         Origin::Merged(_) => {
             let parts: Vec<String> = view.parts(candidate).iter().map(|part| cell_code(part.id(), 20)).collect();

@@ -9,7 +9,7 @@ use crate::diagnose::FailureCluster;
 use crate::eval::Summary;
 use crate::run::{
     BaselineMeasured, Decision, Dropped, Event, GenerationEnded, Judged, Manifest, Merged, NoiseMeasured, Proposed,
-    Raced, RunEnded, RunError, RunFolder, RunStarted, Screened, Spent, SplitUses, TestOpened, UseCount,
+    Raced, RunEnded, RunError, RunFolder, RunStarted, Screened, Spent, SplitUses, TestOpened, UseCount, Widened,
 };
 
 /// Everything that people see of a run.
@@ -50,6 +50,8 @@ pub struct GenerationView {
     pub incumbent: String,
     /// Failures of that incumbent on train, largest first.
     pub clusters: Vec<FailureCluster>,
+    /// What a plateau changed about it.
+    pub widened: Option<Widened>,
     /// Candidates that passed the static guards, then their merge.
     pub candidates: Vec<CandidateView>,
     /// Asks that yielded no candidate.
@@ -190,6 +192,7 @@ impl RunView {
                         let cluster = generation.cluster(proposed.cluster.as_deref()).cloned();
                         generation.candidates.push(CandidateView::new(Origin::Proposed(proposed), cluster));
                     }
+                    Event::Widened(widened) => generation.widened = Some(widened),
                     Event::Dropped(dropped) => generation.dropped.push(dropped),
                     Event::GenerationEnded(ended) => generation.ended = Some(ended),
                     _ => {}
@@ -248,6 +251,12 @@ impl RunView {
             Origin::Proposed(_) => vec![candidate],
             Origin::Merged(merged) => merged.parts.iter().filter_map(|part| self.candidate(part)).collect(),
         }
+    }
+
+    /// Whether the proposal edits a prompt of the archive, not the incumbent.
+    pub fn is_of_archive(&self, proposed: &Proposed) -> bool {
+        let of_that = |generation: &&GenerationView| generation.number == proposed.generation;
+        self.generations.iter().find(of_that).is_some_and(|generation| generation.incumbent != proposed.parent)
     }
 
     /// The baseline on dev.
