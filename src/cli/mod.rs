@@ -22,6 +22,7 @@ mod report;
 mod review;
 mod runs;
 mod status;
+mod store;
 mod strategies;
 mod terminal;
 
@@ -64,6 +65,7 @@ enum Command {
     Apply(apply::Apply),
     Runs(runs::Runs),
     Status(status::Status),
+    Store(store::Store),
     Report(report::Report),
     Diff(diff::Diff),
     Strategies(strategies::Strategies),
@@ -118,6 +120,7 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Apply(command) => command.run(&cli.global).await,
         Command::Runs(command) => command.run(&cli.global).await,
         Command::Status(command) => command.run(&cli.global).await,
+        Command::Store(command) => command.run(&cli.global).await,
         Command::Report(command) => command.run(&cli.global).await,
         Command::Diff(command) => command.run(&cli.global).await,
         Command::Strategies(command) => command.run(&cli.global).await,

@@ -29,7 +29,7 @@ pub use openai::{OpenAi, OpenAiConfig, OpenAiError};
 pub use price::Price;
 pub use retry::RetryPolicy;
 pub use stack::{Provider, Session, Stack};
-pub use store::{Paid, Store};
+pub use store::{Forget, Paid, RunUsage, Store, StoreUsage, Upkeep};
 
 /// A boxed future, as the object-safe traits return it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -12,11 +12,13 @@ use crate::money::Money;
 use file::FileShelf;
 use flight::Flights;
 use memory::MemoryShelf;
+pub use upkeep::{Forget, RunUsage, StoreUsage, Upkeep};
 
 mod file;
 mod flight;
 mod memory;
 mod sqlite;
+mod upkeep;
 
 /// One stored answer.
 #[derive(Debug, Clone, PartialEq)]

@@ -130,7 +130,7 @@ impl Drop for SqliteShelf {
     }
 }
 
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
+pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(BUSY)?;
     // FULL: an answer must survive a power cut before a decision rests on it. Group commit pays for it.
@@ -154,7 +154,7 @@ fn prepare(connection: &mut Connection, path: &Path) -> Result<(), CallError> {
 }
 
 /// Whether the file has its table; `false` for a new file, an error for one that isn't ours.
-fn is_ready(connection: &Connection, path: &Path) -> Result<bool, CallError> {
+pub(super) fn is_ready(connection: &Connection, path: &Path) -> Result<bool, CallError> {
     let explain = |error| explained(path, &error);
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(explain)?;
     let tables: i64 =
@@ -228,7 +228,7 @@ fn read(connection: &Connection, key: CallKey) -> rusqlite::Result<Option<Respon
     statement.query_row([key.as_bytes()], |row| response(key, row)).optional()
 }
 
-fn response(key: CallKey, row: &Row<'_>) -> rusqlite::Result<Response> {
+pub(super) fn response(key: CallKey, row: &Row<'_>) -> rusqlite::Result<Response> {
     let usage = Usage { input: count(row, 4)?, output: count(row, 5)?, cached: count(row, 6)? };
     let trace = row.get_ref(10)?.as_str_or_null()?.map(serde_json::from_str).transpose();
     let completion = Completion {
@@ -250,7 +250,7 @@ fn integer(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+pub(super) fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     Ok(u64::try_from(row.get::<_, i64>(column)?).unwrap_or_default())
 }
 
@@ -280,7 +280,7 @@ fn value<T: Copy>(table: &[(T, &'static str)], row: &Row<'_>, column: usize) -> 
 }
 
 /// What went wrong with the file at `path`, and what to do about it.
-fn explained(path: &Path, error: &rusqlite::Error) -> CallError {
+pub(super) fn explained(path: &Path, error: &rusqlite::Error) -> CallError {
     let advice = match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             "the file is damaged, or no store: move it away and start again (its answers will be asked for anew)"
