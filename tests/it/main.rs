@@ -16,4 +16,5 @@ mod optimize;
 mod project;
 mod readme;
 mod resume;
+mod unattended;
 mod worlds;

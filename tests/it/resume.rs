@@ -16,7 +16,7 @@ const CONCURRENCY: u64 = 4;
 
 /// The embedded model, which says when it has been asked so often.
 #[derive(Default)]
-struct Counting {
+pub struct Counting {
     embedded: Embedded,
     asked: AtomicU64,
     alarm: Mutex<Option<Alarm>>,
@@ -30,7 +30,7 @@ struct Alarm {
 }
 
 #[derive(Clone, Copy)]
-enum Then {
+pub enum Then {
     Answer,
     /// No answer, ever.
     Hold,
@@ -40,17 +40,17 @@ enum Then {
 
 impl Counting {
     /// Rings at the `after`-th request from now.
-    fn alarm(&self, after: u64, then: Then) -> Receiver<()> {
+    pub fn alarm(&self, after: u64, then: Then) -> Receiver<()> {
         let (ring, rings) = channel();
         *self.alarm.lock().unwrap() = Some(Alarm { at: self.asked() + after, ring, then });
         rings
     }
 
-    fn release(&self) {
+    pub fn release(&self) {
         *self.alarm.lock().unwrap() = None;
     }
 
-    fn asked(&self) -> u64 {
+    pub fn asked(&self) -> u64 {
         self.asked.load(Ordering::SeqCst)
     }
 
@@ -78,9 +78,9 @@ impl Chat for Counting {
 }
 
 /// A project whose model is a fake provider, and the run of it that nobody interrupted.
-struct World {
-    model: Arc<Counting>,
-    provider: Provider,
+pub struct World {
+    pub model: Arc<Counting>,
+    pub provider: Provider,
     settings: String,
     calm: Project,
     /// Requests that it took.
@@ -88,7 +88,7 @@ struct World {
 }
 
 impl World {
-    fn new(settings: &str) -> Self {
+    pub fn new(settings: &str) -> Self {
         let model = Arc::<Counting>::default();
         let provider = Provider::start(Answers::Chat(model.clone()), Behaviour::default());
         let mut world = Self { model, provider, settings: settings.to_owned(), calm: Project::new(), requests: 0 };
@@ -98,7 +98,7 @@ impl World {
         world
     }
 
-    fn optimize(&self, project: &Project) -> Child {
+    pub fn optimize(&self, project: &Project) -> Child {
         let setting = format!("models.task={{{}, {}}}", self.provider.table(), self.settings);
         let concurrency = format!("models.task.max_concurrency={CONCURRENCY}");
         project.start(&["optimize", "--json", "--set", &setting, "--set", &concurrency])
@@ -113,7 +113,7 @@ impl World {
     }
 
     /// Resumes `project`: it ends as the calm run did, and nothing that is durable is asked for again.
-    fn assert_resumes(&self, project: &Project, id: &str) {
+    pub fn assert_resumes(&self, project: &Project, id: &str) {
         self.model.release();
         let (durable, before) = (self.durable(project), self.model.asked());
         let ran = project.ratchet(&["resume", id, "--json"]);
@@ -134,7 +134,7 @@ fn learned(project: &Project) -> serde_json::Value {
     listed.json()
 }
 
-fn interrupt(child: &Child) {
+pub fn interrupt(child: &Child) {
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
 }
 
