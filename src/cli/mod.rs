@@ -13,11 +13,14 @@ mod eval;
 mod exit;
 mod failures;
 mod init;
+mod logging;
+mod machine;
 mod measure;
 mod narration;
 mod optimize;
 mod paint;
 mod plain;
+mod progress;
 mod report;
 mod review;
 mod runs;
@@ -72,6 +75,17 @@ enum Command {
     Completions(completions::Completions),
 }
 
+impl Command {
+    /// Whether all of stderr is for machines.
+    fn speaks_json(&self) -> bool {
+        match self {
+            Self::Optimize(command) => command.progress.is_json(),
+            Self::Resume(command) => command.progress.is_json(),
+            _ => false,
+        }
+    }
+}
+
 fn key_value(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE, as in search.generations=3")?;
     Ok((key.trim().to_owned(), value.to_owned()))
@@ -96,13 +110,22 @@ pub fn main() -> ExitCode {
             return Exit::CouldNotRun.into();
         }
     };
-    let result = runtime.block_on(run(cli));
+    let as_json = cli.command.speaks_json();
+    let result = match logging::begin(as_json) {
+        Ok(()) => runtime.block_on(run(cli)),
+        Err(failure) => Err(failure),
+    };
     // Processes of scorers and calls under way are not waited for.
     runtime.shutdown_background();
     match result {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            eprintln!("error: {:#}", failure.error);
+            let message = format!("{:#}", failure.error);
+            if as_json {
+                machine::say("error", serde_json::json!({ "message": message, "exit": failure.exit as u8 }));
+            } else {
+                eprintln!("error: {message}");
+            }
             failure.exit.into()
         }
     }

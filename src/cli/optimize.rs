@@ -6,16 +6,18 @@ use std::sync::Arc;
 use clap::Args;
 use prompt_ratchet::clock::SystemClock;
 use prompt_ratchet::project::{OptimizeError, Optimized, Project, optimize, resume};
-use prompt_ratchet::report::{RunView, json};
+use prompt_ratchet::report::{self, RunView};
 use prompt_ratchet::run::RunFolder;
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::Global;
 use super::exit::{Exit, Failure};
+use super::machine;
 use super::measure::splits_written;
+use super::progress::ProgressArgs;
 use super::report::{print_json, show};
 use super::runs::runs_folder;
-use super::terminal::Terminal;
 
 /// Run the whole loop: measure, diagnose, propose, race, gate; then the sealed test
 ///
@@ -30,6 +32,8 @@ pub struct Optimize {
     /// Seed of every random choice; short for `--set search.seed=N`
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    #[command(flatten)]
+    pub(super) progress: ProgressArgs,
     /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
@@ -47,6 +51,8 @@ pub struct Resume {
     /// The run: its id, a unique prefix of its short id, its folder, or `last`
     #[arg(default_value = "last")]
     run: String,
+    #[command(flatten)]
+    pub(super) progress: ProgressArgs,
     /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
@@ -58,7 +64,7 @@ impl Optimize {
         let mut overrides = global.overrides.clone();
         overrides.extend(self.seed.map(|seed| ("search.seed".to_owned(), seed.to_string())));
         let mut project = Project::load(&global.config, &overrides).await?;
-        let terminal = Arc::new(Terminal::new(global.quiet));
+        let terminal = self.progress.show(global.quiet);
         for warning in &project.warnings {
             terminal.note(&format!("warning: {warning}"));
         }
@@ -68,7 +74,7 @@ impl Optimize {
             terminal.note(&splits_written(&path));
         }
         drop(terminal);
-        finish(result, self.json)
+        finish(result, self.json, self.progress.is_json())
     }
 }
 
@@ -83,19 +89,19 @@ impl Resume {
         }
         let root = global.config.parent().unwrap_or(Path::new(""));
         let folder = RunFolder::find(&runs_folder(global)?, &self.run)?;
-        let terminal = Arc::new(Terminal::new(global.quiet));
+        let terminal = self.progress.show(global.quiet);
         let result = resume(root, folder, Arc::new(SystemClock), interrupt(), Arc::clone(&terminal) as _).await;
         drop(terminal);
-        finish(result, self.json)
+        finish(result, self.json, self.progress.is_json())
     }
 }
 
-fn finish(result: Result<Optimized, OptimizeError>, as_json: bool) -> Result<Exit, Failure> {
+fn finish(result: Result<Optimized, OptimizeError>, as_json: bool, to_machine: bool) -> Result<Exit, Failure> {
     match result {
         Ok(done) => {
             let view = RunView::read(&done.folder)?;
             if as_json {
-                print_json(&json(&view))?
+                print_json(&report::json(&view))?
             } else {
                 show(&view)?
             }
@@ -103,8 +109,12 @@ fn finish(result: Result<Optimized, OptimizeError>, as_json: bool) -> Result<Exi
         }
         Err(error) => {
             if let OptimizeError::Halted { folder, .. } = &error {
-                let id = &folder.short_id();
-                eprintln!("The run is kept and can go on from here: ratchet resume {id}");
+                let command = format!("ratchet resume {}", folder.short_id());
+                if to_machine {
+                    machine::say("halted", json!({ "run": folder.manifest.run, "resume": command }));
+                } else {
+                    eprintln!("The run is kept and can go on from here: {command}");
+                }
             }
             Err(error.into())
         }

@@ -13,6 +13,7 @@ use prompt_ratchet::run::{Decision, Event, Progress, UnderWay};
 
 use super::narration::Narration;
 use super::paint::Paint;
+use super::progress::Show;
 
 /// Columns of a line where stderr is no terminal.
 const PLAIN_WIDTH: usize = 80;
@@ -30,8 +31,10 @@ const WAIT: &str = "{spinner} {prefix:.bold}  {elapsed}\n  {wide_msg}";
 pub struct Terminal {
     /// The moving lines; absent where stderr is no terminal.
     bar: Option<ProgressBar>,
-    /// Absent with `--quiet`.
+    /// Absent where decisions aren't shown.
     state: Option<Mutex<State>>,
+    /// Whether notes are shown.
+    notes: bool,
 }
 
 struct State {
@@ -43,14 +46,29 @@ struct State {
 }
 
 impl Terminal {
-    /// Shows everything, or with `quiet` nothing at all.
-    pub fn new(quiet: bool) -> Self {
-        if quiet {
-            return Self { bar: None, state: None };
-        }
+    /// Shows nothing at all.
+    pub fn silent() -> Self {
+        Self { bar: None, state: None, notes: false }
+    }
+
+    /// Shows notes only.
+    pub fn notes() -> Self {
+        Self { bar: None, state: None, notes: true }
+    }
+
+    /// Shows decisions, as lines.
+    pub fn lines() -> Self {
         let term = Term::stderr();
         let width = if term.is_term() { usize::from(term.size().1).clamp(40, WIDEST) } else { PLAIN_WIDTH };
-        let bar = term.is_term().then(|| {
+        let narration = Narration::new(Paint::stderr(), width);
+        let state = State { narration, under_way: UnderWay::default(), dev: None };
+        Self { bar: None, state: Some(Mutex::new(state)), notes: true }
+    }
+
+    /// Shows decisions as lines and, where stderr is a terminal, what is under way below them.
+    pub fn moving() -> Self {
+        let mut terminal = Self::lines();
+        terminal.bar = Term::stderr().is_term().then(|| {
             let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
             bar.set_prefix("starting");
             if let Ok(style) = ProgressStyle::with_template(WAIT) {
@@ -59,16 +77,7 @@ impl Terminal {
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        let narration = Narration::new(Paint::stderr(), width);
-        let state = State { narration, under_way: UnderWay::default(), dev: None };
-        Self { bar, state: Some(Mutex::new(state)) }
-    }
-
-    /// Says something beside the run's events, such as a warning about the data.
-    pub fn note(&self, line: &str) {
-        if self.state.is_some() {
-            self.print(&one_line(line, usize::MAX));
-        }
+        terminal
     }
 
     fn print(&self, line: &str) {
@@ -114,6 +123,14 @@ impl Terminal {
         bar.set_message("");
         if let Event::GenerationStarted(started) = event {
             bar.set_prefix(format!("generation {}/{}", started.generation, state.narration.generations()));
+        }
+    }
+}
+
+impl Show for Terminal {
+    fn note(&self, line: &str) {
+        if self.notes {
+            self.print(&one_line(line, usize::MAX));
         }
     }
 }

@@ -11,6 +11,7 @@ mod chat;
 pub mod embedded;
 mod ledger;
 mod limit;
+mod log;
 mod openai;
 mod price;
 mod retry;

@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::budget::Budgeted;
 use super::limit::Limited;
+use super::log::{LoggedAttempt, LoggedCall};
 use super::retry::Retry;
 use super::store::Stored;
 use super::{
@@ -53,7 +54,8 @@ pub struct Stack {
 impl Stack {
     /// Puts the layers around `provider`.
     pub fn new(provider: Provider, session: &Session) -> Self {
-        let limited = Arc::new(Limited { inner: provider.chat, limit: provider.limit });
+        let attempt = Arc::new(LoggedAttempt { inner: provider.chat });
+        let limited = Arc::new(Limited { inner: attempt, limit: provider.limit });
         let budgeted = Arc::new(Budgeted {
             inner: limited,
             budget: Arc::clone(&session.budget),
@@ -63,7 +65,11 @@ impl Stack {
         let retry = Arc::new(Retry::new(budgeted, provider.retry));
         Self {
             id: provider.id,
-            stored: Stored::new(retry, Arc::clone(&session.store), Arc::clone(&session.run)),
+            stored: Stored::new(
+                Arc::new(LoggedCall { inner: retry }),
+                Arc::clone(&session.store),
+                Arc::clone(&session.run),
+            ),
             ledger: Arc::clone(&session.ledger),
             interrupt: session.interrupt.clone(),
         }

@@ -220,6 +220,11 @@ struct Output {
 impl Sink for Output {
     fn emit(&self, event: Event) -> Result<(), RunError> {
         self.journal.emit(event.clone())?;
+        if tracing::enabled!(tracing::Level::INFO)
+            && let Some(event) = event.name()
+        {
+            tracing::info!(event);
+        }
         self.live.take(&event);
         self.watch.see(&event, &self.books.models.spend());
         self.books.take(&event)?;

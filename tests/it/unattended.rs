@@ -1,6 +1,12 @@
 //! What people and machines learn of a run that is left alone, and what becomes of it when its surroundings fail.
 
-use crate::project::{Project, ended};
+use std::sync::Arc;
+
+use prompt_ratchet::model::embedded::Embedded;
+use serde_json::Value;
+
+use crate::fake::server::{Answers, Behaviour, Fault, Rates};
+use crate::project::{Project, Provider, ended};
 use crate::resume::{Then, World, interrupt};
 
 #[test]
@@ -53,4 +59,70 @@ fn answers_that_an_unfinished_run_rests_on_are_not_forgotten_by_accident() {
     assert!(forgot["forgotten"].as_u64().unwrap() > 100, "{forgot}");
     assert_eq!(project.ratchet(&["store", "--json"]).json()["answers"], 0);
     assert_eq!(project.ratchet(&["store", "verify"]).out.lines().count(), 1);
+}
+
+/// A key that must never be seen.
+const SECRET: &str = "sk-planted-5e3a91c0ffee";
+
+/// Repeats what it was sent in an error, now and then: as some gateways do.
+fn parrot() -> Provider {
+    let echo =
+        format!(r#"{{"error": {{"message": "bad key {SECRET}, Authorization: Bearer {SECRET}", "type": "x"}}}}"#);
+    let rates = Rates(vec![(0.03, Fault::Raw(400, echo.clone())), (0.05, Fault::Raw(500, echo))]);
+    Provider::start(Answers::Chat(Arc::<Embedded>::default()), Behaviour { rates, ..Behaviour::default() })
+}
+
+#[test]
+fn a_secret_is_in_nothing_that_is_written_or_said() {
+    let provider = parrot();
+    let project = Project::new();
+    let setting = format!("models.task={{{}, api_key_env='PLANTED'}}", provider.table());
+    let mut said = String::new();
+    for (command, code) in [
+        (&["optimize", "--progress", "json", "--set", "search.generations=1", "--set", &setting][..], 0),
+        (&["report", "--markdown"], 0),
+        (&["report", "--json"], 0),
+        (&["status", "--json"], 0),
+        (&["store", "--json"], 0),
+        (&["runs", "--json"], 0),
+        (&["eval", "--worst", "99", "--set", &setting], 0),
+        (&["optimize", "--set", &setting, "--set", "models.task.base_url=http://127.0.0.1:9/v1"], 4),
+    ] {
+        let mut command = project.command(command);
+        let ran = ended(command.env("PLANTED", SECRET).env("RUST_LOG", "trace").output().unwrap());
+        assert_eq!(ran.code, code, "{}", ran.err);
+        said += &ran.out;
+        said += &ran.err;
+    }
+    assert_eq!(provider.server.last().unwrap().authorization.unwrap(), format!("Bearer {SECRET}"));
+    assert!(said.contains("[key]") || project.read(project.run().join("journal.jsonl")).contains("[key]"), "no echo");
+    assert!(said.contains("latency_ms") && said.contains("role") && said.contains("\"http\""), "no log");
+    assert!(!said.contains(SECRET));
+    assert!(said.lines().filter(|line| line.contains("latency_ms")).all(|line| !line.contains("renew")), "no bodies");
+    for (path, content) in project.files() {
+        let found = content.windows(SECRET.len()).any(|window| window == SECRET.as_bytes());
+        assert!(!found, "{}", path.display());
+    }
+}
+
+#[test]
+fn stderr_is_json_lines_for_machines_to_the_last_one() {
+    let project = Project::new();
+    let lines = |arguments: &[&str]| -> (i32, Vec<Value>) {
+        let mut command = project.command(arguments);
+        let ran = ended(command.env("RUST_LOG", "info").output().unwrap());
+        (ran.code, ran.err.lines().map(|line| serde_json::from_str(line).expect(line)).collect())
+    };
+    let (code, told) = lines(&["optimize", "--progress", "json"]);
+    assert_eq!(code, 0);
+    let of = |kind: &str| told.iter().filter(|line| line["type"] == kind).count();
+    assert_eq!((of("begin"), of("run_started"), of("baseline_measured"), of("run_ended")), (1, 1, 1, 1));
+    assert!(of("progress") > 2 && told.iter().all(|line| line["v"] == 1 || line["level"] == "INFO"));
+    let run = project.run().file_name().unwrap().to_string_lossy().into_owned();
+    assert_eq!(told.iter().find(|line| line["type"] == "begin").unwrap()["run"], run);
+    let (code, told) = lines(&["optimize", "--progress", "json", "--set", "search.generations=0"]);
+    assert_eq!((code, &told[0]["type"], &told[0]["exit"]), (2, &"error".into(), &2.into()));
+    // Silence but for what went wrong.
+    let ran = project.ratchet(&["optimize", "--progress", "none", "--json"]);
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
 }

@@ -10,6 +10,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Client, Response, StatusCode, Url, redirect};
 use secrecy::{ExposeSecret, SecretString};
 
+use super::log::note_status;
 use super::{BoxFuture, Call, CallError, Chat, Completion, ProviderId};
 use wire::{Problem, Reply};
 
@@ -108,6 +109,7 @@ impl OpenAi {
         let mut response = request.send().await.map_err(|error| self.unsent(error))?;
         let body = self.read(&mut response).await;
         let (status, headers) = (response.status(), response.headers());
+        note_status(status.as_u16());
         if !status.is_success() {
             // An error's body is only told; that it was cut doesn't change what the status means.
             let problem = wire::problem(&body.unwrap_or_default());
