@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use prompt_ratchet::dataset::{Example, Split};
 use prompt_ratchet::eval::{Outcome, Summary, compare};
 use prompt_ratchet::prompt::PromptSet;
-use prompt_ratchet::run::{Decision, Event};
+use prompt_ratchet::run::{Ablated, Decision, Event};
 use prompt_ratchet::search::Settings;
 use prompt_ratchet::seed;
 use rand::seq::IndexedRandom;
@@ -87,6 +87,13 @@ fn ours(world: &World, settings: &Settings) -> Ran {
                     revisions.push(prompts(known[&judged.candidate]));
                     dev.push(judged.dev.score);
                 }
+            }
+            // What was kept is what is left of it.
+            Event::Ablated(Ablated { shortened: Some(shortened), .. }) => {
+                revisions.pop();
+                revisions.push(prompts(&shortened.prompts["p"]));
+                dev.pop();
+                dev.push(shortened.dev.score);
             }
             _ => {}
         }

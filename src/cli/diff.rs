@@ -2,7 +2,7 @@
 
 use clap::Args;
 use prompt_ratchet::prompt::{Prompt, PromptSet};
-use prompt_ratchet::report::{Origin, RunView};
+use prompt_ratchet::report::RunView;
 use prompt_ratchet::run::RunFolder;
 
 use super::Global;
@@ -85,13 +85,9 @@ fn of_run(view: &RunView, folder: &RunFolder) -> Result<String, Failure> {
     if kept.len() == 1 {
         return Ok(winner.diff().to_owned());
     }
-    let texts = match &winner.origin {
-        Origin::Proposed(proposed) => &proposed.prompts,
-        Origin::Merged(merged) => &merged.prompts,
-    };
     let mut before = Vec::new();
     let mut after = Vec::new();
-    for (name, text) in texts {
+    for (name, text) in winner.prompts() {
         let path = folder.snapshot().join("prompts").join(name);
         let old = std::fs::read_to_string(&path).map_err(|error| {
             Failure::usage(anyhow::anyhow!("{}: can't be read: {error}; the run's snapshot is needed", path.display()))

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use prompt_ratchet::report::{
-    interval, one_line, p_value, percent, plural, points, signed, signed_interval, tally, wrapped,
+    ablation, interval, one_line, p_value, percent, plural, points, signed, signed_interval, tally, wrapped,
 };
 use prompt_ratchet::run::{
-    BaselineMeasured, Decision, Diagnosed, Dropped, Event, GenerationEnded, Judged, Merged, NoiseMeasured, Proposed,
-    Raced, RunStarted, Screened, TestOpened,
+    Ablated, BaselineMeasured, Decision, Diagnosed, Dropped, Event, GenerationEnded, Judged, Merged, NoiseMeasured,
+    Proposed, Raced, RunStarted, Screened, TestOpened,
 };
 
 use super::paint::Paint;
@@ -88,6 +88,7 @@ impl Narration {
             Event::Raced(raced) => self.raced(raced),
             Event::Merged(merged) => self.merged(merged),
             Event::Judged(judged) => self.judged(judged),
+            Event::Ablated(ablated) => self.ablated(ablated),
             Event::GenerationEnded(ended) => self.ended(ended),
             Event::TestOpened(test) => self.test(test),
             Event::RunEnded(ended) => self.said("done", ended.words()),
@@ -245,6 +246,16 @@ impl Narration {
             lines.extend(self.said("", &size));
         }
         lines
+    }
+
+    fn ablated(&self, ablated: &Ablated) -> Vec<String> {
+        let parts: Vec<String> = ablated.parts.iter().map(|part| self.name(part)).collect();
+        let text = format!("without a hunk of {}: {}", tally(&parts, " + "), ablation(ablated));
+        let number = signed(ablated.difference);
+        match ablated.shortened {
+            Some(_) => self.under("shortened".to_owned(), &number, &text),
+            None => self.passed_over("ablated", &number, &text),
+        }
     }
 
     fn ended(&self, ended: &GenerationEnded) -> Vec<String> {

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use prompt_ratchet::model::Spend;
 use prompt_ratchet::project::Watch;
 use prompt_ratchet::report::{cost, count, one_line, percent};
-use prompt_ratchet::run::{Decision, Event, Progress, UnderWay};
+use prompt_ratchet::run::{Ablated, Decision, Event, Progress, UnderWay};
 
 use super::narration::Narration;
 use super::paint::Paint;
@@ -144,6 +144,7 @@ impl Watch for Terminal {
             Event::Progress(progress) => return self.progress(&mut state, progress, spend),
             Event::BaselineMeasured(baseline) => state.dev = Some(baseline.dev.score),
             Event::Judged(judged) if judged.verdict.decision == Decision::Kept => state.dev = Some(judged.dev.score),
+            Event::Ablated(Ablated { shortened: Some(shortened), .. }) => state.dev = Some(shortened.dev.score),
             _ => {}
         }
         state.under_way = UnderWay::default();

@@ -146,11 +146,15 @@ pub struct Gate {
     /// Most fresh samples of a flipped row, for either arm.
     #[schemars(range(min = 1, max = 50))]
     pub max_samples: usize,
+    /// A shorter prompt is kept, and a kept hunk that isn't needed goes, where the 95 % interval of what is lost, on train
+    /// and dev together, stays below this, in [0, 1). Unchanged rows alone show 0.02 from 97 rows on, 0.01 from 195.
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+    pub prune_margin: f64,
 }
 
 impl Default for Gate {
     fn default() -> Self {
-        Self { min_gain: 0.0, standard_errors: 1.0, alpha: 0.05, max_samples: 8 }
+        Self { min_gain: 0.0, standard_errors: 1.0, alpha: 0.05, max_samples: 8, prune_margin: 0.02 }
     }
 }
 

@@ -151,6 +151,7 @@ impl Project {
                 standard_errors: config.gate.standard_errors,
                 alpha: config.gate.alpha,
                 max_samples: config.gate.max_samples as u32,
+                prune_margin: config.gate.prune_margin,
             },
             protected: Protected { pinned: config.guards.pinned, tags: config.guards.protected_tags.clone() },
             calls: CallLimits {

@@ -263,7 +263,7 @@ impl Books {
     fn take(&self, event: &Event) -> Result<(), RunError> {
         let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Judged(_) => uses.dev += 1,
+            Event::Judged(_) | Event::Ablated(_) => uses.dev += 1,
             Event::TestOpened(_) => uses.test += 1,
             Event::NoiseMeasured(_) | Event::GenerationEnded(_) => return self.write(),
             _ => return Ok(()),

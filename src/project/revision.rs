@@ -61,6 +61,10 @@ impl History {
                 Event::Merged(merged) => {
                     history.candidates.insert(merged.candidate.clone(), merged.prompts.clone());
                 }
+                Event::Ablated(ablated) => {
+                    let prompts = ablated.shortened.as_ref().map(|shortened| shortened.prompts.clone());
+                    history.candidates.extend(prompts.map(|prompts| (ablated.candidate.clone(), prompts)));
+                }
                 Event::GenerationEnded(ended) => history.incumbents.push((ended.generation, ended.incumbent.clone())),
                 _ => {}
             }

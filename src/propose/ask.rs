@@ -111,6 +111,10 @@ pub trait Propose: Send + Sync {
         seed: u64,
     ) -> Vec<(String, Proposed)>;
 
+    /// Whether `after` leaves alone what no edit of `before` may change, and renders: the static guards that a part of
+    /// an edit may fail though the whole passed.
+    fn is_sound(&self, before: &PromptSet, after: &PromptSet) -> bool;
+
     /// Whether `prompts` are within the limits of size and growth.
     fn fits(&self, prompts: &PromptSet) -> bool;
 }

@@ -139,6 +139,26 @@ impl Guards {
         prompts.tokens() <= self.most_tokens
     }
 
+    /// Whether what no edit may change is in `after` as in `before`, which holds the same prompts, and every shape of row
+    /// still renders.
+    ///
+    /// # Errors
+    /// The first of these guards that `after` does not pass.
+    pub fn sound(&self, before: &PromptSet, after: &PromptSet) -> Result<(), GuardError> {
+        for (before, after) in before.iter().zip(after.iter()) {
+            unharmed(before, after)?;
+            for row in &self.shapes {
+                // What did not render before is no fault of the edits.
+                if let Err(error) = after.check(row)
+                    && before.check(row).is_ok()
+                {
+                    return Err(GuardError::Render(error));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The prompts that `proposal` makes of `prompts`, and the proposal with the ids of the train rows that it quotes,
     /// those that it names itself and those that are found in its text, sorted.
     /// `quotes_rows`: whether quoting rows is its job. `seen`: digests of all prompts that were tried.
@@ -153,17 +173,7 @@ impl Guards {
         seen: &BTreeSet<Digest>,
     ) -> Result<Proposed, GuardError> {
         let edited = prompts.apply(&proposal.edits)?;
-        for (before, after) in prompts.iter().zip(edited.iter()) {
-            unharmed(before, after)?;
-            for row in &self.shapes {
-                // What did not render before is no fault of the edits.
-                if let Err(error) = after.check(row)
-                    && before.check(row).is_ok()
-                {
-                    return Err(GuardError::Render(error));
-                }
-            }
-        }
+        self.sound(prompts, &edited)?;
         if edited.digest() == prompts.digest() {
             return Err(GuardError::NoChange);
         }

@@ -116,6 +116,10 @@ impl Propose for ModelProposer {
         found
     }
 
+    fn is_sound(&self, before: &PromptSet, after: &PromptSet) -> bool {
+        self.guards.sound(before, after).is_ok()
+    }
+
     fn fits(&self, prompts: &PromptSet) -> bool {
         self.guards.fits(prompts)
     }

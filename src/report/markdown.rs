@@ -4,7 +4,7 @@
 use super::escape::{cell_code, code, fenced, inline};
 use super::numbers::{percent, plural, points, signed, signed_interval, tally};
 use super::terminal::headline;
-use super::{CandidateView, Origin, RunView, interval, p_value, spending, tried};
+use super::{CandidateView, Origin, RunView, ablation, interval, p_value, spending, tried};
 use crate::eval::Summary;
 use crate::run::{Judged, RunStarted};
 
@@ -162,6 +162,7 @@ fn kept(view: &RunView) -> String {
         text += &format!("\n### {}. {}\n\n", number + 1, title(view, candidate));
         text += &purposes(view, candidate);
         text += &numbers(view, candidate, judged);
+        text += &ablation::lines(view, candidate);
         text += &row_list(view, "Fixed", &judged.fixed);
         text += &row_list(view, "Broken", &judged.broken);
         text += &format!("\n{}", fenced(candidate.diff(), "diff"));
@@ -265,7 +266,7 @@ fn sizes(view: &RunView) -> Option<String> {
     let baseline = view.baseline.as_ref()?;
     let mut rows = vec![vec!["baseline".to_owned(), baseline.tokens.to_string(), score(&baseline.dev)]];
     for (candidate, judged) in view.kept() {
-        rows.push(vec![title(view, candidate), candidate.tokens().to_string(), score(&judged.dev)]);
+        rows.push(vec![title(view, candidate), candidate.tokens().to_string(), score(candidate.dev_after(judged))]);
     }
     (rows.len() > 1).then(|| format!("## Score against size\n\n{}", table(&["revision", "tokens", "dev"], rows)))
 }

@@ -5,11 +5,13 @@
 //! |---|---|
 //! | `view.rs` | [`RunView`]: a run's events gathered by what they are about |
 //! | `markdown.rs`, `tried.rs`, `spending.rs` | `report.md`, section by section |
+//! | `ablation.rs` | which hunks of what was kept went again |
 //! | `terminal.rs` | the screen after a run |
 //! | `json.rs` | the `--json` object |
 //! | `breakdown.rs`, `finding.rs` | one evaluation taken apart, and what a comparison of two amounts to |
 //! | `numbers.rs`, `escape.rs` | how numbers and untrusted text are written |
 
+mod ablation;
 mod breakdown;
 mod escape;
 mod finding;
@@ -24,6 +26,7 @@ mod view;
 #[cfg(test)]
 mod testing;
 
+pub use ablation::ablation;
 pub use breakdown::{Confusion, Group, by_label, by_tag, confusion, worst};
 pub use escape::one_line;
 pub use finding::Finding;

@@ -8,8 +8,9 @@ use crate::dataset::Example;
 use crate::diagnose::FailureCluster;
 use crate::eval::Summary;
 use crate::run::{
-    BaselineMeasured, Decision, Dropped, Event, GenerationEnded, Judged, Manifest, Merged, NoiseMeasured, Proposed,
-    Raced, RunEnded, RunError, RunFolder, RunStarted, Screened, Spent, SplitUses, TestOpened, UseCount, Widened,
+    Ablated, BaselineMeasured, Decision, Dropped, Event, GenerationEnded, Judged, Manifest, Merged, NoiseMeasured,
+    Proposed, Raced, RunEnded, RunError, RunFolder, RunStarted, Screened, Shortened, Spent, SplitUses, TestOpened,
+    UseCount, Widened,
 };
 
 /// Everything that people see of a run.
@@ -77,6 +78,8 @@ pub struct CandidateView {
     pub judged: Option<Judged>,
     /// Id of the latest merge that holds its edits.
     pub merged_into: Option<String>,
+    /// Its hunks that were left out again after it was kept, in order.
+    pub ablated: Vec<Ablated>,
 }
 
 /// Where a candidate comes from.
@@ -184,6 +187,11 @@ impl RunView {
                     generation.judged = Some(judged);
                 }
             }
+            Event::Ablated(ablated) => {
+                if let Some(candidate) = self.candidate_mut(&ablated.revision) {
+                    candidate.ablated.push(ablated);
+                }
+            }
             event => {
                 let Some(generation) = self.generations.last_mut() else { return };
                 match event {
@@ -221,13 +229,13 @@ impl RunView {
             .find(|candidate| candidate.id() == id)
     }
 
-    /// The latest candidate of that id.
+    /// The latest candidate of that id, or that was shortened to it.
     pub fn candidate(&self, id: &str) -> Option<&CandidateView> {
         self.generations
             .iter()
             .rev()
             .flat_map(|generation| generation.candidates.iter().rev())
-            .find(|candidate| candidate.id() == id)
+            .find(|candidate| candidate.id() == id || candidate.shortened().is_some_and(|(of, _)| of == id))
     }
 
     /// All candidates, in the order in which they were made.
@@ -266,7 +274,7 @@ impl RunView {
 
     /// The best prompt so far on dev, which is the split it was selected on.
     pub fn winner_dev(&self) -> Option<&Summary> {
-        self.kept().last().map(|(_, judged)| &judged.dev).or(self.baseline_dev())
+        self.kept().last().map(|(candidate, judged)| candidate.dev_after(judged)).or(self.baseline_dev())
     }
 
     /// What became of `candidate`.
@@ -315,7 +323,7 @@ impl GenerationView {
 
 impl CandidateView {
     fn new(origin: Origin, cluster: Option<FailureCluster>) -> Self {
-        Self { origin, cluster, screened: None, raced: None, judged: None, merged_into: None }
+        Self { origin, cluster, screened: None, raced: None, judged: None, merged_into: None, ablated: Vec::new() }
     }
 
     /// The shortened digest of its prompts.
@@ -334,16 +342,42 @@ impl CandidateView {
         }
     }
 
-    /// Size of its prompts in tokens.
+    /// What is left of it after hunks that did not earn their place went, with the id of that.
+    pub fn shortened(&self) -> Option<(&str, &Shortened)> {
+        let last = self.ablated.iter().rev();
+        last.filter_map(|ablated| Some((ablated.candidate.as_str(), ablated.shortened.as_ref()?))).next()
+    }
+
+    /// It on dev as it was kept, by the gate's verdict and what was left out afterwards.
+    pub fn dev_after<'a>(&'a self, judged: &'a Judged) -> &'a Summary {
+        self.shortened().map_or(&judged.dev, |(_, shortened)| &shortened.dev)
+    }
+
+    /// Its prompts by name, shortened where it was.
+    pub fn prompts(&self) -> &BTreeMap<String, String> {
+        match (self.shortened(), &self.origin) {
+            (Some((_, shortened)), _) => &shortened.prompts,
+            (None, Origin::Proposed(proposed)) => &proposed.prompts,
+            (None, Origin::Merged(merged)) => &merged.prompts,
+        }
+    }
+
+    /// Size of its prompts in tokens, shortened where it was.
     pub fn tokens(&self) -> usize {
+        if let Some((_, shortened)) = self.shortened() {
+            return shortened.tokens;
+        }
         match &self.origin {
             Origin::Proposed(proposed) => proposed.tokens,
             Origin::Merged(merged) => merged.tokens,
         }
     }
 
-    /// Unified diff against its parent.
+    /// Unified diff against its parent, shortened where it was.
     pub fn diff(&self) -> &str {
+        if let Some((_, shortened)) = self.shortened() {
+            return &shortened.diff;
+        }
         match &self.origin {
             Origin::Proposed(proposed) => &proposed.diff,
             Origin::Merged(merged) => &merged.diff,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::prompt::{Edit, Prompt, PromptSet, hunks, merge};
 use crate::report::{CandidateView, Origin, RunView};
-use crate::run::{Judged, RunError, RunFolder};
+use crate::run::{Ablated, Judged, RunError, RunFolder};
 
 /// Names one hunk of a run: `g2h1` is the first hunk of what generation 2 kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -175,14 +175,11 @@ impl Revision {
         parent: &PromptSet,
         first: u32,
     ) -> Result<Self, String> {
-        let texts = match &candidate.origin {
-            Origin::Proposed(proposed) => &proposed.prompts,
-            Origin::Merged(merged) => &merged.prompts,
-        };
-        let prompts = parse_set(texts)?;
+        let prompts = parse_set(candidate.prompts())?;
         let parts = view.parts(candidate);
+        let removed: Vec<&Ablated> = candidate.ablated.iter().filter(|ablated| ablated.shortened.is_some()).collect();
         let numbers = (first..).map(|number| HunkId { generation: judged.generation, number });
-        let hunks = hunks_of(parent, &sides(&parts), &prompts, numbers);
+        let hunks = hunks_of(parent, &sides(parent, &parts, &removed), &prompts, numbers);
         let purposes = parts.iter().filter_map(|part| purpose_of(part)).collect();
         Ok(Self { generation: judged.generation, judged: judged.clone(), hunks, prompts, purposes })
     }
@@ -234,11 +231,22 @@ fn hunks_of(
     found
 }
 
-/// The prompts of each part. Not told where one can't be read: then all hunks are the merge's own.
-fn sides(parts: &[&CandidateView]) -> Vec<PromptSet> {
-    let side = |part: &&CandidateView| match &part.origin {
-        Origin::Proposed(proposed) => parse_set(&proposed.prompts).ok(),
-        Origin::Merged(_) => None,
+/// The prompts of each part, without the hunks that went after it was kept. Not told where one can't be read: then all
+/// hunks are the merge's own.
+fn sides(parent: &PromptSet, parts: &[&CandidateView], removed: &[&Ablated]) -> Vec<PromptSet> {
+    let side = |part: &&CandidateView| {
+        let Origin::Proposed(proposed) = &part.origin else { return None };
+        let side = parse_set(&proposed.prompts).ok()?;
+        let gone = |edit: &Edit| {
+            removed.iter().any(|ablated| ablated.parts.contains(&proposed.candidate) && ablated.hunk == *edit)
+        };
+        let mut edits: Vec<Edit> =
+            parent.iter().flat_map(|old| side.get(old.name()).map_or_else(Vec::new, |new| hunks(old, new))).collect();
+        if !edits.iter().any(gone) {
+            return Some(side);
+        }
+        edits.retain(|edit| !gone(edit));
+        parent.apply(&edits).ok()
     };
     parts.iter().map(side).collect::<Option<Vec<_>>>().unwrap_or_default()
 }

@@ -11,7 +11,9 @@ use crate::diagnose::FailureCluster;
 use crate::digest::Digest;
 use crate::eval::{Comparison, Outcome, OutcomeError, Summary};
 use crate::model::CallError;
+use crate::prompt::Edit;
 use crate::propose::Proposal;
+use crate::stats::Interval;
 
 /// The version of the run folder's format. A reader opens every version up to its own and refuses newer ones.
 pub const FORMAT: u32 = 1;
@@ -48,6 +50,8 @@ pub enum Event {
     Merged(Merged),
     /// The gate decided.
     Judged(Judged),
+    /// A hunk of what was kept was left out again, to see whether it earns its place.
+    Ablated(Ablated),
     /// A generation ended.
     GenerationEnded(GenerationEnded),
     /// The sealed test was opened.
@@ -353,6 +357,56 @@ pub struct Judged {
     pub broken: Vec<String>,
 }
 
+/// A hunk of a kept revision was left out, and the rest compared with the revision on train and dev together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ablated {
+    /// The generation.
+    pub generation: u32,
+    /// Id of the revision as the gate kept it.
+    pub revision: String,
+    /// Id of the prompts without the hunk, and without those that went before it.
+    pub candidate: String,
+    /// Id of the incumbent that the revision edits.
+    pub parent: String,
+    /// Ids of the proposals that the hunk belongs to: the candidate, or parts of a merge.
+    pub parts: Vec<String>,
+    /// The hunk, against the parent.
+    pub hunk: Edit,
+    /// What it takes out, as a unified diff.
+    pub removed: String,
+    /// Rows compared before it was decided.
+    pub rows: usize,
+    /// Rows fixed by leaving it out.
+    pub fixed: usize,
+    /// Rows broken by leaving it out.
+    pub broken: usize,
+    /// Mean paired difference, without less with.
+    pub difference: f64,
+    /// Its 95 % interval; of a hunk that stays, on the assumption that the rows not run would not change.
+    pub interval: Interval,
+    /// How far below zero the interval may reach for the hunk to go.
+    pub margin: f64,
+    /// The hard guard for which the hunk stays all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<String>,
+    /// The new incumbent, where the hunk went.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shortened: Option<Shortened>,
+}
+
+/// A kept revision without the hunks that did not earn their place.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Shortened {
+    /// Its prompts, by name.
+    pub prompts: std::collections::BTreeMap<String, String>,
+    /// Their size in tokens.
+    pub tokens: usize,
+    /// Unified diff against the parent.
+    pub diff: String,
+    /// It on dev.
+    pub dev: Summary,
+}
+
 /// A generation ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GenerationEnded {
@@ -451,7 +505,7 @@ pub struct Measured {
 pub struct Progress {
     /// The generation; 0 before the first.
     pub generation: u32,
-    /// What is being done: `baseline`, `propose`, `screen`, `race`, `gate`, `test`.
+    /// What is being done: `baseline`, `propose`, `screen`, `race`, `gate`, `ablate`, `test`.
     pub stage: &'static str,
     /// What is being tried, in few words.
     pub trying: String,

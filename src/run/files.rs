@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Decision, Event, Merged, Proposed, RunError, Sink};
+use super::{Ablated, Decision, Event, Merged, Proposed, RunError, Sink};
 use crate::durable;
 use crate::eval::Outcome;
 use crate::prompt::{Prompt, PromptSet};
@@ -21,8 +21,8 @@ pub struct Files {
 
 struct State {
     baseline: PromptSet,
-    /// Diff of each candidate against its parent.
-    diffs: BTreeMap<String, String>,
+    /// What a generation's `kept.diff` is against.
+    incumbent: PromptSet,
     prompts: BTreeMap<String, BTreeMap<String, String>>,
     kept: Option<String>,
     /// By path: lines of outcome files.
@@ -36,7 +36,7 @@ impl Files {
     pub fn new(folder: &Path, baseline: &PromptSet) -> Self {
         let state = State {
             baseline: baseline.clone(),
-            diffs: BTreeMap::new(),
+            incumbent: baseline.clone(),
             prompts: BTreeMap::new(),
             kept: None,
             outcomes: BTreeMap::new(),
@@ -58,8 +58,26 @@ impl Files {
         write_json(&folder.join("proposal.json"), &candidate.proposal)?;
         durable::write(&folder.join("edit.diff"), candidate.diff.as_bytes())?;
         write_prompts(&folder, "prompt", candidate.prompts)?;
-        state.diffs.insert(candidate.id.to_owned(), candidate.diff.to_owned());
         state.prompts.insert(candidate.id.to_owned(), candidate.prompts.clone());
+        Ok(())
+    }
+
+    fn take_ablated(&self, state: &mut State, ablated: &Ablated) -> Result<(), RunError> {
+        if let Some(shortened) = &ablated.shortened {
+            let proposal = json!({ "parent": ablated.parent, "shortens": ablated.revision });
+            self.write_candidate(
+                state,
+                &New {
+                    generation: ablated.generation,
+                    id: &ablated.candidate,
+                    proposal,
+                    diff: &shortened.diff,
+                    prompts: &shortened.prompts,
+                },
+            )?;
+            state.kept = Some(ablated.candidate.clone());
+        }
+        state.note(ablated.generation, &ablated.candidate, "ablated", json!(ablated));
         Ok(())
     }
 
@@ -74,23 +92,29 @@ impl Files {
     }
 
     fn write_kept(&self, state: &mut State, generation: u32) -> Result<(), RunError> {
-        let Some(kept) = state.kept.take() else { return Ok(()) };
-        if let Some(diff) = state.diffs.get(&kept) {
+        let prompts = state.kept.take().and_then(|kept| state.prompts.get(&kept));
+        let Some(prompts) = prompts else { return Ok(()) };
+        if let Some(best) = self.write_best(&state.baseline, prompts)? {
+            let diff = state.incumbent.unified_diff(&best);
             durable::write(&self.generation(generation).join("kept.diff"), diff.as_bytes())?;
-        }
-        if let Some(prompts) = state.prompts.get(&kept) {
-            self.write_best(&state.baseline, prompts)?;
+            state.incumbent = best;
         }
         Ok(())
     }
 
-    fn write_best(&self, baseline: &PromptSet, prompts: &BTreeMap<String, String>) -> Result<(), RunError> {
+    /// Writes the best prompts so far; returns them.
+    fn write_best(
+        &self,
+        baseline: &PromptSet,
+        prompts: &BTreeMap<String, String>,
+    ) -> Result<Option<PromptSet>, RunError> {
         write_prompts(&self.folder, "best.prompt", prompts)?;
         let parsed: Option<Vec<Prompt>> = prompts.iter().map(|(name, text)| Prompt::parse(name, text).ok()).collect();
-        if let Some(best) = parsed.and_then(|prompts| PromptSet::new(prompts).ok()) {
-            durable::write(&self.folder.join("best.diff"), baseline.unified_diff(&best).as_bytes())?;
+        let best = parsed.and_then(|prompts| PromptSet::new(prompts).ok());
+        if let Some(best) = &best {
+            durable::write(&self.folder.join("best.diff"), baseline.unified_diff(best).as_bytes())?;
         }
-        Ok(())
+        Ok(best)
     }
 
     fn take(&self, state: &mut State, event: &Event) -> Result<(), RunError> {
@@ -110,6 +134,7 @@ impl Files {
                     state.kept = Some(judged.candidate.clone());
                 }
             }
+            Event::Ablated(ablated) => self.take_ablated(state, ablated)?,
             Event::Measured(measured) => {
                 let path = if measured.sealed {
                     self.folder.join("test").join(format!("{}.jsonl", measured.candidate))

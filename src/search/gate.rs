@@ -52,7 +52,7 @@ pub(super) fn first_look(
     tokens_saved: i64,
 ) -> FirstLook {
     let rows = comparison.rows.len();
-    if rows == 0 || comparison.missing as f64 > MISSING_SHARE * (rows + comparison.missing) as f64 {
+    if misses_too_many(comparison) {
         let reason = format!("{} of {} rows could not run", comparison.missing, rows + comparison.missing);
         return FirstLook::Decided(verdict(Decision::Undecided, reason, comparison));
     }
@@ -147,6 +147,12 @@ impl Confirmation {
             ..verdict(decision, reason, comparison)
         }
     }
+}
+
+/// Whether so many rows are missing that the comparison says nothing.
+pub(super) fn misses_too_many(comparison: &Comparison) -> bool {
+    let rows = comparison.rows.len();
+    rows == 0 || comparison.missing as f64 > MISSING_SHARE * (rows + comparison.missing) as f64
 }
 
 /// Rows of `comparison` whose value differs between the arms.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
+use super::ablate::{Ablation, Part};
 use super::archive::{Archive, Entry};
 use super::choose::{Bandit, choose};
 use super::judge::Judgement;
@@ -45,6 +46,10 @@ pub(super) struct State {
     /// Prompts that are best on some rows.
     pub archive: Archive,
     pub plateau: Plateau,
+    /// What is left to be asked of the hunks that were kept last.
+    pub ablation: Option<Ablation>,
+    /// Calls that ablation has taken.
+    pub ablation_calls: u64,
 }
 
 impl State {
@@ -62,10 +67,28 @@ impl State {
             judged: BTreeSet::new(),
             archive: Archive::default(),
             plateau: Plateau::default(),
+            ablation: None,
+            ablation_calls: 0,
             incumbent: baseline,
         };
         state.archive_incumbent();
         state
+    }
+}
+
+impl State {
+    /// Whether there are survivors that the gate has not judged.
+    pub fn is_anything_waiting(&self) -> bool {
+        self.survivors.iter().any(|survivor| !self.judged.contains(&survivor.candidate.id))
+    }
+
+    /// The survivors of these ids.
+    fn parts(&self, ids: &[String]) -> Vec<Part> {
+        let survivors = self.survivors.iter().map(|survivor| &survivor.candidate);
+        survivors
+            .filter(|candidate| ids.contains(&candidate.id))
+            .map(|candidate| Part { id: candidate.id.clone(), prompts: Arc::clone(&candidate.prompts) })
+            .collect()
     }
 }
 
@@ -103,6 +126,7 @@ impl Search<'_> {
             }
             kept = self.ask_gate(meter, state, candidate, &parts, generation).await?;
         }
+        self.ablate(meter, state, generation).await?;
         state.without_gain = if kept { 0 } else { state.without_gain + 1 };
         self.sink.emit(Event::GenerationEnded(GenerationEnded {
             generation,
@@ -251,12 +275,15 @@ impl Search<'_> {
         state.judged.insert(candidate.id.clone());
         match verdict.decision {
             Decision::Kept => {
-                state.incumbent = self.revision(meter, candidate, dev, generation).await?;
+                let parts = state.parts(parts);
+                let revision = self.revision(meter, candidate, dev, generation).await?;
+                let before = std::mem::replace(&mut state.incumbent, revision);
                 state.survivors.clear();
                 state.judged.clear();
                 state.single_next = false;
                 state.archive_incumbent();
                 state.plateau = Plateau::default();
+                state.ablation = Ablation::new(before, state.incumbent.clone(), parts);
                 return Ok(true);
             }
             Decision::Rejected => {
@@ -273,7 +300,7 @@ impl Search<'_> {
     }
 
     /// A kept candidate as the new incumbent, measured on all of train.
-    async fn revision(
+    pub(super) async fn revision(
         &self,
         meter: &Meter<'_>,
         candidate: Candidate,

@@ -103,6 +103,19 @@ impl Search<'_> {
         Ok((before, after))
     }
 
+    /// Why a hard guard refuses `candidate` in place of the incumbent, if one does; `comparison` is of the two on dev.
+    pub(super) async fn guard_against(
+        &self,
+        meter: &Meter<'_>,
+        state: &State,
+        candidate: &Candidate,
+        comparison: &Comparison,
+        generation: u32,
+    ) -> Result<Option<String>, Halt> {
+        let doing = Doing { generation, stage: "gate", trying: candidate.strategy.clone() };
+        self.broken_guard(meter, &Arms { state, candidate, generation }, comparison, &doing).await
+    }
+
     /// Why a hard guard refuses, if one does: a pinned row that breaks, or a protected tag whose mean drops.
     async fn broken_guard(
         &self,

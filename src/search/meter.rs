@@ -103,6 +103,18 @@ impl<'a> Meter<'a> {
         rows.iter().map(|row| known.get(&row.id).cloned()).collect()
     }
 
+    /// Of how many of `rows` this draw is not known yet.
+    pub fn unknown(&self, prompts: &PromptSet, rows: &[Arc<Example>], sample: u32) -> u64 {
+        let memory = self.memory();
+        let known = memory.outcomes.get(&(prompts.digest(), sample));
+        rows.iter().filter(|row| known.is_none_or(|known| !known.contains_key(&row.id))).count() as u64
+    }
+
+    /// Outcomes measured so far, live or stored: a measure of the search's size that a resumed run has too.
+    pub fn measured(&self) -> u64 {
+        self.memory().outcomes.values().map(|known| known.len() as u64).sum()
+    }
+
     /// Journals the errors met since the last call, in canonical order. Called before every decision.
     pub fn journal_failures(&self) -> Result<(), Halt> {
         let failures = std::mem::take(&mut self.memory().unjournalled);

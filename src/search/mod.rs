@@ -11,10 +11,12 @@
 //! | `race.rs` | whether it is ahead on train |
 //! | `merge.rs` | which survivors become one question |
 //! | `gate.rs` | whether that is kept |
+//! | `ablate.rs` | which hunks of what was kept go again |
 //! | `noise.rs` | what gain the data can show |
 //!
 //! `generation.rs`, `trial.rs`, `question.rs` and `judge.rs` act on these decisions, `meter.rs` measures for them.
 
+mod ablate;
 mod archive;
 mod ask;
 mod choose;

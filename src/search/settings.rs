@@ -39,6 +39,8 @@ pub struct Parts {
     pub screen: bool,
     /// The merge of survivors as the question to the gate; without it the best single one is.
     pub merge: bool,
+    /// Leaving out the hunks of a kept revision that do not earn their place.
+    pub ablate: bool,
     /// Learning which strategies pay off; without it each is as likely as the others throughout.
     pub bandit: bool,
     /// Looking elsewhere on a plateau; without it patience just ends the run.
@@ -49,7 +51,7 @@ pub struct Parts {
 
 impl Default for Parts {
     fn default() -> Self {
-        Self { free: true, screen: true, merge: true, bandit: true, widen: true, archive: true }
+        Self { free: true, screen: true, merge: true, ablate: true, bandit: true, widen: true, archive: true }
     }
 }
 
@@ -64,11 +66,13 @@ pub struct GateSettings {
     pub alpha: f64,
     /// Most fresh samples of a flipped row, in each arm.
     pub max_samples: u32,
+    /// What is shorter may be worse by this, at the lower end of the 95 % interval on train and dev together; in [0, 1).
+    pub prune_margin: f64,
 }
 
 impl Default for GateSettings {
     fn default() -> Self {
-        Self { min_gain: 0.0, standard_errors: 1.0, alpha: 0.05, max_samples: 8 }
+        Self { min_gain: 0.0, standard_errors: 1.0, alpha: 0.05, max_samples: 8, prune_margin: 0.02 }
     }
 }
 

@@ -2,12 +2,13 @@
 //! wide bounds.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 
-use prompt_ratchet::run::{Decision, Event, Stopped, Widened};
+use prompt_ratchet::run::{Ablated, Decision, Event, Stopped, Widened};
 use prompt_ratchet::search::{Parts, Settings};
 
 use crate::sim::planted::{GOOD_HUNKS, breaks_two_pinned, clashing, good, nothing, planted, shape, two_good_hunks};
-use crate::sim::{Maker, Shape, World, edits_in, prompts, settings};
+use crate::sim::{Effect, Maker, Shape, World, edits_in, prompts, settings};
 
 /// The verdicts of one run, each as whether it kept, its reason, and the text of the candidate.
 fn verdicts(world: &World, seed: u64) -> Vec<(bool, String, String)> {
@@ -20,6 +21,12 @@ fn verdicts(world: &World, seed: u64) -> Vec<(bool, String, String)> {
             Event::Judged(judged) => {
                 let text = texts[&judged.candidate].clone();
                 verdicts.push((judged.verdict.decision == Decision::Kept, judged.verdict.reason, text));
+            }
+            // What was kept is what is left of it.
+            Event::Ablated(Ablated { shortened: Some(shortened), .. }) => {
+                if let Some((.., text)) = verdicts.last_mut() {
+                    text.clone_from(&shortened.prompts["p"]);
+                }
             }
             _ => {}
         }
@@ -84,9 +91,30 @@ fn hunks_that_hurt_together_are_not_both_kept() {
 }
 
 #[test]
+fn of_a_kept_edit_the_hunk_that_does_nothing_goes_and_the_one_that_helps_stays() {
+    let once: Maker = |turn, random| if turn.generation == 1 { good(turn, random) } else { Effect::default() };
+    let world = World::new(Shape { coins: 0.0, deterministic: true, idle_lines: true, ..shape(1) }, once);
+    let events = world.search(&settings(1));
+    let ablated: Vec<&Ablated> =
+        events.iter().filter_map(|event| if let Event::Ablated(of) = event { Some(of) } else { None }).collect();
+    let is_idle = |of: &Ablated| of.hunk.replace.contains("idle");
+    assert!(ablated.iter().any(|of| is_idle(of)) && ablated.iter().any(|of| !is_idle(of)), "{ablated:?}");
+    for of in ablated {
+        assert_eq!(of.shortened.is_some(), is_idle(of), "{of:?}");
+        if let Some(shortened) = &of.shortened {
+            let text = &shortened.prompts["p"];
+            assert!(text.contains("edit") && of.removed.contains("-idle"), "{text}");
+        }
+    }
+    let rows: usize = events.iter().map(|event| if let Event::Ablated(of) = event { of.rows } else { 0 }).sum();
+    assert!(8 * rows as u64 <= world.calls.load(Ordering::Relaxed), "{rows} rows");
+}
+
+#[test]
 fn parts_that_are_switched_off_take_no_part() {
     let world = World::new(shape(1), planted);
-    let parts = Parts { free: false, screen: false, merge: false, bandit: false, widen: false, archive: false };
+    let parts =
+        Parts { free: false, screen: false, merge: false, ablate: false, bandit: false, widen: false, archive: false };
     let events = world.search(&Settings { parts, ..settings(1) });
     assert!(!events.iter().any(|event| matches!(event, Event::Screened(_) | Event::Merged(_))));
     assert!(events.iter().any(|event| matches!(event, Event::Judged(_))));

@@ -36,6 +36,8 @@ pub struct Shape {
     pub deterministic: bool,
     /// Two edits that hurt together: a passing row fails with the chance given.
     pub clash: Option<(u64, u64, f64)>,
+    /// Whether every proposal also adds a line at the end that does nothing.
+    pub idle_lines: bool,
 }
 
 /// Rows of train, dev and test.
@@ -191,11 +193,17 @@ impl World {
         let mut random = seed::generator(self.shape.seed, generation, &format!("edit {slot}"));
         let effect = (self.maker)(Turn { generation, slot, accuracy: self.accuracy(parent) }, &mut random);
         self.effects.lock().unwrap().insert(number, effect);
-        let edit =
-            Edit { file: "p".to_owned(), search: "Answer.\n".to_owned(), replace: format!("Answer.\nedit {number}\n") };
-        let prompts = parent.apply(std::slice::from_ref(&edit)).unwrap();
-        let proposal =
-            Proposal { edits: vec![edit], rationale: String::new(), expected_effect: String::new(), quoted: vec![] };
+        let added = |after: &str, line: String| Edit {
+            file: "p".to_owned(),
+            search: after.to_owned(),
+            replace: format!("{after}{line}\n"),
+        };
+        let mut edits = vec![added("Answer.\n", format!("edit {number}"))];
+        if self.shape.idle_lines {
+            edits.push(added("Input: {{ input }}\n", format!("idle {number}")));
+        }
+        let prompts = parent.apply(&edits).unwrap();
+        let proposal = Proposal { edits, rationale: String::new(), expected_effect: String::new(), quoted: vec![] };
         Proposed { proposal, prompts }
     }
 
@@ -349,6 +357,10 @@ impl Propose for World {
 
     fn free(&self, _: &PromptSet, _: &[Arc<Example>], _: &[(String, usize)], _: u64) -> Vec<(String, Proposed)> {
         Vec::new()
+    }
+
+    fn is_sound(&self, _: &PromptSet, _: &PromptSet) -> bool {
+        true
     }
 
     fn fits(&self, _: &PromptSet) -> bool {

@@ -1,0 +1,348 @@
+//! Ablation: each hunk of a kept revision is left out in turn, and what does not earn its place goes.
+//!
+//! *Not inferior* means that the 95 % interval of the paired difference, without less with, lies above minus a stated
+//! margin (the usual rule for non-inferiority: Piaggio et al., CONSORT extension, JAMA 308, 2012). Train and dev answer
+//! together, since dev alone can show so little, and always against the revision as the gate kept it, so that the
+//! margins of several hunks do not add up. What this asks of dev can only ever make a prompt shorter.
+//!
+//! It must not eat the calls: a hunk that matters is known after a block or two, because the rows that the revision
+//! changed run first; and no hunk is begun that could take more than a stated share of the calls made or left.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use rand::seq::SliceRandom;
+
+use super::generation::{Candidate, State, texts};
+use super::meter::{Doing, Meter};
+use super::{Halt, Revision, Search, gate};
+use crate::dataset::{Example, Split};
+use crate::eval::{Comparison, Outcome, Summary, compare};
+use crate::prompt::{Edit, PromptSet, hunks, merge};
+use crate::run::{Ablated, Event, Shortened};
+use crate::seed;
+
+/// Rows of the first block; each later one is as large as all before it.
+const BLOCK: usize = 16;
+
+/// Ablation may take one call in so many of those that the run has made, and of those that are left.
+const SHARE: u64 = 8;
+
+/// Whether `comparison`, of the shorter prompt with the longer, shows that the shorter one is not inferior by `margin`.
+pub(super) fn is_not_inferior(comparison: &Comparison, margin: f64) -> bool {
+    !comparison.rows.is_empty() && !gate::misses_too_many(comparison) && comparison.interval.low > -margin
+}
+
+/// Where a hunk stands after some rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// Run the next block.
+    Running,
+    /// It earns its place, or can't be shown not to.
+    Stays,
+    /// The prompt is not inferior without it.
+    Goes,
+}
+
+/// Decides from `projected`: the prompt without the hunk against the one with it, on all rows, those not run yet counted
+/// as unchanged. A hunk that would stay even so stays.
+fn standing(projected: &Comparison, all_ran: bool, margin: f64) -> Standing {
+    match (is_not_inferior(projected, margin), all_ran) {
+        (false, _) => Standing::Stays,
+        (true, true) => Standing::Goes,
+        (true, false) => Standing::Running,
+    }
+}
+
+/// A candidate that a kept revision consists of: itself, or a part of the merge.
+pub(super) struct Part {
+    pub id: String,
+    pub prompts: Arc<PromptSet>,
+}
+
+/// One hunk of a kept revision, with the parts that have it.
+#[derive(Debug, Clone, PartialEq)]
+struct Hunk {
+    edit: Edit,
+    parts: Vec<usize>,
+}
+
+/// The hunks of `parts` against `base`. Those of different parts are different hunks, also where the merge has put them
+/// side by side.
+fn hunks_of(base: &PromptSet, parts: &[Part]) -> Vec<Hunk> {
+    let mut found: Vec<Hunk> = Vec::new();
+    for (index, part) in parts.iter().enumerate() {
+        let edits = base.iter().filter_map(|old| Some(hunks(old, part.prompts.get(old.name())?))).flatten();
+        for edit in edits {
+            match found.iter_mut().find(|hunk| hunk.edit == edit) {
+                Some(known) => known.parts.push(index),
+                None => found.push(Hunk { edit, parts: vec![index] }),
+            }
+        }
+    }
+    // What adds most to the prompt is asked about first; of equals the later part, which did less on train.
+    found.sort_by_key(|hunk| std::cmp::Reverse((added(&hunk.edit), hunk.parts.clone())));
+    found
+}
+
+/// Characters that an edit adds.
+fn added(edit: &Edit) -> i64 {
+    edit.replace.len() as i64 - edit.search.len() as i64
+}
+
+/// `base` with all `hunks` but those `left_out`; nothing where they don't go together.
+fn without(base: &PromptSet, parts: usize, hunks: &[Hunk], left_out: &BTreeSet<usize>) -> Option<PromptSet> {
+    let side = |part: usize| {
+        let of_part =
+            hunks.iter().enumerate().filter(|(at, hunk)| hunk.parts.contains(&part) && !left_out.contains(at));
+        base.apply(&of_part.map(|(_, hunk)| hunk.edit.clone()).collect::<Vec<_>>()).ok()
+    };
+    let sides = (0..parts).map(side).collect::<Option<Vec<_>>>()?;
+    merge(base, &sides.iter().collect::<Vec<_>>()).ok()
+}
+
+/// The hunks of one kept revision and what became of them so far.
+pub(super) struct Ablation {
+    /// The incumbent before.
+    base: Revision,
+    /// The revision as the gate kept it: what every hunk is measured against.
+    kept: Revision,
+    parts: Vec<Part>,
+    hunks: Vec<Hunk>,
+    /// The next hunk to leave out.
+    next: usize,
+    /// Those that went.
+    gone: BTreeSet<usize>,
+}
+
+impl Ablation {
+    /// Of `kept`, which is the merge of `parts` into `base`; nothing where there is only one hunk.
+    pub fn new(base: Revision, kept: Revision, parts: Vec<Part>) -> Option<Self> {
+        let hunks = hunks_of(&base.prompts, &parts);
+        let whole = without(&base.prompts, parts.len(), &hunks, &BTreeSet::new())?;
+        let is_whole = hunks.len() > 1 && whole.digest() == kept.prompts.digest();
+        is_whole.then_some(Self { base, kept, parts, hunks, next: 0, gone: BTreeSet::new() })
+    }
+
+    /// The prompts without the hunks that went and hunk `index`.
+    fn without(&self, index: usize) -> Option<PromptSet> {
+        let left_out = self.gone.iter().copied().chain([index]).collect();
+        without(&self.base.prompts, self.parts.len(), &self.hunks, &left_out)
+    }
+}
+
+impl Search<'_> {
+    /// Leaves out each hunk of what was kept last, as far as the calls go; what does not earn its place goes. What is
+    /// left is done after a later generation, unless something else was kept meanwhile.
+    pub(super) async fn ablate(&self, meter: &Meter<'_>, state: &mut State, generation: u32) -> Result<(), Halt> {
+        // What waits for the gate was raced against the incumbent as it is.
+        if !self.settings.parts.ablate || state.is_anything_waiting() {
+            return Ok(());
+        }
+        let Some(mut ablation) = state.ablation.take() else { return Ok(()) };
+        let rows = self.ablation_rows(&ablation.base, &ablation.kept);
+        while ablation.next < ablation.hunks.len() {
+            let index = ablation.next;
+            if let Some(candidate) = self.without_hunk(state, &ablation, index) {
+                if !self.affords_ablation(meter, state, &candidate, &rows) {
+                    state.ablation = Some(ablation);
+                    break;
+                }
+                let went = self.leave_out(meter, state, &ablation, &candidate, &rows, generation).await?;
+                if let Some(revision) = went {
+                    ablation.gone.insert(index);
+                    state.incumbent = revision;
+                    state.survivors.clear();
+                    state.judged.clear();
+                    state.archive_incumbent();
+                }
+            }
+            ablation.next += 1;
+        }
+        Ok(())
+    }
+
+    /// The incumbent without hunk `index`, where that is a prompt to ask about.
+    fn without_hunk(&self, state: &State, ablation: &Ablation, index: usize) -> Option<Candidate> {
+        let prompts = ablation.without(index)?;
+        let base = &ablation.base.prompts;
+        let is_shorter = prompts.tokens() < state.incumbent.prompts.tokens();
+        if !is_shorter || prompts.digest() == base.digest() || !self.propose.is_sound(base, &prompts) {
+            return None;
+        }
+        Some(Candidate {
+            id: prompts.digest().short(),
+            strategy: "ablation".to_owned(),
+            cluster: None,
+            rationale: String::new(),
+            // A row that was quoted once stays left out: whatever it showed is no evidence.
+            quoted: ablation.kept.quoted.clone(),
+            prompts: Arc::new(prompts),
+        })
+    }
+
+    /// All train and dev rows that are not quoted: those that the revision changed first, because there its hunks show.
+    fn ablation_rows(&self, base: &Revision, kept: &Revision) -> Vec<Arc<Example>> {
+        let both = |of: &Revision| -> Vec<Outcome> { of.train.iter().chain(&of.dev).cloned().collect() };
+        let changes = compare(&both(base), &both(kept), self.settings.pass_threshold);
+        let changed: BTreeSet<&str> = gate::flipped(&changes).into_iter().collect();
+        let outcomes = kept.train.iter().chain(&kept.dev);
+        let mut rows: Vec<Arc<Example>> =
+            outcomes.map(|outcome| Arc::clone(&outcome.example)).filter(|row| !kept.quoted.contains(&row.id)).collect();
+        rows.shuffle(&mut seed::generator(self.settings.seed, 0, "ablate"));
+        rows.sort_by_key(|row| !changed.contains(row.id.as_str()));
+        rows
+    }
+
+    /// Whether the calls that `candidate` may take are within the share of ablation.
+    fn affords_ablation(&self, meter: &Meter<'_>, state: &State, candidate: &Candidate, rows: &[Arc<Example>]) -> bool {
+        let unknown = meter.unknown(&candidate.prompts, rows, 0);
+        state.ablation_calls + unknown <= meter.measured() / SHARE && unknown <= self.task_calls_left() / SHARE
+    }
+
+    /// Runs `candidate`, which lacks the next hunk, as far as it takes to decide, and says how that went; returns the new
+    /// revision, where the hunk goes.
+    async fn leave_out(
+        &self,
+        meter: &Meter<'_>,
+        state: &mut State,
+        ablation: &Ablation,
+        candidate: &Candidate,
+        rows: &[Arc<Example>],
+        generation: u32,
+    ) -> Result<Option<Revision>, Halt> {
+        let margin = self.settings.gate.prune_margin;
+        let doing = Doing { generation, stage: "ablate", trying: "without a hunk".to_owned() };
+        state.seen.insert(candidate.prompts.digest());
+        let before = meter.measured();
+        let with: Vec<Outcome> = of_rows(&ablation.kept, rows);
+        let mut ran = 0;
+        let (projected, decided) = loop {
+            ran = (2 * ran).max(BLOCK).min(rows.len());
+            let mut after = meter.measure(&candidate.prompts, &rows[..ran], 0, &doing).await?;
+            after.extend(with[ran..].iter().cloned());
+            let projected = compare(&with, &after, self.settings.pass_threshold);
+            let standing = standing(&projected, ran == rows.len(), margin);
+            if standing != Standing::Running {
+                break (projected, standing);
+            }
+        };
+        state.ablation_calls += meter.measured() - before;
+        meter.journal_failures()?;
+        let (mut guard, mut went) = (None, None);
+        if decided == Standing::Goes {
+            let dev = meter.measure(&candidate.prompts, &self.dataset.rows(Split::Dev), 0, &doing).await?;
+            let on_dev = compare(&state.incumbent.dev, &dev, self.settings.pass_threshold);
+            guard = self.guard_against(meter, state, candidate, &on_dev, generation).await?;
+            if guard.is_none() {
+                went = Some(self.revision(meter, candidate.clone(), dev, generation).await?);
+            }
+        }
+        let hunk = &ablation.hunks[ablation.next];
+        self.sink.emit(Event::Ablated(Ablated {
+            generation,
+            revision: ablation.kept.id.clone(),
+            candidate: candidate.id.clone(),
+            parent: ablation.base.id.clone(),
+            parts: hunk.parts.iter().map(|part| ablation.parts[*part].id.clone()).collect(),
+            hunk: hunk.edit.clone(),
+            removed: state.incumbent.prompts.unified_diff(&candidate.prompts),
+            rows: ran,
+            fixed: projected.fixed(),
+            broken: projected.broken(),
+            difference: projected.difference,
+            interval: projected.interval,
+            margin,
+            guard,
+            shortened: went.as_ref().map(|revision| Shortened {
+                prompts: texts(&revision.prompts),
+                tokens: revision.prompts.tokens(),
+                diff: ablation.base.prompts.unified_diff(&revision.prompts),
+                dev: Summary::of(&revision.dev),
+            }),
+        }))?;
+        Ok(went)
+    }
+}
+
+/// What `revision` did on `rows`, in their order.
+fn of_rows(revision: &Revision, rows: &[Arc<Example>]) -> Vec<Outcome> {
+    let outcomes = || revision.train.iter().chain(&revision.dev);
+    let known: BTreeMap<&str, &Outcome> = outcomes().map(|outcome| (outcome.example.id.as_str(), outcome)).collect();
+    rows.iter().filter_map(|row| known.get(row.id.as_str()).map(|outcome| (*outcome).clone())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eval::{Change, PairedRow};
+    use crate::prompt::Prompt;
+
+    /// `fixed` and `broken` of `rows`, with others `missing`.
+    fn comparison(rows: usize, fixed: usize, broken: usize, missing: usize) -> Comparison {
+        let paired = (0..rows).map(|row| {
+            let (before, after) = match row {
+                row if row < fixed => (0.0, 1.0),
+                row if row < fixed + broken => (1.0, 0.0),
+                _ => (1.0, 1.0),
+            };
+            PairedRow { id: row.to_string(), before, after, change: Change::of(before, after, 1.0) }
+        });
+        Comparison::of_rows(paired.collect(), &vec![1.0; rows], missing)
+    }
+
+    #[test]
+    fn a_hunk_goes_only_if_the_interval_without_it_lies_above_the_margin() {
+        assert_eq!(standing(&comparison(200, 0, 0, 0), true, 0.02), Standing::Goes);
+        assert_eq!(standing(&comparison(200, 4, 1, 0), true, 0.02), Standing::Goes);
+        assert_eq!(standing(&comparison(200, 0, 3, 0), true, 0.02), Standing::Stays);
+        // So few rows can't show it, whatever they say.
+        assert_eq!(standing(&comparison(60, 0, 0, 0), true, 0.02), Standing::Stays);
+        assert_eq!(standing(&comparison(60, 0, 0, 0), true, 0.05), Standing::Goes);
+    }
+
+    #[test]
+    fn a_hunk_that_has_shown_its_worth_is_not_run_to_the_end() {
+        assert_eq!(standing(&comparison(200, 0, 3, 0), false, 0.02), Standing::Stays);
+        assert_eq!(standing(&comparison(200, 0, 1, 0), false, 0.02), Standing::Running);
+    }
+
+    #[test]
+    fn missing_rows_prove_nothing() {
+        assert!(!is_not_inferior(&comparison(160, 0, 0, 40), 0.02));
+        assert!(!is_not_inferior(&comparison(0, 0, 0, 0), 0.02));
+    }
+
+    fn set(text: &str) -> PromptSet {
+        PromptSet::one(Prompt::parse("p", text).unwrap()).unwrap()
+    }
+
+    fn part(id: &str, text: &str) -> Part {
+        Part { id: id.to_owned(), prompts: Arc::new(set(text)) }
+    }
+
+    #[test]
+    fn hunks_that_a_merge_put_side_by_side_are_left_out_one_by_one() {
+        let base = set("one\ntwo\n{{ input }}\n");
+        let parts =
+            [part("a", "one\na, which is longer\ntwo\n{{ input }}\n"), part("b", "one\nb\ntwo\nc\n{{ input }}\n")];
+        let hunks = hunks_of(&base, &parts);
+        assert_eq!(hunks.iter().map(|hunk| hunk.parts.clone()).collect::<Vec<_>>(), [vec![0], vec![1], vec![1]]);
+        let left = |left_out: &[usize]| {
+            without(&base, 2, &hunks, &left_out.iter().copied().collect()).unwrap().first().text().to_owned()
+        };
+        assert_eq!(left(&[]), "one\na, which is longer\nb\ntwo\nc\n{{ input }}\n");
+        assert_eq!(left(&[0]), "one\nb\ntwo\nc\n{{ input }}\n");
+        assert_eq!(left(&[1, 2]), "one\na, which is longer\ntwo\n{{ input }}\n");
+        assert_eq!(left(&[0, 1, 2]), "one\ntwo\n{{ input }}\n");
+    }
+
+    #[test]
+    fn a_hunk_that_two_parts_have_is_one() {
+        let base = set("one\n{{ input }}\n");
+        let parts = [part("a", "one\nsame\n{{ input }}\n"), part("b", "one\nsame\n{{ input }}\nend\n")];
+        let hunks = hunks_of(&base, &parts);
+        assert_eq!(hunks.len(), 2);
+        assert!(hunks.iter().any(|hunk| hunk.parts == [0, 1]));
+    }
+}
