@@ -16,10 +16,14 @@ pub(super) struct Change {
     pub new: Range<usize>,
 }
 
+/// How lines are aligned: first those that each text has once, so that paragraphs meet paragraphs and not the empty lines
+/// between them (Bram Cohen's patience diff).
+const ALIGNED_BY: Algorithm = Algorithm::Patience;
+
 /// The changes from `old` to `new`, in order, with unchanged lines between any two of them.
 pub(super) fn changes(old: &[&str], new: &[&str]) -> Vec<Change> {
     let mut changes: Vec<Change> = Vec::new();
-    for op in capture_diff_slices(Algorithm::Myers, old, new) {
+    for op in capture_diff_slices(ALIGNED_BY, old, new) {
         if matches!(op, DiffOp::Equal { .. }) {
             continue;
         }
@@ -42,7 +46,9 @@ pub(super) fn unified(old: &PromptSet, new: &PromptSet) -> String {
     let mut diff = String::new();
     for name in names {
         let (before, after) = (old.get(name), new.get(name));
-        let lines = TextDiff::from_lines(before.map_or("", Prompt::text), after.map_or("", Prompt::text));
+        let lines = TextDiff::configure()
+            .algorithm(ALIGNED_BY)
+            .diff_lines(before.map_or("", Prompt::text), after.map_or("", Prompt::text));
         let header = |prefix: &str, prompt: Option<&Prompt>| match prompt {
             Some(prompt) => format!("{prefix}/{}", prompt.name().trim_start_matches('/')),
             None => "/dev/null".to_owned(),
@@ -236,6 +242,18 @@ pub(super) mod tests {
     fn an_input_that_moves_is_one_hunk() {
         let found = hunks_of("{{ input }}\na\nb\nc\nd", "a\nb\nc\nd\n{{ input }}");
         assert_eq!(found.len(), 1, "{found:?}");
+    }
+
+    #[test]
+    fn paragraphs_are_aligned_by_what_they_say_and_not_by_the_empty_lines_between_them() {
+        let old = "Intro\n\nA\n\nB\n\nC\n\n{{ input }}\n";
+        let new = "Intro\n\nB\n\nX\n\nC\n\nY\n\n{{ input }}\n";
+        let added = [pair("\nC\n", "\nX\n\nC\n"), pair("\n{{ input }}\n", "\nY\n\n{{ input }}\n")];
+        let expected = [&[pair("A\n\n", "")], &added[..]].concat();
+        assert_eq!(hunks_of(old, new), expected);
+        let diff = set(old).unified_diff(&set(new));
+        let changed: Vec<&str> = diff.lines().skip(2).filter(|line| line.starts_with(['+', '-'])).collect();
+        assert_eq!(changed, ["-A", "-", "+X", "+", "+Y", "+"]);
     }
 
     #[test]
