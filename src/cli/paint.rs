@@ -61,12 +61,17 @@ impl Paint {
     /// A unified diff.
     pub fn diff(self, diff: &str) -> String {
         diff.split_inclusive('\n')
-            .map(|line| match line.as_bytes().first() {
-                _ if line.starts_with("--- ") || line.starts_with("+++ ") => self.bold(line).to_string(),
-                Some(b'+') => self.good(line).to_string(),
-                Some(b'-') => self.bad(line).to_string(),
-                Some(b'@') => self.style(Style::new().cyan(), line).to_string(),
-                _ => line.to_owned(),
+            .map(|whole| {
+                // The line feed stays outside, so that each line ends its own colour.
+                let line = whole.trim_end_matches('\n');
+                let end = &whole[line.len()..];
+                match line.as_bytes().first() {
+                    _ if line.starts_with("--- ") || line.starts_with("+++ ") => format!("{}{end}", self.bold(line)),
+                    Some(b'+') => format!("{}{end}", self.good(line)),
+                    Some(b'-') => format!("{}{end}", self.bad(line)),
+                    Some(b'@') => format!("{}{end}", self.style(Style::new().cyan(), line)),
+                    _ => whole.to_owned(),
+                }
             })
             .collect()
     }
@@ -87,5 +92,6 @@ mod tests {
         let coloured = Paint { colours: true }.diff(diff);
         assert_ne!(coloured, diff);
         assert_eq!(console::strip_ansi_codes(&coloured), diff);
+        assert!(coloured.lines().all(|line| line.starts_with('\u{1b}') && line.ends_with("\u{1b}[0m")), "{coloured:?}");
     }
 }

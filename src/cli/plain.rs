@@ -1,6 +1,7 @@
 //! Text of rows, answers and files on a terminal: shown as text, whatever it holds.
 
-use console::{Alignment, pad_str, truncate_str};
+use console::{Alignment, measure_text_width, pad_str, truncate_str};
+use prompt_ratchet::report::plural;
 
 /// Widest line of a table.
 pub const WIDTH: usize = 80;
@@ -21,6 +22,63 @@ pub fn line(text: &str, width: usize) -> String {
 /// `text` on one line of exactly `width` columns.
 pub fn cell(text: &str, width: usize) -> String {
     pad_str(&line(text, width), width, Alignment::Left, None).into_owned()
+}
+
+/// The lines of a diff, those wider than `width` columns broken after a word where there is one; what goes on has its
+/// line's sign and `↳`.
+pub fn folded(diff: &str, width: usize) -> String {
+    let mut text = String::new();
+    for line in diff.lines() {
+        let sign = line.chars().next().unwrap_or(' ');
+        let (mut indent, mut rest) = (String::new(), line);
+        loop {
+            let room = width.saturating_sub(measure_text_width(&indent));
+            let cut = fitting(rest, room);
+            text += &format!("{indent}{}\n", &rest[..cut]);
+            rest = &rest[cut..];
+            if rest.is_empty() {
+                break;
+            }
+            indent = format!("{sign}↳ ");
+        }
+    }
+    text
+}
+
+/// How many bytes of `text` to put on a line of `width` columns: at least a character; up to a space in its latter half
+/// where the text goes on.
+fn fitting(text: &str, width: usize) -> usize {
+    let (mut used, mut space) = (0, None);
+    for (at, c) in text.char_indices() {
+        used += measure_text_width(c.encode_utf8(&mut [0; 4]));
+        if used > width && at > 0 {
+            return space.unwrap_or(at);
+        }
+        if c == ' ' && used > width / 2 {
+            space = Some(at + 1);
+        }
+    }
+    text.len()
+}
+
+/// `text` in pages that leave room for a question on a screen of `height` lines; where there are several, the last line of
+/// each says how many lines are left, and that `key` shows them.
+pub fn pages(text: &str, height: usize, key: char) -> Vec<String> {
+    let lines: Vec<&str> = text.lines().collect();
+    let room = height.saturating_sub(3).max(3);
+    if lines.len() <= room {
+        return vec![text.to_owned()];
+    }
+    let mut left = lines.len();
+    let page = |part: &[&str]| {
+        left -= part.len();
+        let more = match left {
+            0 => format!("the end; {key} shows the beginning again"),
+            left => format!("{} more: {key} shows them", plural(left, "line")),
+        };
+        format!("{}\n… {more}\n", part.join("\n"))
+    };
+    lines.chunks(room - 1).map(page).collect()
 }
 
 fn visible(c: char) -> char {
@@ -49,6 +107,32 @@ mod tests {
         assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown:?}");
         assert!(shown.starts_with("a␛]0;title␇␛[2Jb"));
         assert!(!line(text, 80).contains(['\u{1b}', '\n', '\u{202e}']));
+    }
+
+    #[test]
+    fn a_wide_line_of_a_diff_goes_on_below_with_its_sign() {
+        assert_eq!(folded("@@ -1 +1 @@\n+short\n", 20), "@@ -1 +1 @@\n+short\n");
+        assert_eq!(folded("+one two three four five six", 20), "+one two three four \n+↳ five six\n");
+        let wide = folded(&format!("-{}", "日本語".repeat(20)), 20);
+        assert!(
+            wide.lines().count() > 5 && wide.lines().all(|line| width(line) <= 20 && line.starts_with('-')),
+            "{wide}"
+        );
+    }
+
+    #[test]
+    fn what_is_longer_than_the_screen_comes_in_pages_that_say_so() {
+        let text = |lines: usize| (0..lines).map(|line| format!("line {line}\n")).collect::<String>();
+        assert_eq!(pages(&text(21), 24, 'm'), [text(21)]);
+        let long = pages(&text(45), 24, 'm');
+        assert_eq!(long.len(), 3);
+        assert!(long.iter().all(|page| page.lines().count() <= 21));
+        assert!(
+            long[0].starts_with("line 0\n") && long[0].ends_with("line 19\n… 25 lines more: m shows them\n"),
+            "{}",
+            long[0]
+        );
+        assert!(long[2].ends_with("line 44\n… the end; m shows the beginning again\n"), "{}", long[2]);
     }
 
     #[test]

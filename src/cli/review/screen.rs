@@ -1,16 +1,20 @@
 //! What a review shows: one hunk, its rows, the list of all. Everything from rows, models and prompts is neutralised.
 
+use console::truncate_str;
 use prompt_ratchet::eval::Change;
 use prompt_ratchet::report::{one_line, percent, plural, points, wrapped};
 use prompt_ratchet::review::{Blocked, ChangedRow, Choice, Hunk, HunkId, Revision};
 
 use super::super::paint::Paint;
-use super::super::plain::neutral;
+use super::super::plain::{folded, line, neutral};
 use super::super::report::screen_width;
 use super::Session;
 
 /// Widest line of a row's text that is shown, in characters.
 const ROW_WIDTH: usize = 400;
+
+/// Columns of a hunk's choice in the list, with the spaces around it and before its id.
+const CHOICE: usize = 13;
 
 /// One hunk with all that a person needs to choose.
 pub fn hunk(session: &Session, id: HunkId) -> String {
@@ -19,6 +23,7 @@ pub fn hunk(session: &Session, id: HunkId) -> String {
     let at = session.revisions.hunks().take_while(|(_, other)| other.id != id).count() + 1;
     let head = format!("[{at}/{}]", session.hunks());
     let place = format!("{id}  {}:{}", neutral(&hunk.edit.file), hunk.line());
+    let place = line(&place, width.saturating_sub(head.len() + 1));
     let mut text = format!("\n{} {place}\n", paint.bold(head));
     text += &lines(&about(revision), width, "  ");
     if let Some(purpose) = hunk.purpose.and_then(|index| revision.purposes.get(index)) {
@@ -48,10 +53,10 @@ pub fn hunk(session: &Session, id: HunkId) -> String {
         );
     }
     if let Some((blocked, in_the_way)) = session.revisions.hindered(&session.review.choices(), id) {
-        text += &format!("{}\n", paint.open(hindered(&blocked, &in_the_way)));
+        text += &format!("{}\n", paint.open(lines(&hindered(&blocked, &in_the_way), width, "").trim_end()));
     }
     text.push('\n');
-    text += &paint.diff(&neutral(&hunk.diff()));
+    text += &paint.diff(&folded(&neutral(&hunk.diff()), width));
     text
 }
 
@@ -141,18 +146,19 @@ fn field(name: &str, value: &str) -> String {
 
 /// All hunks with what was chosen.
 pub fn list(session: &Session) -> String {
-    let paint = Paint::stdout();
+    let (paint, width) = (Paint::stdout(), screen_width());
     let choices = session.review.choices();
-    let open = session.open_hunks().len();
-    let mut text = format!(
-        "run {} ({}): {} in {}, {open} open\n",
+    let head = format!(
+        "run {} ({}): {} in {}, {} open",
         session.name,
         one_line(&session.view.manifest.run, 60),
         plural(session.hunks(), "hunk"),
-        plural(session.revisions.revisions.len(), "revision")
+        plural(session.revisions.revisions.len(), "revision"),
+        session.open_hunks().len()
     );
+    let mut text = lines(&head, width, "");
     for revision in &session.revisions.revisions {
-        text += &format!("\n{}\n", about(revision));
+        text += &format!("\n{}", lines(&about(revision), width, ""));
         for hunk in &revision.hunks {
             let choice = match choices.get(&hunk.id) {
                 None => paint.open("open    "),
@@ -162,8 +168,12 @@ pub fn list(session: &Session) -> String {
             };
             let later = session.revisions.built_on(hunk.id);
             let built = if later.is_empty() { String::new() } else { format!("  ({} on it)", build(&later)) };
+            let id = format!("{:<6}", hunk.id.to_string());
             let place = format!("{}:{}", one_line(&hunk.edit.file, 40), hunk.line());
-            text += &format!("  {:<6} {choice}  {place}{}{built}\n", hunk.id.to_string(), size(hunk));
+            let told =
+                truncate_str(&format!("{place}{}{built}", size(hunk)), width.saturating_sub(id.len() + CHOICE), "…")
+                    .into_owned();
+            text += &format!("  {id} {choice}  {told}\n");
         }
     }
     text

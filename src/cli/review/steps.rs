@@ -8,6 +8,7 @@ use prompt_ratchet::review::{ChangedRow, Choice, Choices, Hunk, HunkId, changed_
 
 use super::super::exit::{Exit, Failure};
 use super::super::paint::Paint;
+use super::super::plain::pages;
 use super::super::report::print;
 use super::{Session, screen};
 
@@ -18,6 +19,7 @@ const KEYS: &str = "  a accept   take the hunk as it is
   r reject   leave it out, with those that build on it
   e edit     change its text in $VISUAL or $EDITOR
   s show     the rows that the revision fixed and broke
+  m more     the next page of a hunk that is longer than the screen
   u undo     take the last choice back
   q quit     leave; `ratchet review` goes on from here
 ";
@@ -28,6 +30,7 @@ enum Ask {
     Reject,
     Edit,
     Show,
+    More,
     Undo,
     Quit,
     Interrupt,
@@ -75,14 +78,23 @@ impl Steps<'_> {
         if let Some((_, _, shown)) = &mut self.rows {
             *shown = 0;
         }
-        print(&screen::hunk(session, id))?;
+        let pages = pages(&screen::hunk(session, id), usize::from(self.term.size().0), 'm');
+        let mut page = 0;
+        print(&pages[page])?;
+        let more = if pages.len() > 1 { "m more, " } else { "" };
+        let question = format!("a accept, r reject, e edit, s show rows, {more}u undo, q quit, ? help: ");
         loop {
-            let chosen = match self.ask("a accept, r reject, e edit, s show rows, u undo, q quit, ? help: ")? {
+            let chosen = match self.ask(&question)? {
                 Ask::Accept => self.accept(session, id)?,
                 Ask::Reject => self.take(session, id, Choice::Reject)?,
                 Ask::Edit => self.edit(session, &hunk)?,
                 Ask::Show => {
                     self.show(session, id)?;
+                    false
+                }
+                Ask::More => {
+                    page = (page + 1) % pages.len();
+                    print(&pages[page])?;
                     false
                 }
                 Ask::Undo => self.undo(session)?,
@@ -209,6 +221,7 @@ impl Steps<'_> {
                 Key::Char('r' | 'R') => Ask::Reject,
                 Key::Char('e' | 'E') => Ask::Edit,
                 Key::Char('s' | 'S') => Ask::Show,
+                Key::Char('m' | 'M') => Ask::More,
                 Key::Char('u' | 'U') => Ask::Undo,
                 Key::Char('q' | 'Q') => Ask::Quit,
                 Key::Char('?' | 'h') => Ask::Help,
@@ -238,6 +251,18 @@ impl Steps<'_> {
     }
 }
 
+/// The editor's program and its arguments. As with git, the variable may hold arguments, `code --wait`, and a path with
+/// spaces stands in quotation marks; nothing else that a shell would do is done.
+fn command(editor: &str) -> Result<(String, Vec<String>), String> {
+    let mut words = shlex::split(editor)
+        .ok_or_else(|| format!("`{editor}` has a quotation mark that isn't closed; check VISUAL or EDITOR"))?;
+    if words.is_empty() {
+        return Err(format!("`{editor}` names no editor; check VISUAL or EDITOR"));
+    }
+    let program = words.remove(0);
+    Ok((program, words))
+}
+
 /// The hunk's new text as the user's editor leaves it.
 fn edited(editor: &str, hunk: &Hunk) -> Result<String, String> {
     let failed = |error: std::io::Error| format!("The text could not be edited: {error}");
@@ -245,11 +270,9 @@ fn edited(editor: &str, hunk: &Hunk) -> Result<String, String> {
         Path::new(&hunk.edit.file).extension().map_or(String::new(), |end| format!(".{}", end.to_string_lossy()));
     let file = tempfile::Builder::new().prefix("ratchet-hunk-").suffix(&suffix).tempfile().map_err(failed)?;
     std::fs::write(file.path(), &hunk.edit.replace).map_err(failed)?;
-    // As with git, the variable may hold arguments: `code --wait`.
-    let mut words = editor.split_whitespace();
-    let program = words.next().unwrap_or_default();
+    let (program, arguments) = command(editor)?;
     let status = Command::new(program)
-        .args(words)
+        .args(arguments)
         .arg(file.path())
         .status()
         .map_err(|error| format!("`{editor}` could not be started: {error}; check VISUAL or EDITOR"))?;
@@ -262,4 +285,36 @@ fn edited(editor: &str, hunk: &Hunk) -> Result<String, String> {
         text.pop();
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_editor_may_have_arguments_and_quoted_spaces() {
+        let words = |editor: &str| command(editor).map(|(program, arguments)| [vec![program], arguments].concat());
+        assert_eq!(words("vi").unwrap(), ["vi"]);
+        assert_eq!(words("code --wait").unwrap(), ["code", "--wait"]);
+        assert_eq!(words("'/opt/my editor/ed' -n \"a b\" c\\ d").unwrap(), ["/opt/my editor/ed", "-n", "a b", "c d"]);
+        assert!(words("'/opt/my editor/ed").unwrap_err().contains("isn't closed"));
+        assert!(words("# all of it a comment").unwrap_err().contains("no editor"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_hunk_is_edited_by_a_program_in_a_folder_with_a_space() {
+        use std::os::unix::fs::PermissionsExt;
+
+        use prompt_ratchet::prompt::{Edit, Prompt, PromptSet};
+
+        let folder = tempfile::tempdir().unwrap();
+        let script = folder.path().join("my editor");
+        std::fs::write(&script, "#!/bin/sh\nprintf '%s' \"$1\" > \"$2\"\n").unwrap();
+        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let base = PromptSet::one(Prompt::parse("p", "old\n{{ input }}\n").unwrap()).unwrap();
+        let edit = Edit { file: "p".into(), search: "old".into(), replace: "new".into() };
+        let hunk = Hunk { id: "g1h1".parse().unwrap(), base, edit, purpose: None };
+        assert_eq!(edited(&format!("'{}' \"better words\"", script.display()), &hunk).unwrap(), "better words");
+    }
 }
