@@ -89,8 +89,9 @@ impl Used {
             Some(dollars) => format!("${dollars:.4}"),
             None => "price unknown".to_owned(),
         };
-        let [live, stored, tokens] = [self.live, self.stored, self.tokens].map(count);
-        format!("calls: {live} live, {stored} stored; {tokens} tokens, {dollars}, {:.1} s", self.seconds)
+        let [live, stored] = [self.live, self.stored].map(count);
+        let tokens = plural(self.tokens as usize, "token");
+        format!("calls: {live} live, {stored} stored; {tokens}, {dollars}, {:.1} s", self.seconds)
     }
 }
 

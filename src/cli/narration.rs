@@ -111,11 +111,11 @@ impl Narration {
         self.baseline_tokens = baseline.tokens;
         let (train, dev) = (&baseline.train, &baseline.dev);
         let mut text = format!(
-            "dev {} {}, train {}, {} tokens",
+            "dev {} {}, train {}, {}",
             percent(dev.score),
             interval(&dev.interval),
             percent(train.score),
-            baseline.tokens
+            plural(baseline.tokens, "token")
         );
         let errors = train.errors + dev.errors;
         if errors > 0 {
@@ -239,9 +239,11 @@ impl Narration {
             let before = self.texts.get(&judged.incumbent).map_or(self.baseline_tokens, |(tokens, _)| *tokens);
             let (added, removed) = changed_lines(diff);
             let size = format!(
-                "dev {} {}; {added} lines added, {removed} removed, {before} to {tokens} tokens",
+                "dev {} {}; {} added, {removed} removed, {before} to {}",
                 percent(judged.dev.score),
-                interval(&judged.dev.interval)
+                interval(&judged.dev.interval),
+                plural(added, "line"),
+                plural(*tokens, "token")
             );
             lines.extend(self.said("", &size));
         }

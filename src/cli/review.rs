@@ -4,7 +4,7 @@
 use std::io::IsTerminal;
 
 use clap::Args;
-use prompt_ratchet::report::RunView;
+use prompt_ratchet::report::{RunView, plural};
 use prompt_ratchet::review::{Choice, Choices, HunkId, Review as Choosing, Revisions};
 use prompt_ratchet::run::RunFolder;
 use serde_json::{Value, json};
@@ -215,7 +215,8 @@ impl Review {
 /// Says how to go on with a review that is left.
 fn left(session: &Session) {
     let chosen = session.hunks() - session.open_hunks().len();
-    eprintln!("{chosen} of {} hunks chosen; `ratchet review {}` goes on from there", session.hunks(), session.name);
+    let hunks = plural(session.hunks(), "hunk");
+    eprintln!("{chosen} of {hunks} chosen; `ratchet review {}` goes on from there", session.name);
 }
 
 /// That a run has nothing to review, apply or show (`what`), or how to go on with it where it is unfinished.

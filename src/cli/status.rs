@@ -146,10 +146,10 @@ impl Seen {
         say(
             "used",
             format!(
-                "{} ({} stored), {} tokens, {}, {}",
+                "{} ({} stored), {}, {}, {}",
                 plural(total.live as usize, "call"),
                 count(total.stored),
-                count(total.tokens_in + total.tokens_out),
+                plural((total.tokens_in + total.tokens_out) as usize, "token"),
                 cost(spend),
                 duration(seconds)
             ),

@@ -8,7 +8,7 @@ use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use prompt_ratchet::model::Spend;
 use prompt_ratchet::project::Watch;
-use prompt_ratchet::report::{cost, count, one_line, percent};
+use prompt_ratchet::report::{cost, count, one_line, percent, plural};
 use prompt_ratchet::run::{Ablated, Decision, Event, Progress, UnderWay};
 
 use super::narration::Narration;
@@ -103,9 +103,10 @@ impl Terminal {
             parts.push(format!("score {}", percent(score)));
         }
         let total = spend.total();
+        let calls = plural(total.live as usize, "call");
         parts.push(match total.stored {
-            0 => format!("{} calls", count(total.live)),
-            stored => format!("{} calls ({} stored)", count(total.live), count(stored)),
+            0 => calls,
+            stored => format!("{calls} ({} stored)", count(stored)),
         });
         if total.unpriced < total.live {
             parts.push(cost(spend));

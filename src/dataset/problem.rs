@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::example::Split;
 use super::source::Format;
+use crate::text::plural;
 
 /// How many problems an error spells out; the others are counted.
 const SHOWN: usize = 10;
@@ -236,19 +237,20 @@ impl fmt::Display for Warning {
                 f.write_str(&some(cases, |rows| join(rows)))
             }
             Self::NearDuplicates { pairs, compared } => {
-                let count = pairs.len();
-                let pair = if count == 1 { "pair" } else { "pairs" };
-                write!(f, "{count} near-duplicate {pair} across splits among {compared} rows compared; ")?;
+                let pairs_found = plural(pairs.len(), "near-duplicate pair");
+                write!(f, "{pairs_found} across splits among {compared} rows compared; ")?;
                 f.write_str("give each pair one `group`: ")?;
                 f.write_str(&some(pairs, |(a, b)| format!("{a} and {b}")))
             }
             Self::FewRows { rows } => few_rows(f, *rows),
             Self::MovedByRow { rows } => {
-                write!(f, "{} rows name another split than the lock file and were moved: ", rows.len())?;
+                let rows_moved = plural(rows.len(), "row");
+                write!(f, "{rows_moved} moved, to another split than the lock file's: ")?;
                 f.write_str(&some(rows, |(row, was)| format!("{row}, before in {was}")))
             }
             Self::PinnedLeftTest { rows } => {
-                write!(f, "{} rows left test for being pinned, or grouped with a pinned row: ", rows.len())?;
+                let rows_left = plural(rows.len(), "row");
+                write!(f, "{rows_left} left test for being pinned, or grouped with a pinned row: ")?;
                 f.write_str(&some(rows, ToString::to_string))
             }
             Self::GroupSpansSplits { group, rows } => {
@@ -282,7 +284,7 @@ fn join(rows: &[RowRef]) -> String {
 
 fn few_rows(f: &mut fmt::Formatter<'_>, [train, dev, test]: [usize; 3]) -> fmt::Result {
     let total = train + dev + test;
-    write!(f, "only {total} rows ({train} train, {dev} dev, {test} test): ")?;
+    write!(f, "only {} ({train} train, {dev} dev, {test} test): ", plural(total, "row"))?;
     if test == 0 {
         f.write_str(
             "there is no test split, so that no gain can be confirmed on rows the search never saw; scores are on \

@@ -8,6 +8,7 @@ use crate::model::{CallError, OpenAiError};
 use crate::prompt::PromptError;
 use crate::propose::StrategyError;
 use crate::score::ScorerSetupError;
+use crate::text::plural;
 
 /// Why a project can't be loaded. All of it is for the user to mend; nothing has been written.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +70,8 @@ pub enum ProjectError {
     },
     /// A budget with which no run can begin.
     #[error(
-        "budget: {calls} calls of the task model don't cover the baseline, which takes {least}; raise `budget.calls`"
+        "budget: {} of the task model can't cover the baseline, which takes {least}; raise `budget.calls`",
+        plural(*.calls as usize, "call")
     )]
     Budget {
         /// Calls of the task model that the budget allows.

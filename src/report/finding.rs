@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::eval::{CONFIDENCE, Comparison};
 use crate::stats::rows_needed;
+use crate::text::plural;
 
 /// Power at which [`Finding::Unclear`] says how many rows would do.
 const POWER: f64 = 0.8;
@@ -65,7 +66,7 @@ impl fmt::Display for Finding {
             Self::Worse => f.write_str("worse"),
             Self::Same => f.write_str("no row differs"),
             Self::Unclear { rows: Some(rows) } => {
-                write!(f, "can't be told from luck; about {rows} rows would show it")
+                write!(f, "can't be told from luck; about {} would show it", plural(*rows as usize, "row"))
             }
             Self::Unclear { rows: None } => f.write_str("can't be told from luck"),
             Self::Nothing => f.write_str("no row ran with both, so that nothing can be said"),

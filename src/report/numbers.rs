@@ -2,6 +2,7 @@
 
 use crate::model::Spend;
 use crate::stats::Interval;
+pub use crate::text::{count, plural};
 
 /// A score in [0, 1], as `61.2 %`.
 pub fn percent(score: f64) -> String {
@@ -37,25 +38,6 @@ pub fn p_value(p: f64) -> String {
     if p < 0.001 { "p < 0.001".to_owned() } else { format!("p = {p:.3}") }
 }
 
-/// A count with its thousands apart: `12,345`.
-pub fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// `1 row`, `2 rows`.
-pub fn plural(number: usize, thing: &str) -> String {
-    let number_text = count(number as u64);
-    if number == 1 { format!("{number_text} {thing}") } else { format!("{number_text} {thing}s") }
-}
-
 /// Names with how often each comes, in the order in which they first come: `add-rule + define-boundary x2`.
 pub fn tally<S: AsRef<str>>(names: &[S], separator: &str) -> String {
     let mut counts: Vec<(&str, usize)> = Vec::new();
@@ -89,7 +71,7 @@ pub fn cost(spend: &Spend) -> String {
     match total.unpriced {
         0 => total.cost.to_string(),
         unpriced if unpriced == total.live => "cost unknown (no price is configured)".to_owned(),
-        unpriced => format!("{} and {} calls of unknown price", total.cost, count(unpriced)),
+        unpriced => format!("{} and {} of unknown price", total.cost, plural(unpriced as usize, "call")),
     }
 }
 
@@ -104,9 +86,7 @@ mod tests {
             (points(0.069), points(-0.069), points(-0.000_1)),
             ("+6.9 points".into(), "-6.9 points".into(), "0.0 points".into())
         );
-        assert_eq!((count(999), count(1000), count(1_234_567)), ("999".into(), "1,000".into(), "1,234,567".into()));
         assert_eq!(tally(&["b", "a", "b"], " + "), "b x2 + a");
-        assert_eq!((plural(1, "row"), plural(0, "row")), ("1 row".into(), "0 rows".into()));
         assert_eq!((p_value(0.0004), p_value(0.0123)), ("p < 0.001".into(), "p = 0.012".into()));
         assert_eq!([0.44, 59.6, 185.0, 7_440.0].map(duration), ["0.4 s", "1 min 0 s", "3 min 5 s", "2 h 4 min"]);
     }
@@ -120,6 +100,6 @@ mod tests {
         };
         assert_eq!(cost(&spend(3, 0)), "$0.0000");
         assert!(cost(&spend(3, 3)).contains("unknown"));
-        assert_eq!(cost(&spend(3, 1)), "$0.0000 and 1 calls of unknown price");
+        assert_eq!(cost(&spend(3, 1)), "$0.0000 and 1 call of unknown price");
     }
 }

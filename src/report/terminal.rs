@@ -1,7 +1,7 @@
 //! The morning screen: what a run came to, on one screen of plain text. Colours are the command line's business.
 
-use super::numbers::{cost, count, duration, interval, percent, plural, points, signed, signed_interval, tally};
-use super::{CandidateView, Origin, RunView, one_line, p_value};
+use super::numbers::{cost, duration, interval, percent, points, signed, signed_interval, tally};
+use super::{CandidateView, Origin, RunView, count, one_line, p_value, plural};
 use crate::eval::Summary;
 
 /// Kept revisions that are listed.
@@ -126,10 +126,10 @@ fn purpose(part: &CandidateView) -> String {
 fn facts(view: &RunView, width: usize) -> Vec<String> {
     let total = view.spent.spend.total();
     let spent = format!(
-        "Spent    {} calls ({} stored), {} tokens, {}, {}",
-        count(total.live),
+        "Spent    {} ({} stored), {}, {}, {}",
+        plural(total.live as usize, "call"),
         count(total.stored),
-        count(total.tokens_in + total.tokens_out),
+        plural((total.tokens_in + total.tokens_out) as usize, "token"),
         cost(&view.spent.spend),
         duration(view.spent.seconds)
     );

@@ -104,10 +104,10 @@ fn how_it_ended(view: &RunView, candidate: &CandidateView) -> String {
             format!("breaks pinned {} on train", raced.breaks_pinned.join(", "))
         }
         (_, Some(raced)) => format!(
-            "lost the race on train: {} after {} of {} rows ({} fixed, {} broken)",
+            "lost the race on train: {} after {} of {} ({} fixed, {} broken)",
             points(raced.difference),
             raced.rows,
-            raced.of,
+            plural(raced.of, "row"),
             raced.fixed,
             raced.broken
         ),

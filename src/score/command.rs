@@ -54,6 +54,7 @@ impl CommandScorer {
         };
         let spec = WorkerSpec {
             program: located(program, &options.dir),
+            not_found: "check `run`, and the script's first line where it is one",
             args: args.iter().map(Into::into).collect(),
             dir: Some(options.dir),
             hidden_env: options.hidden_env,

@@ -66,6 +66,7 @@ impl PythonScorer {
         }
         let spec = WorkerSpec {
             program: options.interpreter,
+            not_found: "install Python 3 so that it is on the PATH, or take the scorer out of the config",
             args: vec!["-c".into(), DRIVER.into(), options.path.into()],
             dir: None,
             hidden_env: options.hidden_env,
@@ -374,7 +375,10 @@ def handler(output, expected):
         let (_dir, mut options) = options("");
         options.interpreter = "no-such-python".into();
         let error = PythonScorer::start("python", options).await.unwrap_err();
-        assert!(error.message.starts_with("can't start no-such-python: "), "{error}");
+        assert!(
+            error.message.starts_with("can't start no-such-python: there is no such program; install Python 3"),
+            "{error}"
+        );
     }
 
     #[tokio::test]

@@ -39,6 +39,8 @@ const LAST_WORDS: usize = 1000;
 #[derive(Debug, Clone)]
 pub(super) struct WorkerSpec {
     pub program: PathBuf,
+    /// What to do where there is no such program.
+    pub not_found: &'static str,
     pub args: Vec<OsString>,
     /// Its working directory; absent: ours.
     pub dir: Option<PathBuf>,
@@ -306,7 +308,12 @@ struct Process {
 impl Process {
     async fn start(spec: &WorkerSpec) -> Result<(Process, Greeting), String> {
         let program = spec.program.display();
-        let mut child = command(spec).spawn().map_err(|error| format!("can't start {program}: {error}"))?;
+        let mut child = command(spec).spawn().map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                format!("can't start {program}: there is no such program; {}", spec.not_found)
+            }
+            _ => format!("can't start {program}: {error}"),
+        })?;
         let (Some(stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {
             return Err(format!("can't start {program}: its pipes are missing"));

@@ -8,7 +8,7 @@ use prompt_ratchet::dataset::{Example, Split};
 use prompt_ratchet::eval::Summary;
 use prompt_ratchet::project::{Project, Use};
 use prompt_ratchet::prompt::PromptSet;
-use prompt_ratchet::report::{count, percent, plural, points, signed_interval, wrapped};
+use prompt_ratchet::report::{percent, plural, points, signed_interval, wrapped};
 use prompt_ratchet::review::{Blocked, Choice, Gain, Measurement, Revision, measure};
 use prompt_ratchet::run::{SplitUses, UseCount};
 use serde_json::{Value, json};
@@ -135,7 +135,7 @@ impl Outcome {
     }
 
     fn of_measurement(&self, measurement: &Measurement, width: usize) -> Vec<String> {
-        let calls = if self.calls == 0 { String::new() } else { format!(" ({} calls)", count(self.calls)) };
+        let calls = if self.calls == 0 { String::new() } else { format!(" ({})", plural(self.calls as usize, "call")) };
         let mut lines = vec![format!("Measured by this review{calls}, against the prompt that the run began with:")];
         for (split, gained) in [("dev", &measurement.dev), ("train", &measurement.train)] {
             lines.push(format!("  {split:<5}  {}", score(gained)));
