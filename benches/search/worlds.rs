@@ -3,7 +3,7 @@
 use rand::Rng;
 
 use crate::gates::{GATES, Gate, Ran, run};
-use crate::in_parallel;
+use crate::parallel::in_parallel;
 use crate::sim::planted::{GOOD_HUNKS, breaks_two_pinned, clashing, good, nothing, planted, shape, two_good_hunks};
 use crate::sim::{Effect, Maker, Shape, Turn, World, settings};
 use crate::table::{Figure, Goal, Line};
