@@ -29,11 +29,13 @@ pub struct Part {
     leave_out: fn(&mut Parts),
 }
 
-const PARTS: [Part; 4] = [
+const PARTS: [Part; 6] = [
     Part { name: "free candidates", leave_out: |parts| parts.free = false },
     Part { name: "screen", leave_out: |parts| parts.screen = false },
     Part { name: "merge", leave_out: |parts| parts.merge = false },
     Part { name: "bandit", leave_out: |parts| parts.bandit = false },
+    Part { name: "archive", leave_out: |parts| parts.archive = false },
+    Part { name: "widening", leave_out: |parts| parts.widen = false },
 ];
 
 /// What was measured of one dataset.

@@ -299,7 +299,8 @@ impl Search<'_> {
         Ok(false)
     }
 
-    /// A kept candidate as the new incumbent, measured on all of train.
+    /// A kept candidate as the new incumbent, measured on all of train, as far as the budget goes: the sealed test's
+    /// share of it stays.
     pub(super) async fn revision(
         &self,
         meter: &Meter<'_>,
@@ -308,7 +309,8 @@ impl Search<'_> {
         generation: u32,
     ) -> Result<Revision, Halt> {
         let doing = Doing { generation, stage: "train", trying: "the new incumbent".to_owned() };
-        let train = meter.measure(&candidate.prompts, &self.dataset.rows(Split::Train), 0, &doing).await?;
+        let rows = meter.within(&candidate.prompts, &self.dataset.rows(Split::Train), self.task_calls_left());
+        let train = meter.measure(&candidate.prompts, &rows, 0, &doing).await?;
         meter.journal_failures()?;
         Ok(Revision { id: candidate.id, prompts: candidate.prompts, quoted: candidate.quoted, train, dev })
     }

@@ -115,6 +115,20 @@ impl<'a> Meter<'a> {
         self.memory().outcomes.values().map(|known| known.len() as u64).sum()
     }
 
+    /// Those of `rows` whose first draw is known or can be had for `calls` calls.
+    pub fn within(&self, prompts: &PromptSet, rows: &[Arc<Example>], calls: u64) -> Vec<Arc<Example>> {
+        let memory = self.memory();
+        let known = memory.outcomes.get(&(prompts.digest(), 0));
+        let mut left = calls;
+        let mut affordable = |row: &&Arc<Example>| {
+            let is_known = known.is_some_and(|known| known.contains_key(&row.id));
+            let is_affordable = is_known || left > 0;
+            left -= u64::from(!is_known && is_affordable);
+            is_affordable
+        };
+        rows.iter().filter(|row| affordable(row)).cloned().collect()
+    }
+
     /// Journals the errors met since the last call, in canonical order. Called before every decision.
     pub fn journal_failures(&self) -> Result<(), Halt> {
         let failures = std::mem::take(&mut self.memory().unjournalled);
