@@ -145,3 +145,14 @@ fn a_plateau_widens_before_it_stops_and_says_so() {
     }
     assert!(edits_of_the_archive > 0);
 }
+
+#[test]
+fn no_run_makes_more_calls_than_its_budget() {
+    for (seed, calls) in (0..4).flat_map(|seed| [650, 800, 1_200].map(|calls| (seed, calls))) {
+        let mut settings = settings(seed);
+        settings.calls.task = Some(calls);
+        let events = World::new(shape(seed), planted).search(&settings);
+        let Some(Event::RunEnded(ended)) = events.last() else { panic!("{events:?}") };
+        assert!(ended.calls["task"] <= calls, "seed {seed}: {} of {calls} calls", ended.calls["task"]);
+    }
+}
