@@ -29,10 +29,11 @@ pub struct Part {
     leave_out: fn(&mut Parts),
 }
 
-const PARTS: [Part; 6] = [
+const PARTS: [Part; 7] = [
     Part { name: "free candidates", leave_out: |parts| parts.free = false },
     Part { name: "screen", leave_out: |parts| parts.screen = false },
     Part { name: "merge", leave_out: |parts| parts.merge = false },
+    Part { name: "ablation", leave_out: |parts| parts.ablate = false },
     Part { name: "bandit", leave_out: |parts| parts.bandit = false },
     Part { name: "archive", leave_out: |parts| parts.archive = false },
     Part { name: "widening", leave_out: |parts| parts.widen = false },
