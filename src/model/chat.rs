@@ -182,15 +182,18 @@ pub enum CallError {
     /// it may have been billed: the budget counts it as spent.
     #[error("the provider failed: {0}")]
     Unanswered(String),
-    /// The provider failed likewise and said how long to wait. Only providers say this: the stack waits, and where
-    /// asking again didn't help it reports `Transient`.
-    #[error("the provider asks to wait {retry_after_ms} ms: {message}")]
+    /// The provider has too much to do (429, 529), or failed likewise and said how long to wait. Only providers say
+    /// this: the stack waits, and where asking again didn't help it reports `Transient`.
+    #[error("the provider is busy: {message}")]
     Busy {
         /// What the provider said.
         message: String,
         /// The wait it asked for, in milliseconds.
-        retry_after_ms: u64,
+        retry_after_ms: Option<u64>,
     },
+    /// The provider was out for longer than the run may wait, or never gave one answer.
+    #[error("the provider is out: {0}")]
+    Outage(String),
     /// The provider will not take this request, now or later: 400, 404, 422.
     #[error("the provider refused the request: {0}")]
     Rejected(String),
@@ -228,12 +231,13 @@ impl CallError {
         matches!(self, CallError::Budget(_) | CallError::TimeUp)
     }
 
-    /// Whether no later call can succeed either, so that the work should stop at once. A provider that can't be reached
-    /// even after all retries is one: its rows are not bad rows, and a run that halts can be resumed.
+    /// Whether no later call can succeed either, so that the work should stop at once. A provider that is out is one: its
+    /// rows are not bad rows, and a run that halts can be resumed.
     pub fn is_systemic(&self) -> bool {
         matches!(
             self,
             CallError::Unreachable(_)
+                | CallError::Outage(_)
                 | CallError::Denied(_)
                 | CallError::Budget(_)
                 | CallError::TimeUp

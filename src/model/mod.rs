@@ -25,7 +25,7 @@ pub use chat::{
     Call, CallError, CallKey, ChatRequest, Completion, FinishReason, ModelRole, Origin, ProviderId, TraceStep, Usage,
 };
 pub use ledger::{Ledger, RoleSpend, Spend};
-pub use limit::Limit;
+pub use limit::{Limit, LimitSettings, Notice};
 pub use openai::{OpenAi, OpenAiConfig, OpenAiError};
 pub use price::Price;
 pub use retry::RetryPolicy;

@@ -1,22 +1,23 @@
-//! Asking again: what may pass is retried with exponential backoff and jitter, or after the wait that the provider
-//! asked for. When attempts are made decides nothing, so the jitter needn't be seeded by the run.
+//! Asking again: what may pass is retried with exponential backoff and full jitter (Brooker, "Exponential Backoff and
+//! Jitter", 2015), or after the wait that the provider asked for. While the provider is out, calls wait at the gate of
+//! [`Limit`], and that counts as no retry. When attempts are made decides nothing.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
+use tokio::time::{Instant, sleep};
 
-use super::{BoxFuture, Call, CallError, Chat, Completion};
+use super::limit::Blame;
+use super::{BoxFuture, Call, CallError, Chat, Completion, Limit};
 
 /// How often and how patiently a call is asked again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// Attempts after the first one.
+    /// Attempts after the first one, while others are answered. A provider that is busy is asked four times as often.
     pub retries: usize,
-    /// Wait before the first of them; doubled each time, with a random part of up to as much again.
+    /// Longest wait before the first of them, doubled each time; the wait is drawn from between zero and that.
     pub base: Duration,
-    /// Longest wait before the random part, and the longest that a provider's Retry-After is obeyed for.
+    /// What it is doubled up to.
     pub longest: Duration,
 }
 
@@ -30,58 +31,95 @@ impl Default for RetryPolicy {
 /// second, so that a run that can't start says so at once.
 const FIRST_CONTACT: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(500)];
 
+/// Retries of a call that was refused because the provider is busy, for each one that it has otherwise: what it meets is
+/// not its own fault, and being refused costs nothing.
+const WHEN_BUSY: usize = 4;
+
+/// Doublings of the wait when the provider is busy: the gate makes all calls wait by then.
+const BUSY_DOUBLINGS: usize = 3;
+
 /// The layer that asks again.
 pub(super) struct Retry {
     inner: Arc<dyn Chat>,
     policy: RetryPolicy,
-    /// Whether the provider has ever responded, if only with an error.
-    reached: AtomicBool,
+    limit: Limit,
+}
+
+/// What a call has met so far.
+struct Failing {
+    since: Instant,
+    /// Attempts that failed, but for those below.
+    failed: usize,
+    /// Attempts that a busy provider refused.
+    refused: usize,
+    first_contacts: std::array::IntoIter<Duration, 2>,
 }
 
 impl Retry {
-    pub(super) fn new(inner: Arc<dyn Chat>, policy: RetryPolicy) -> Self {
-        Self { inner, policy, reached: AtomicBool::new(false) }
+    /// Asks `inner` again as `policy` says. `limit` is the gate that attempts of `inner` go through.
+    pub(super) fn new(inner: Arc<dyn Chat>, policy: RetryPolicy, limit: Limit) -> Self {
+        Self { inner, policy, limit }
     }
 
     async fn ask(&self, call: &Call) -> Result<Completion, CallError> {
-        let mut first_contact = FIRST_CONTACT.into_iter();
-        let mut backoff = None;
+        let mut failing = None;
         loop {
             let error = match self.inner.complete(call).await {
-                Ok(completion) => {
-                    self.reached.store(true, Ordering::Relaxed);
-                    return Ok(completion);
-                }
                 Err(error) if error.is_transient() => error,
-                Err(error) => return Err(error),
+                settled => return settled,
             };
-            if !matches!(error, CallError::Unreachable(_)) {
-                self.reached.store(true, Ordering::Relaxed);
-            }
-            let wait = if self.reached.load(Ordering::Relaxed) {
-                backoff.get_or_insert_with(|| self.schedule()).next()
-            } else {
-                first_contact.next().filter(|_| self.policy.retries > 0)
-            };
-            match (wait, error) {
-                (Some(wait), CallError::Busy { retry_after_ms, .. }) => {
-                    let asked = Duration::from_millis(retry_after_ms).min(self.policy.longest);
-                    tokio::time::sleep(wait.max(asked)).await;
-                }
-                (Some(wait), _) => tokio::time::sleep(wait).await,
-                (None, CallError::Busy { message, .. }) => return Err(CallError::Transient(message)),
-                (None, error) => return Err(error),
+            let failing = failing.get_or_insert_with(|| Failing {
+                since: Instant::now(),
+                failed: 0,
+                refused: 0,
+                first_contacts: FIRST_CONTACT.into_iter(),
+            });
+            let longest = self.again(failing, error)?;
+            if !longest.is_zero() {
+                sleep(longest).await;
             }
         }
     }
 
-    fn schedule(&self) -> impl Iterator<Item = Duration> + use<> {
-        ExponentialBuilder::default()
-            .with_min_delay(self.policy.base)
-            .with_max_delay(self.policy.longest)
-            .with_max_times(self.policy.retries)
-            .with_jitter()
-            .build()
+    /// How long to wait before the next attempt, at the gate not counted; the error where there is none.
+    fn again(&self, failing: &mut Failing, error: CallError) -> Result<Duration, CallError> {
+        match self.limit.blame(&error, failing.since, false) {
+            Blame::Provider => return Ok(Duration::ZERO),
+            Blame::NeverReached => {
+                let wait = failing.first_contacts.next().filter(|_| self.policy.retries > 0);
+                return wait.ok_or(error);
+            }
+            Blame::Open => {}
+            Blame::Call | Blame::NeverAnswered => return Err(settled(error)),
+        }
+        let (before, most, doublings) = match &error {
+            CallError::Busy { .. } => (&mut failing.refused, WHEN_BUSY * self.policy.retries, BUSY_DOUBLINGS),
+            _ => (&mut failing.failed, self.policy.retries, usize::MAX),
+        };
+        if *before < most {
+            let longest =
+                self.policy.base.saturating_mul(1 << (*before).min(doublings).min(16)).min(self.policy.longest);
+            *before += 1;
+            return Ok(self.limit.jitter(longest));
+        }
+        if self.policy.retries == 0 {
+            return Err(settled(error));
+        }
+        match self.limit.blame(&error, failing.since, true) {
+            Blame::Provider => Ok(Duration::ZERO),
+            Blame::NeverAnswered if !matches!(error, CallError::Unreachable(_)) => {
+                Err(CallError::Outage(format!("it has answered nothing so far; {error}")))
+            }
+            _ => Err(settled(error)),
+        }
+    }
+}
+
+/// The error as others see it: that a wait was asked for no longer matters.
+fn settled(error: CallError) -> CallError {
+    match error {
+        CallError::Busy { message, .. } => CallError::Transient(message),
+        other => other,
     }
 }
 
@@ -93,16 +131,15 @@ impl Chat for Retry {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use tokio::time::Instant;
-
     use super::*;
+    use crate::model::limit::Limited;
     use crate::model::testing::{Script, answer, call};
 
     fn retry(replies: Vec<Result<Completion, CallError>>) -> (Arc<Script>, Retry) {
         let script = Arc::new(Script::new(replies));
-        (script.clone(), Retry::new(script, RetryPolicy::default()))
+        let limit = Limit::new(8);
+        let limited = Arc::new(Limited { inner: script.clone(), limit: limit.clone() });
+        (script, Retry::new(limited, RetryPolicy::default(), limit))
     }
 
     fn transient() -> Result<Completion, CallError> {
@@ -114,19 +151,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_may_pass_is_asked_again_with_growing_waits() {
+    async fn what_may_pass_is_asked_again_with_waits_up_to_a_growing_longest() {
         let (script, retry) = retry(vec![transient(), transient(), transient(), Ok(answer("a"))]);
         let start = Instant::now();
         assert_eq!(retry.complete(&call("0")).await.unwrap().text, "a");
         assert_eq!(script.asked(), 4);
         let waited = start.elapsed();
-        assert!(waited >= Duration::from_millis(3500) && waited <= Duration::from_secs(7), "{waited:?}");
+        assert!(waited > Duration::ZERO && waited <= Duration::from_millis(3_500), "{waited:?}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_gives_up_after_the_last_retry() {
+    async fn a_provider_that_never_answered_is_given_up_after_the_last_retry() {
         let (script, retry) = retry((0..20).map(|_| transient()).collect());
-        assert_eq!(retry.complete(&call("0")).await.unwrap_err(), CallError::Transient("500".into()));
+        let error = retry.complete(&call("0")).await.unwrap_err();
+        assert!(matches!(&error, CallError::Outage(message) if message.ends_with("500")), "{error}");
         assert_eq!(script.asked(), 6);
     }
 
@@ -145,19 +183,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_wait_that_the_provider_asks_for_is_kept_up_to_the_longest() {
-        let busy = |retry_after_ms| Err(CallError::Busy { message: "slow down".into(), retry_after_ms });
-        let (_, patient) = retry(vec![busy(20_000), Ok(answer("a"))]);
-        let start = Instant::now();
-        patient.complete(&call("0")).await.unwrap();
-        assert_eq!(start.elapsed().as_secs(), 20);
-        let (_, patient) = retry(vec![busy(86_400_000), Ok(answer("a"))]);
-        let start = Instant::now();
-        patient.complete(&call("0")).await.unwrap();
-        assert_eq!(start.elapsed().as_secs(), 60);
-        let (_, patient) = retry((0..6).map(|_| busy(1)).collect());
+    async fn the_wait_that_the_provider_asks_for_is_kept_up_to_a_minute_before_its_first_answer() {
+        let busy = |ms| Err(CallError::Busy { message: "slow down".into(), retry_after_ms: Some(ms) });
+        for (asked, waited) in [(20_000, 20..22), (86_400_000, 60..65)] {
+            let (_, patient) = retry(vec![busy(asked), Ok(answer("a"))]);
+            let start = Instant::now();
+            patient.complete(&call("0")).await.unwrap();
+            assert!(waited.contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+        }
+        let (script, patient) = retry((0..40).map(|_| busy(1)).collect());
         let error = patient.complete(&call("0")).await.unwrap_err();
-        assert_eq!(error, CallError::Transient("slow down".into()));
+        assert!(matches!(&error, CallError::Outage(message) if message.ends_with("slow down")), "{error}");
+        assert_eq!(script.asked(), 21, "being refused is no failure of the call");
     }
 
     #[tokio::test(start_paused = true)]
@@ -172,7 +209,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_provider_that_was_reached_before_is_waited_for() {
         let mut replies = vec![Ok(answer("a"))];
-        replies.extend((0..5).map(|_| unreachable()));
+        replies.extend((0..12).map(|_| unreachable()));
         replies.push(Ok(answer("b")));
         let (_, retry) = retry(replies);
         retry.complete(&call("0")).await.unwrap();

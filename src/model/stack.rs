@@ -20,7 +20,7 @@ pub struct Provider {
     pub id: ProviderId,
     /// What answers.
     pub chat: Arc<dyn Chat>,
-    /// How many attempts at a time.
+    /// How many attempts at a time and in a minute, and how long an outage is waited out.
     pub limit: Limit,
     /// How often it is asked again.
     pub retry: RetryPolicy,
@@ -55,14 +55,14 @@ impl Stack {
     /// Puts the layers around `provider`.
     pub fn new(provider: Provider, session: &Session) -> Self {
         let attempt = Arc::new(LoggedAttempt { inner: provider.chat });
-        let limited = Arc::new(Limited { inner: attempt, limit: provider.limit });
+        let limited = Arc::new(Limited { inner: attempt, limit: provider.limit.clone() });
         let budgeted = Arc::new(Budgeted {
             inner: limited,
             budget: Arc::clone(&session.budget),
             price: provider.price,
             ledger: Arc::clone(&session.ledger),
         });
-        let retry = Arc::new(Retry::new(budgeted, provider.retry));
+        let retry = Arc::new(Retry::new(budgeted, provider.retry, provider.limit));
         Self {
             id: provider.id,
             stored: Stored::new(
@@ -166,7 +166,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_interrupt_drops_calls_on_their_way_and_makes_no_new_ones() {
         let session = session(&Store::in_memory(), "r1");
-        let wait = CallError::Busy { message: "slow".into(), retry_after_ms: 50_000 };
+        let wait = CallError::Busy { message: "slow".into(), retry_after_ms: Some(50_000) };
         let (script, stack) = stack(vec![Err(wait), Ok(answer("a"))], &session);
         let waiting = call("0");
         let (result, ()) = tokio::join!(stack.complete(&waiting), async {

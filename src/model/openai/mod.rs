@@ -9,12 +9,13 @@ use std::time::Duration;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Client, Response, StatusCode, Url, redirect};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::time::timeout;
 
 use super::log::note_status;
-use super::{BoxFuture, Call, CallError, Chat, Completion, ProviderId};
-use wire::{Problem, Reply};
+use super::{BoxFuture, Call, CallError, Chat, Completion, Limit, ProviderId};
+use wire::{Meaning, Problem, Reply};
 
-mod wait;
+mod headers;
 mod wire;
 
 /// How to reach an endpoint.
@@ -28,16 +29,20 @@ pub struct OpenAiConfig {
     pub connect_timeout: Duration,
     /// Longest time for a whole call.
     pub timeout: Duration,
+    /// Longest time within a response's body in which nothing comes.
+    pub idle_timeout: Duration,
 }
 
 impl OpenAiConfig {
-    /// `base_url` without a key and with the usual patience: 10 s to connect, 120 s for a call.
+    /// `base_url` without a key and with the usual patience: 10 s to connect, 120 s for a call, 30 s between two
+    /// parts of a body.
     pub fn new(base_url: impl Into<String>) -> Self {
         Self {
             base_url: base_url.into(),
             api_key: None,
             connect_timeout: Duration::from_secs(10),
             timeout: Duration::from_secs(120),
+            idle_timeout: Duration::from_secs(30),
         }
     }
 }
@@ -68,6 +73,9 @@ pub struct OpenAi {
     base_url: String,
     api_key: Option<SecretString>,
     headers: HeaderMap,
+    idle_timeout: Duration,
+    /// Where to say what responses tell of the rate limits.
+    limit: Option<Limit>,
 }
 
 /// Largest body that is read, in bytes; a longer one is no answer.
@@ -95,7 +103,14 @@ impl OpenAi {
             headers.insert(AUTHORIZATION, bearer);
         }
         let client = client(&config, &url)?;
-        Ok(Self { client, url, base_url: config.base_url, api_key: config.api_key, headers })
+        let OpenAiConfig { base_url, api_key, idle_timeout, .. } = config;
+        Ok(Self { client, url, base_url, api_key, headers, idle_timeout, limit: None })
+    }
+
+    /// Has `limit` told what responses say of the rate limits.
+    #[must_use]
+    pub fn telling(self, limit: &Limit) -> Self {
+        Self { limit: Some(limit.clone()), ..self }
     }
 
     /// Which provider this is, for keys.
@@ -110,6 +125,11 @@ impl OpenAi {
         let body = self.read(&mut response).await;
         let (status, headers) = (response.status(), response.headers());
         note_status(status.as_u16());
+        if let Some(limit) = &self.limit
+            && let Some(told) = headers::rates(headers)
+        {
+            limit.told(&told);
+        }
         if !status.is_success() {
             // An error's body is only told; that it was cut doesn't change what the status means.
             let problem = wire::problem(&body.unwrap_or_default());
@@ -127,7 +147,15 @@ impl OpenAi {
         let announced = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
         let mut body = Vec::with_capacity(announced.min(TRUSTED_LENGTH));
         loop {
-            match response.chunk().await {
+            // Nearly always the rest is there already: then no timer is set.
+            let Ok(chunk) = timeout(self.idle_timeout, response.chunk()).await else {
+                let seconds = self.idle_timeout.as_secs_f64();
+                return Err(CallError::Unanswered(format!(
+                    "{}: nothing for {seconds} s within the body",
+                    self.place()
+                )));
+            };
+            match chunk {
                 Ok(Some(chunk)) if body.len() + chunk.len() > LARGEST_BODY => {
                     let limit = LARGEST_BODY >> 20;
                     return Err(CallError::Unanswered(format!("{}: body of more than {limit} MiB", self.place())));
@@ -160,11 +188,13 @@ impl OpenAi {
     fn refused(&self, status: StatusCode, headers: &HeaderMap, problem: &Problem) -> CallError {
         let message = self.message(&format!("status {}", status.as_u16()), problem);
         match status.as_u16() {
-            _ if problem.out_of_quota => CallError::Denied(message),
+            _ if problem.meaning == Meaning::OutOfQuota => CallError::Denied(message),
+            429 if problem.meaning == Meaning::TooLarge => CallError::Rejected(message),
             401..=403 => CallError::Denied(message),
+            429 | 529 => busy(message, headers),
             // A gateway that lost patience: the model behind it may have answered.
             504 | 524 => CallError::Unanswered(message),
-            408 | 409 | 425 | 429 | 500.. => later(message, headers),
+            408 | 409 | 425 | 500.. => later(message, headers),
             _ => CallError::Rejected(message),
         }
     }
@@ -172,7 +202,12 @@ impl OpenAi {
     /// What an error object in place of an answer means.
     fn failed_inside(&self, headers: &HeaderMap, problem: &Problem) -> CallError {
         let message = self.message("error in place of an answer", problem);
-        if problem.out_of_quota { CallError::Denied(message) } else { later(message, headers) }
+        match problem.meaning {
+            Meaning::OutOfQuota | Meaning::NoAccess => CallError::Denied(message),
+            Meaning::Refused | Meaning::TooLarge => CallError::Rejected(message),
+            Meaning::Busy => busy(message, headers),
+            Meaning::Unclear => later(message, headers),
+        }
     }
 
     fn message(&self, what: &str, problem: &Problem) -> String {
@@ -211,12 +246,18 @@ impl fmt::Debug for OpenAi {
     }
 }
 
-/// A failure that may pass, with the wait that the provider asks for.
+/// A failure that may pass; that of a busy provider where it asks to wait.
 fn later(message: String, headers: &HeaderMap) -> CallError {
-    match wait::asked_for(headers) {
-        Some(wait) => CallError::Busy { message, retry_after_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX) },
+    match headers::asked_for(headers) {
+        Some(_) => busy(message, headers),
         None => CallError::Transient(message),
     }
+}
+
+/// The failure of a busy provider, with the wait that it asks for.
+fn busy(message: String, headers: &HeaderMap) -> CallError {
+    let wait = headers::asked_for(headers);
+    CallError::Busy { message, retry_after_ms: wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)) }
 }
 
 /// The innermost cause: reqwest's own words ("error sending request") say little.
@@ -340,13 +381,15 @@ mod tests {
                 CallError::Rejected(_) => "rejected",
                 CallError::Transient(_) => "transient",
                 CallError::Unanswered(_) => "unanswered",
+                CallError::Busy { .. } => "busy",
                 _ => "other",
             }
         };
         for (statuses, expected) in [
             (vec![401, 402, 403], "denied"),
             (vec![301, 400, 404, 405, 413, 422], "rejected"),
-            (vec![408, 409, 425, 429, 500, 502, 503, 529], "transient"),
+            (vec![408, 409, 425, 500, 502, 503], "transient"),
+            (vec![429, 529], "busy"),
             (vec![504, 524], "unanswered"),
         ] {
             assert!(statuses.iter().all(|status| kind(*status) == expected), "{expected}");

@@ -64,8 +64,26 @@ pub(super) enum Reply {
 pub(super) struct Problem {
     /// In its own words.
     pub(super) message: String,
-    /// Whether the account has nothing left, which no waiting mends.
-    pub(super) out_of_quota: bool,
+    /// What it means, as far as its code tells.
+    pub(super) meaning: Meaning,
+}
+
+/// What the code of an error object means.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// Nothing that is known.
+    #[default]
+    Unclear,
+    /// The account has nothing left, which no waiting mends.
+    OutOfQuota,
+    /// The key isn't accepted.
+    NoAccess,
+    /// The request is more than is ever allowed at once, though it is called a rate limit.
+    TooLarge,
+    /// The request or its content is refused.
+    Refused,
+    /// The provider has too much to do.
+    Busy,
 }
 
 #[derive(Deserialize)]
@@ -110,7 +128,7 @@ pub(super) fn reply(body: &[u8]) -> serde_json::Result<Reply> {
     if let Some(error) = error.filter(|error| !error.is_null()) {
         return Ok(Reply::Problem(described(&error)));
     }
-    let nothing = |what: &str| Reply::Problem(Problem { message: what.into(), out_of_quota: false });
+    let nothing = |what: &str| Reply::Problem(Problem { message: what.into(), ..Problem::default() });
     let Some(choice) = choice else { return Ok(nothing("no choices")) };
     if choice.finish_reason.as_deref() == Some("error") {
         return Ok(nothing("the model behind the endpoint failed"));
@@ -150,7 +168,7 @@ fn finish(name: Option<&str>) -> FinishReason {
 pub(super) fn problem(body: &[u8]) -> Problem {
     match serde_json::from_slice::<Value>(body) {
         Ok(Value::Object(map)) => described(map.get("error").unwrap_or(&Value::Object(map.clone()))),
-        _ => Problem { message: String::from_utf8_lossy(body).into_owned(), out_of_quota: false },
+        _ => Problem { message: String::from_utf8_lossy(body).into_owned(), ..Problem::default() },
     }
 }
 
@@ -158,13 +176,35 @@ pub(super) fn problem(body: &[u8]) -> Problem {
 fn described(error: &Value) -> Problem {
     let text = |key: &str| error.get(key).and_then(Value::as_str);
     let message = error.as_str().or_else(|| text("message")).or_else(|| text("detail"));
-    Problem {
-        message: message.map_or_else(|| error.to_string(), str::to_owned),
-        out_of_quota: [text("code"), text("type")]
-            .into_iter()
-            .flatten()
-            .any(|code| matches!(code, "insufficient_quota" | "billing_hard_limit_reached" | "billing_not_active")),
-    }
+    let message = message.map_or_else(|| error.to_string(), str::to_owned);
+    let meaning = if message.starts_with("Request too large") { Meaning::TooLarge } else { meaning(error) };
+    Problem { message, meaning }
+}
+
+/// What `code` and `type` of an error object say; the code may be a word or a status.
+fn meaning(error: &Value) -> Meaning {
+    let word = |key: &str| {
+        Some(match error.get(key)?.as_str()? {
+            "insufficient_quota" | "billing_hard_limit_reached" | "billing_not_active" => Meaning::OutOfQuota,
+            "invalid_api_key" | "authentication_error" | "permission_error" => Meaning::NoAccess,
+            "content_filter"
+            | "content_policy_violation"
+            | "context_length_exceeded"
+            | "invalid_request_error"
+            | "model_not_found"
+            | "not_found_error" => Meaning::Refused,
+            "rate_limit_exceeded" | "rate_limit_error" | "overloaded_error" => Meaning::Busy,
+            _ => return None,
+        })
+    };
+    let number = |key: &str| match error.get(key)?.as_u64()? {
+        401..=403 => Some(Meaning::NoAccess),
+        400 | 404 | 405 | 413 | 422 => Some(Meaning::Refused),
+        429 | 529 => Some(Meaning::Busy),
+        _ => None,
+    };
+    let known = ["code", "type"].into_iter().find_map(word).or_else(|| number("code"));
+    known.unwrap_or_default()
 }
 
 /// A message's content: a string, null, or a list of parts, whose texts are joined.
@@ -313,9 +353,28 @@ mod tests {
     }
 
     #[test]
+    fn the_code_of_an_error_says_what_it_means() {
+        for (error, meaning) in [
+            (json!({"code": "insufficient_quota", "type": "invalid_request_error"}), Meaning::OutOfQuota),
+            (json!({"code": "invalid_api_key", "type": "invalid_request_error"}), Meaning::NoAccess),
+            (json!({"code": null, "type": "invalid_request_error"}), Meaning::Refused),
+            (json!({"code": "content_filter"}), Meaning::Refused),
+            (json!({"type": "overloaded_error"}), Meaning::Busy),
+            (json!({"code": 429}), Meaning::Busy),
+            (json!({"code": 403}), Meaning::NoAccess),
+            (json!({"code": 502}), Meaning::Unclear),
+            (json!("overloaded"), Meaning::Unclear),
+        ] {
+            assert_eq!(failure(&json!({ "error": error })).meaning, meaning, "{error}");
+        }
+    }
+
+    #[test]
     fn the_body_of_a_failure_is_understood_in_every_form() {
         let quota = problem(br#"{"error": {"message": "no money", "type": "insufficient_quota", "code": null}}"#);
-        assert!(quota.out_of_quota);
+        assert_eq!(quota.meaning, Meaning::OutOfQuota);
+        let large = problem(br#"{"error": {"message": "Request too large for tiny", "code": "rate_limit_exceeded"}}"#);
+        assert_eq!(large.meaning, Meaning::TooLarge);
         assert_eq!(problem(br#"{"detail": "not found"}"#).message, "not found");
         assert_eq!(problem(b"upstream\nfailed").message, "upstream\nfailed");
         assert_eq!(problem(&[0xff]).message, "\u{fffd}");

@@ -1,0 +1,261 @@
+//! Whether a provider is out, and what is done about it: nobody asks but one call at a time, at growing intervals,
+//! until it answers again or was out for too long.
+//!
+//! A failure is the row's own where others are answered meanwhile, and the provider's where nobody is.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rand::RngExt;
+use rand::rngs::ChaCha8Rng;
+use tokio::time::Instant;
+
+use super::Notice;
+use crate::model::CallError;
+
+/// So many failures in a row, and the provider is taken to be out. Of a provider that fails one call in ten, it happens
+/// once in a hundred million calls; and if so, the next answer ends it.
+const IN_A_ROW: u32 = 8;
+
+/// First and longest time between two tries of a provider that is out.
+const INTERVALS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// A wait asked for that is longer than this is told like an outage.
+const LONG_WAIT: Duration = Duration::from_secs(60);
+
+/// As long as fewer calls than this fail, each of them may be at fault itself...
+const FEW_CALLS: usize = 3;
+
+/// ... and is given up after it has failed for so long.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// How a provider is doing.
+#[derive(Debug)]
+pub(super) struct Health {
+    max_outage: Duration,
+    /// Whether a provider of this run has ever answered: only then is any of them waited for.
+    begun: Arc<AtomicBool>,
+    /// Whether it ever responded, if only with an error.
+    reached: bool,
+    /// When it last answered, be it that it refuses the request.
+    answered: Option<Instant>,
+    /// Failures since then, and the first of them.
+    failures: u32,
+    failing_since: Option<Instant>,
+    down: Option<Down>,
+}
+
+#[derive(Debug)]
+struct Down {
+    since: Instant,
+    /// Tries so far.
+    tries: u32,
+    /// When the next one is due.
+    next: Instant,
+    /// Whether one is under way.
+    trying: bool,
+    /// Whether people know.
+    told: bool,
+    /// What it failed with last.
+    error: String,
+}
+
+/// Whether a call may go to the provider.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Passage {
+    /// As far as the provider's health goes.
+    Free,
+    /// As the one that tries whether it is back.
+    Try,
+    /// Not before then.
+    At(Instant),
+    /// Not before the one that tries has come back.
+    Later,
+}
+
+/// What a failure means to the call that met it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::model) enum Blame {
+    /// Nobody yet: the call may ask again while it has retries left.
+    Open,
+    /// The provider was never reached, nor any other of the run: there is most likely something wrong with its address.
+    NeverReached,
+    /// No provider of the run ever gave an answer.
+    NeverAnswered,
+    /// The provider is out: the call waits for it, which doesn't count as a retry.
+    Provider,
+    /// The call itself.
+    Call,
+}
+
+/// What a failed attempt changed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Nothing.
+    None,
+    /// The provider is taken to be out from now on.
+    WentDown,
+    /// It was out for too long: nobody waits any longer.
+    Over(CallError),
+}
+
+impl Health {
+    pub(super) fn new(max_outage: Duration, begun: Arc<AtomicBool>) -> Self {
+        Self { max_outage, begun, reached: false, answered: None, failures: 0, failing_since: None, down: None }
+    }
+
+    fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    /// Whether everybody may go.
+    pub(super) fn is_up(&self) -> bool {
+        self.down.is_none()
+    }
+
+    /// Whether a call may go now.
+    pub(super) fn passage(&self, now: Instant) -> Passage {
+        match &self.down {
+            None => Passage::Free,
+            Some(down) if down.trying => Passage::Later,
+            Some(down) if down.next > now => Passage::At(down.next),
+            Some(_) => Passage::Try,
+        }
+    }
+
+    /// A call goes as the one that tries.
+    pub(super) fn begin_try(&mut self) {
+        if let Some(down) = &mut self.down {
+            down.trying = true;
+        }
+    }
+
+    /// The call that tried came back without having learnt anything.
+    pub(super) fn abandon_try(&mut self) {
+        if let Some(down) = &mut self.down {
+            down.trying = false;
+        }
+    }
+
+    /// The provider answered; for how long it was out before, where that was.
+    pub(super) fn answered(&mut self, now: Instant) -> Option<Notice> {
+        (self.reached, self.answered) = (true, Some(now));
+        if !self.has_begun() {
+            self.begun.store(true, Ordering::Relaxed);
+        }
+        if self.failures == 0 && self.down.is_none() {
+            return None;
+        }
+        (self.failures, self.failing_since) = (0, None);
+        let down = self.down.take().filter(|down| down.told)?;
+        Some(Notice::Up { down_for: now - down.since })
+    }
+
+    /// An attempt failed with `error`, which may pass; `was_try` if it was the one that tries.
+    pub(super) fn failed(&mut self, error: &CallError, was_try: bool, now: Instant, jitter: &mut ChaCha8Rng) -> Change {
+        self.reached |= !matches!(error, CallError::Unreachable(_));
+        self.failures = self.failures.saturating_add(1);
+        let since = *self.failing_since.get_or_insert(now);
+        let asked = asked_wait(error).unwrap_or_default();
+        let Some(down) = &mut self.down else {
+            let is_out = self.failures >= IN_A_ROW || asked > LONG_WAIT;
+            if is_out && self.has_begun() {
+                self.go_down(error, now, jitter);
+                return Change::WentDown;
+            }
+            return Change::None;
+        };
+        let end = since + self.max_outage;
+        down.error = error.to_string();
+        if was_try {
+            down.trying = false;
+            down.tries += 1;
+            if now >= end {
+                let error = CallError::Outage(format!(
+                    "no answer for {} s, the longest that max_outage_seconds allows; the last try: {}",
+                    (now - since).as_secs(),
+                    down.error
+                ));
+                *self = Self::new(self.max_outage, Arc::clone(&self.begun));
+                return Change::Over(error);
+            }
+            down.next = (now + interval(down.tries, jitter).max(asked)).min(end);
+        } else {
+            // One that was under way before: it may know better how long to wait.
+            down.next = down.next.max(now + asked).min(end).max(now);
+        }
+        Change::None
+    }
+
+    /// What a call is to make of `error`, having failed since `failing_since`, with `others` waiting besides.
+    pub(super) fn blame(&mut self, error: &CallError, failing_since: Instant, others: usize, now: Instant) -> Blame {
+        let is_known = self.reached || self.has_begun();
+        let Some(down) = &mut self.down else {
+            return if is_known { Blame::Open } else { Blame::NeverReached };
+        };
+        // Whoever is refused or can't even connect isn't at fault.
+        let may_be_at_fault =
+            matches!(error, CallError::Transient(_) | CallError::Unanswered(_)) && others + 1 < FEW_CALLS;
+        if may_be_at_fault && now - failing_since > PATIENCE {
+            // The next call needn't wait to find out.
+            down.next = now;
+            return Blame::Call;
+        }
+        Blame::Provider
+    }
+
+    /// The same when its retries are used up.
+    pub(super) fn blame_at_last(
+        &mut self,
+        error: &CallError,
+        failing_since: Instant,
+        now: Instant,
+        jitter: &mut ChaCha8Rng,
+    ) -> Blame {
+        match self.answered {
+            None if !self.has_begun() => Blame::NeverAnswered,
+            Some(answered) if answered > failing_since => Blame::Call,
+            _ => {
+                self.go_down(error, now, jitter);
+                Blame::Provider
+            }
+        }
+    }
+
+    fn go_down(&mut self, error: &CallError, now: Instant, jitter: &mut ChaCha8Rng) {
+        if self.down.is_some() {
+            return;
+        }
+        let since = *self.failing_since.get_or_insert(now);
+        let wait = interval(0, jitter).max(asked_wait(error).unwrap_or_default());
+        let next = (now + wait).min(since + self.max_outage).max(now);
+        self.down = Some(Down { since, tries: 0, next, trying: false, told: false, error: error.to_string() });
+    }
+
+    /// What people should know: of an outage that outlasts its first try, or will.
+    pub(super) fn notice(&mut self, now: Instant) -> Option<Notice> {
+        let down = self.down.as_mut()?;
+        let next_try = down.next.saturating_duration_since(now);
+        if down.tries == 0 && next_try <= INTERVALS.0 {
+            return None;
+        }
+        down.told = true;
+        Some(Notice::Down { error: down.error.clone(), down_for: now - down.since, next_try })
+    }
+}
+
+/// The wait that a provider asks for.
+pub(super) fn asked_wait(error: &CallError) -> Option<Duration> {
+    match error {
+        CallError::Busy { retry_after_ms, .. } => retry_after_ms.map(Duration::from_millis),
+        _ => None,
+    }
+}
+
+/// The wait before try number `tries`, counted from 0: doubled each time, and a random part of up to half taken off.
+fn interval(tries: u32, jitter: &mut ChaCha8Rng) -> Duration {
+    let (first, longest) = INTERVALS;
+    let whole = first.saturating_mul(1 << tries.min(16)).min(longest);
+    whole.mul_f64(jitter.random_range(0.5..=1.0))
+}

@@ -1,0 +1,137 @@
+//! The gate before a provider: how many attempts are under way at once, how many are sent in a minute, and who waits
+//! while it is out. All calls of a provider go through one gate, in the order in which they came.
+//!
+//! `window.rs` holds the number of attempts at once, `rate.rs` the buckets, `health.rs` what is known of outages, each
+//! without waiting for anything; `gate.rs` waits. None of it decides what a search decides: only when a call is made.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{BoxFuture, Call, CallError, Chat, Completion};
+use gate::Gate;
+pub(super) use health::Blame;
+pub(super) use rate::{Rate, Told};
+
+mod gate;
+mod health;
+mod rate;
+mod window;
+
+/// How a provider may be asked.
+#[derive(Debug, Clone)]
+pub struct LimitSettings {
+    /// Most attempts at a time; zero is taken as one. Fewer while the provider is overloaded.
+    pub max_concurrency: usize,
+    /// Most requests a minute; absent means as the provider says.
+    pub requests_per_minute: Option<f64>,
+    /// Most tokens a minute, read and written; absent means as the provider says.
+    pub tokens_per_minute: Option<f64>,
+    /// How long the provider may be out until its calls fail.
+    pub max_outage: Duration,
+    /// Set by the first answer of any provider that shares it. Before, nothing is waited for: a run that can't begin
+    /// says so at once.
+    pub begun: Arc<AtomicBool>,
+    /// Seed of the random part of waits.
+    pub seed: u64,
+}
+
+/// What people may want to know of a provider while they wait.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// It is out: all calls wait for the next try.
+    Down {
+        /// What it failed with last.
+        error: String,
+        /// Since when.
+        down_for: Duration,
+        /// Until it is tried again.
+        next_try: Duration,
+    },
+    /// It answers again.
+    Up {
+        /// How long it was out.
+        down_for: Duration,
+    },
+}
+
+/// The gate before one provider, shared by every stack that asks it.
+#[derive(Clone)]
+pub struct Limit {
+    gate: Arc<Gate>,
+}
+
+impl Limit {
+    /// At most `max_concurrency` attempts at a time, as many a minute as the provider says, and half an hour's patience
+    /// with an outage.
+    pub fn new(max_concurrency: usize) -> Self {
+        Self::with(&LimitSettings {
+            max_concurrency,
+            requests_per_minute: None,
+            tokens_per_minute: None,
+            max_outage: Duration::from_secs(1_800),
+            begun: Arc::default(),
+            seed: 0,
+        })
+    }
+
+    /// A gate as `settings` say.
+    pub fn with(settings: &LimitSettings) -> Self {
+        Self { gate: Gate::new(settings) }
+    }
+
+    /// Has `listener` told of outages. The first listener stays.
+    pub fn listen(&self, listener: impl Fn(&Notice) + Send + Sync + 'static) {
+        self.gate.listen(Box::new(listener));
+    }
+
+    /// Takes over what the provider says of its rate limits beside a response.
+    pub(super) fn told(&self, told: &Told) {
+        self.gate.told(told);
+    }
+
+    /// What a call is to make of `error`, having failed since `failing_since`; with its retries `used_up`, it is never
+    /// left open.
+    pub(super) fn blame(&self, error: &CallError, failing_since: Instant, used_up: bool) -> Blame {
+        self.gate.blame(error, failing_since, used_up)
+    }
+
+    /// A random wait of up to `longest` ("full jitter").
+    pub(super) fn jitter(&self, longest: Duration) -> Duration {
+        self.gate.jitter(longest)
+    }
+}
+
+impl fmt::Debug for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Limit").finish_non_exhaustive()
+    }
+}
+
+/// The layer that waits at the gate, then asks the provider and takes the time.
+pub(super) struct Limited {
+    pub(super) inner: Arc<dyn Chat>,
+    pub(super) limit: Limit,
+}
+
+impl Chat for Limited {
+    fn complete<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Completion, CallError>> {
+        Box::pin(async move {
+            let permit = self.limit.gate.enter(call).await?;
+            let started = Instant::now();
+            let mut result = self.inner.complete(call).await;
+            let ended = Instant::now();
+            if let Ok(completion) = &mut result {
+                completion.latency_ms = u64::try_from((ended - started).as_millis()).unwrap_or(u64::MAX);
+            }
+            permit.leave(&result, ended)?;
+            result
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
