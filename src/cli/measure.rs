@@ -14,8 +14,8 @@ use prompt_ratchet::model::{CallError, Limits, ModelRole, Spend};
 use prompt_ratchet::project::{Models, Project, Use};
 use prompt_ratchet::prompt::{Prompt, PromptSet};
 use prompt_ratchet::propose::quoted_rows;
-use prompt_ratchet::report::{count, plural};
-use prompt_ratchet::run::{SplitUses, UseCount};
+use prompt_ratchet::report::{count, one_line, plural};
+use prompt_ratchet::run::{ProviderNotice, SplitUses, UseCount};
 use tokio_util::sync::CancellationToken;
 
 use super::Global;
@@ -278,6 +278,13 @@ impl Bench {
         rows: &[Arc<Example>],
         bar: &ProgressBar,
     ) -> Result<Vec<Outcome>, Failure> {
+        let notes = (!self.quiet).then(|| bar.clone());
+        models.listen(move |role, notice| {
+            let notice = ProviderNotice { role, notice: notice.clone() };
+            if let Some(bar) = &notes {
+                bar.suspend(|| eprintln!("{}", one_line(&notice.words(), usize::MAX)));
+            }
+        });
         let evaluator = self.project.evaluator(models);
         self.probe(&evaluator, prompts, rows).await?;
         let seen = |_: &Outcome| {
@@ -300,7 +307,15 @@ impl Bench {
     ) -> Result<(), Failure> {
         let mut first_error = None;
         for row in rows.iter().take(PROBES) {
-            let mut evaluation = evaluator.evaluate(prompts, std::slice::from_ref(row), 0, &|_| ()).await?;
+            let mut evaluation = match evaluator.evaluate(prompts, std::slice::from_ref(row), 0, &|_| ()).await {
+                Ok(evaluation) => evaluation,
+                // One bad row looks like an outage as long as no other was answered.
+                Err(fault @ OutcomeError::Call(CallError::Outage(_))) => {
+                    first_error = first_error.or(Some(fault));
+                    continue;
+                }
+                Err(fault) => return Err(fault.into()),
+            };
             match evaluation.outcomes.pop().map(|outcome| outcome.result) {
                 Some(Err(error @ OutcomeError::Call(_))) => first_error = first_error.or(Some(error)),
                 _ => return Ok(()),

@@ -60,6 +60,7 @@ impl Narration {
     pub fn lines(&mut self, event: &Event) -> Vec<String> {
         match event {
             Event::Progress(_) | Event::Measured(_) | Event::RowFailed(_) | Event::AskFailed(_) => Vec::new(),
+            Event::Provider(notice) => self.said("provider", &notice.words()),
             Event::RunStarted(started) => self.started(started),
             Event::BaselineMeasured(baseline) => self.baseline(baseline),
             Event::NoiseMeasured(noise) => self.noise(noise),

@@ -143,6 +143,10 @@ impl Watch for Terminal {
         match event {
             Event::Measured(_) => return,
             Event::Progress(progress) => return self.progress(&mut state, progress, spend),
+            // What is under way goes on being so.
+            Event::Provider(_) => {
+                return state.narration.lines(event).iter().for_each(|line| self.print(line));
+            }
             Event::BaselineMeasured(baseline) => state.dev = Some(baseline.dev.score),
             Event::Judged(judged) if judged.verdict.decision == Decision::Kept => state.dev = Some(judged.dev.score),
             Event::Ablated(Ablated { shortened: Some(shortened), .. }) => state.dev = Some(shortened.dev.score),

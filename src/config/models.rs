@@ -41,17 +41,31 @@ pub struct ModelConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub max_tokens: Option<u32>,
-    /// Most calls under way at once.
+    /// Most calls under way at once; fewer while the provider says that it is overloaded.
     #[serde(default = "default_max_concurrency")]
     #[schemars(range(min = 1))]
     pub max_concurrency: usize,
+    /// Most requests a minute; by default what the provider's `x-ratelimit-*` headers allow, which are obeyed anyway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub requests_per_minute: Option<u64>,
+    /// Most tokens a minute, read and written; by default as the headers say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub tokens_per_minute: Option<u64>,
     /// Seconds after which a call counts as failed, and is tried again.
     #[serde(default = "default_timeout")]
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub timeout_seconds: f64,
-    /// How often a call that failed for a passing reason is tried again.
+    /// How often a call that failed for a passing reason is tried again while others are answered. Four times as often
+    /// where the provider only says that it is busy.
     #[serde(default = "default_retries")]
     pub retries: u32,
+    /// Seconds for which a provider that answers nobody is waited for, with one try at a time, before the run stops. It
+    /// can be resumed.
+    #[serde(default = "default_max_outage")]
+    #[schemars(range(min = 0.0))]
+    pub max_outage_seconds: f64,
     /// Whether the same request always gets the same answer; by default only `embedded` does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deterministic: Option<bool>,
@@ -76,6 +90,10 @@ fn default_max_concurrency() -> usize {
 
 fn default_timeout() -> f64 {
     120.0
+}
+
+fn default_max_outage() -> f64 {
+    1_800.0
 }
 
 fn default_retries() -> u32 {

@@ -45,8 +45,11 @@ api_key_env = "OPENAI_API_KEY"
 temperature = 0
 max_tokens = 200
 max_concurrency = 64
+requests_per_minute = 500
+tokens_per_minute = 200000
 timeout_seconds = 30
 retries = 2
+max_outage_seconds = 600
 deterministic = false
 price = { input = 0.25, output = 2, cached = 0.025 }
 extra = { reasoning_effort = "low", nested = { deep = [1, { deeper = true }] } }
@@ -238,9 +241,15 @@ fn what_must_be_there_is_asked_for() {
 #[test]
 fn a_key_that_the_embedded_model_ignores_is_refused_and_one_that_it_reads_is_not() {
     assert_snapshot!(errors_with("\"embedded\"", "\"embedded\"\ntemperature = 0"), @r#"ratchet.toml:6:1: `models.task.temperature` does nothing with the provider "embedded"; leave it out, or set models.task.provider to "openai""#);
-    for ignored in
-        ["base_url='http://x/v1'", "api_key_env='KEY'", "retries=5", "max_tokens=9", "timeout_seconds=1", "extra={a=1}"]
-    {
+    for ignored in [
+        "base_url='http://x/v1'",
+        "api_key_env='KEY'",
+        "retries=5",
+        "max_tokens=9",
+        "timeout_seconds=1",
+        "max_outage_seconds=1",
+        "extra={a=1}",
+    ] {
         let (key, value) = ignored.split_once('=').unwrap();
         let error = set(SMALL, &[(&format!("models.task.{key}"), value)]).unwrap_err();
         assert_eq!(error.problems.len(), 1, "{error}");

@@ -74,16 +74,16 @@ impl Retry {
                 refused: 0,
                 first_contacts: FIRST_CONTACT.into_iter(),
             });
-            let longest = self.again(failing, error)?;
-            if !longest.is_zero() {
-                sleep(longest).await;
+            let wait = self.again(failing, error)?;
+            if !wait.is_zero() {
+                sleep(wait).await;
             }
         }
     }
 
     /// How long to wait before the next attempt, at the gate not counted; the error where there is none.
     fn again(&self, failing: &mut Failing, error: CallError) -> Result<Duration, CallError> {
-        match self.limit.blame(&error, failing.since, false) {
+        match self.limit.blame(&error, failing.since) {
             Blame::Provider => return Ok(Duration::ZERO),
             Blame::NeverReached => {
                 let wait = failing.first_contacts.next().filter(|_| self.policy.retries > 0);
@@ -105,7 +105,7 @@ impl Retry {
         if self.policy.retries == 0 {
             return Err(settled(error));
         }
-        match self.limit.blame(&error, failing.since, true) {
+        match self.limit.blame_at_last(&error, failing.since) {
             Blame::Provider => Ok(Duration::ZERO),
             Blame::NeverAnswered if !matches!(error, CallError::Unreachable(_)) => {
                 Err(CallError::Outage(format!("it has answered nothing so far; {error}")))

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
@@ -9,11 +10,12 @@ use tokio_util::sync::CancellationToken;
 use super::load::expand;
 use super::{Project, ProjectError};
 use crate::config::{Config, ModelConfig, Provider as ProviderKind};
+use crate::digest::Digest;
 use crate::eval::{ChatSettings, ChatTarget, Evaluator};
 use crate::model::embedded::{self, Embedded};
 use crate::model::{
-    Budget, Chat, Ledger, Limit, Limits, ModelRole, OpenAi, OpenAiConfig, Price, Provider, ProviderId, RetryPolicy,
-    Session, Spend, Stack, Store,
+    Budget, Chat, Ledger, Limit, LimitSettings, Limits, ModelRole, Notice, OpenAi, OpenAiConfig, Price, Provider,
+    ProviderId, RetryPolicy, Session, Spend, Stack, Store,
 };
 use crate::propose::{ModelProposer, ProposerSettings};
 
@@ -38,9 +40,18 @@ pub struct Models {
     /// Proposes edits.
     pub proposer: Arc<Stack>,
     ledger: Arc<Ledger>,
+    limits: Vec<(ModelRole, Limit)>,
 }
 
 impl Models {
+    /// Has `listener` told when a provider is out and when it is back. The first listener stays.
+    pub fn listen(&self, listener: impl Fn(ModelRole, &Notice) + Clone + Send + Sync + 'static) {
+        for (role, limit) in &self.limits {
+            let (role, listener) = (*role, listener.clone());
+            limit.listen(move |notice| listener(role, notice));
+        }
+    }
+
     /// What was used so far.
     pub fn spend(&self) -> Spend {
         self.ledger.spend()
@@ -65,15 +76,19 @@ impl Project {
             ledger: Arc::default(),
             interrupt: use_.interrupt.clone(),
         };
-        let stack = |role| -> Result<Arc<Stack>, ProjectError> {
-            Ok(Arc::new(Stack::new(provider(&self.config, role)?, &session)))
+        let begun = Arc::<AtomicBool>::default();
+        let mut limits = Vec::new();
+        let mut stack = |role| -> Result<Arc<Stack>, ProjectError> {
+            let provider = provider(&self.config, role, &use_.payer, &begun)?;
+            limits.push((role, provider.limit.clone()));
+            Ok(Arc::new(Stack::new(provider, &session)))
         };
         let task = stack(ModelRole::Task)?;
         let proposer = match &self.config.models.proposer {
             Some(_) => stack(ModelRole::Proposer)?,
             None => Arc::clone(&task),
         };
-        Ok(Models { task, proposer, ledger: session.ledger })
+        Ok(Models { task, proposer, ledger: session.ledger, limits })
     }
 
     /// What measures prompts.
@@ -114,13 +129,22 @@ impl Project {
 /// Checks what can be checked of the models without a call: keys and addresses.
 pub(super) fn check(config: &Config) -> Result<(), ProjectError> {
     for role in [ModelRole::Task, ModelRole::Proposer] {
-        provider(config, role)?;
+        provider(config, role, "", &Arc::default())?;
     }
     Ok(())
 }
 
-fn provider(config: &Config, role: ModelRole) -> Result<Provider, ProjectError> {
+/// The provider in `role`, for calls that `payer` pays for; `begun` is shared by all of its providers.
+fn provider(config: &Config, role: ModelRole, payer: &str, begun: &Arc<AtomicBool>) -> Result<Provider, ProjectError> {
     let model = Project::model(config, role);
+    let limit = Limit::with(&LimitSettings {
+        max_concurrency: concurrency(model),
+        requests_per_minute: model.requests_per_minute.map(|limit| limit as f64),
+        tokens_per_minute: model.tokens_per_minute.map(|limit| limit as f64),
+        max_outage: Project::duration(model.max_outage_seconds),
+        begun: Arc::clone(begun),
+        seed: Digest::of_parts([payer.as_bytes(), role.name().as_bytes()]).as_u64(),
+    });
     let price =
         model.price.as_ref().map(|price| Price { input: price.input, output: price.output, cached: price.cached });
     let retry = RetryPolicy { retries: model.retries as usize, ..RetryPolicy::default() };
@@ -132,10 +156,10 @@ fn provider(config: &Config, role: ModelRole) -> Result<Provider, ProjectError> 
         ProviderKind::Openai => {
             let endpoint = OpenAi::new(endpoint(model, role)?)
                 .map_err(|error| ProjectError::Model { role: role.to_string(), error })?;
-            (endpoint.id(), Arc::new(endpoint))
+            (endpoint.id(), Arc::new(endpoint.telling(&limit)))
         }
     };
-    Ok(Provider { id, chat, limit: Limit::new(concurrency(model)), retry, price })
+    Ok(Provider { id, chat, limit, retry, price })
 }
 
 fn endpoint(model: &ModelConfig, role: ModelRole) -> Result<OpenAiConfig, ProjectError> {

@@ -12,11 +12,11 @@ use crate::clock::{self, Clock};
 use crate::dataset::{Example, Split};
 use crate::durable;
 use crate::eval::{Evaluate, OutcomeError};
-use crate::model::{ModelRole, Spend};
+use crate::model::{CallError, ModelRole, Spend};
 use crate::report;
 use crate::run::{
-    Event, Files, Journal, Pulls, PullsLedger, Recorded, RunEnded, RunError, RunFolder, RunState, Sink, Spent,
-    SplitUses, UseCount, state,
+    Event, Files, Journal, ProviderNotice, Pulls, PullsLedger, Recorded, RunEnded, RunError, RunFolder, RunState, Sink,
+    Spent, SplitUses, UseCount, state,
 };
 use crate::search::{CallsSpent, Halt, Search};
 
@@ -129,6 +129,8 @@ async fn probe(project: &Project, models: &Models) -> Result<(), OptimizeError> 
         let asked = evaluator.evaluate(&project.prompts, std::slice::from_ref(row), 0, &|_| ()).await;
         let result = asked.map(|mut evaluation| evaluation.outcomes.pop().map(|outcome| outcome.result));
         match result {
+            // One bad row looks like an outage as long as no other was answered.
+            Err(fault @ OutcomeError::Call(CallError::Outage(_))) => first_error = first_error.or(Some(fault)),
             Err(fault) => return Err(OptimizeError::NotReady(fault)),
             Ok(Some(Err(error))) => first_error = first_error.or(Some(error)),
             Ok(_) => return Ok(()),
@@ -149,13 +151,14 @@ async fn run(
     let (journal, events) = Journal::open(&folder.path)?;
     let models = Arc::new(models);
     watch.begin(&folder);
-    let output = Output {
+    let output = Arc::new(Output {
         journal,
         live: LiveFile::new(&folder, Arc::clone(&clock), Arc::clone(&models)),
         files: Files::new(&folder.path, &project.prompts),
         books: Books::new(project, &folder, clock, Arc::clone(&models)),
         watch,
-    };
+    });
+    tell_of_outages(&models, &output);
     let settings = project.settings();
     let task = project.task();
     let evaluator = project.evaluator(&models);
@@ -169,7 +172,7 @@ async fn run(
         evaluate: &evaluator,
         propose: &proposer,
         strategies: &project.strategies,
-        sink: &output,
+        sink: output.as_ref(),
         spent: &spent,
         recorded: Recorded::of(&events),
         // As written, also in the process that wrote it: what a resumed run will read.
@@ -201,6 +204,17 @@ fn note_pulls(folder: &RunFolder) -> Result<(), RunError> {
     let mut ledger = PullsLedger::read(runs)?;
     ledger.note(&folder.manifest.run, Pulls::of(&folder.events()?));
     ledger.write(runs)
+}
+
+/// Has `output` take what the models' providers tell of themselves. It holds the models, so they must not hold it.
+fn tell_of_outages(models: &Models, output: &Arc<Output>) {
+    let output = Arc::downgrade(output);
+    models.listen(move |role, notice| {
+        if let Some(output) = output.upgrade() {
+            // A sighting: a terminal that is gone must not end the run.
+            let _ = output.emit(Event::Provider(ProviderNotice { role, notice: notice.clone() }));
+        }
+    });
 }
 
 fn calls_spent(spend: &Spend) -> CallsSpent {

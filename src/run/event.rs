@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::diagnose::FailureCluster;
 use crate::digest::Digest;
 use crate::eval::{Comparison, Outcome, OutcomeError, Summary};
-use crate::model::CallError;
+use crate::model::{CallError, ModelRole, Notice};
 use crate::prompt::Edit;
 use crate::propose::Proposal;
 use crate::stats::Interval;
@@ -64,12 +64,15 @@ pub enum Event {
     /// How far things are. Not journalled.
     #[serde(skip)]
     Progress(Progress),
+    /// A provider is out, or back. Not journalled.
+    #[serde(skip)]
+    Provider(ProviderNotice),
 }
 
 impl Event {
     /// Whether the event belongs in the journal.
     pub fn is_journalled(&self) -> bool {
-        !matches!(self, Event::Measured(_) | Event::Progress(_))
+        !matches!(self, Event::Measured(_) | Event::Progress(_) | Event::Provider(_))
     }
 
     /// Its name in the journal; `None` where it isn't journalled.
@@ -515,4 +518,30 @@ pub struct Progress {
     pub of: usize,
     /// Mean value of the rows done so far.
     pub score: f64,
+}
+
+/// A provider is out, or back: all of its calls wait meanwhile, and no row is lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderNotice {
+    /// Whose provider.
+    pub role: ModelRole,
+    /// What it is doing.
+    pub notice: Notice,
+}
+
+impl ProviderNotice {
+    /// In plain words, without a time of day.
+    pub fn words(&self) -> String {
+        let role = self.role;
+        match &self.notice {
+            Notice::Down { error, down_for, next_try } => format!(
+                "the {role} model's provider has been out for {} s: {error}; the next try is in {} s",
+                down_for.as_secs(),
+                next_try.as_secs_f64().ceil()
+            ),
+            Notice::Up { down_for } => {
+                format!("the {role} model's provider answers again after {} s; nothing was lost", down_for.as_secs())
+            }
+        }
+    }
 }

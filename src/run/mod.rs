@@ -13,7 +13,7 @@ mod uses;
 
 pub use event::{
     Ablated, AskFailed, BaselineMeasured, Decision, Diagnosed, Dropped, Event, FORMAT, GenerationEnded,
-    GenerationStarted, Judged, Measured, Merged, NoiseMeasured, Progress, Proposed, Raced, RowFailed, RunEnded,
+    GenerationStarted, Judged, Measured, Merged, NoiseMeasured, Progress, Proposed, ProviderNotice, Raced, RowFailed, RunEnded,
     RunStarted, Screened, Shortened, Stopped, TestOpened, Verdict, Widened,
 };
 pub use files::Files;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use prompt_ratchet::model::embedded::Embedded;
-use server::{Answers, Behaviour, Fault, Rates, Server};
+use server::{Answers, Behaviour, Fault, Outage, PerMinute, Rates, Server};
 
 mod server;
 mod wire;
@@ -32,6 +32,15 @@ struct Flags {
     /// `Retry-After` of those, in seconds or as a date.
     #[arg(long, default_value = "1")]
     retry_after: String,
+    /// Requests a minute; `x-ratelimit-*` headers tell what is left
+    #[arg(long)]
+    per_minute: Option<u32>,
+    /// Seconds after the first request at which nothing works any more
+    #[arg(long, default_value_t = 0.0, requires = "outage_seconds")]
+    outage_after: f64,
+    /// For how many seconds nothing works
+    #[arg(long)]
+    outage_seconds: Option<f64>,
     /// Share of requests whose connection is reset.
     #[arg(long, default_value_t = 0.0)]
     resets: f64,
@@ -63,7 +72,12 @@ async fn main() -> anyhow::Result<()> {
     ];
     let rates = Rates(rates.into_iter().filter(|(rate, _)| *rate > 0.0).collect());
     let latency = Duration::from_millis(flags.latency_ms);
-    let behaviour = Behaviour { latency, rates, ..Behaviour::default() };
+    let outage = flags.outage_seconds.map(|seconds| Outage {
+        from: Duration::from_secs_f64(flags.outage_after),
+        until: Duration::from_secs_f64(flags.outage_after + seconds),
+    });
+    let per_minute = flags.per_minute.map(PerMinute);
+    let behaviour = Behaviour { latency, rates, per_minute, outage, ..Behaviour::default() };
     let server = Server::start(flags.port, answers, behaviour).await?;
     println!("{}", server.address.port());
     tokio::signal::ctrl_c().await?;

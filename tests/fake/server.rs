@@ -9,8 +9,8 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -52,6 +52,30 @@ pub enum Fault {
     ErrorBody,
     /// This status and this body, whatever they are.
     Raw(u16, String),
+    /// The body stops half way, and the connection stays open.
+    Hang,
+    /// No fault, with these headers beside it.
+    Beside(Vec<(&'static str, String)>),
+}
+
+/// A rate limit as providers have them: a bucket that holds three seconds' worth, told in `x-ratelimit-*` headers.
+/// Whoever comes in vain gets status 429 and `retry-after-ms`.
+#[derive(Debug, Clone, Copy)]
+pub struct PerMinute(pub u32);
+
+/// Bursts of status 429: at the end of `every` such time since the first request, all that come `within` are refused,
+/// with a `Retry-After` up to its end.
+#[derive(Debug, Clone, Copy)]
+pub struct Bursts {
+    pub every: Duration,
+    pub within: Duration,
+}
+
+/// From when until when, since the first request, every request fails: by a reset, status 503 or 500, or none at all.
+#[derive(Debug, Clone, Copy)]
+pub struct Outage {
+    pub from: Duration,
+    pub until: Duration,
 }
 
 /// Shares of the requests that fail, from 0 to 1; together at most 1.
@@ -67,6 +91,12 @@ pub struct Behaviour {
     pub first: VecDeque<Option<Fault>>,
     /// Faults of all others.
     pub rates: Rates,
+    /// Requests that are taken.
+    pub per_minute: Option<PerMinute>,
+    /// Requests that are refused.
+    pub bursts: Option<Bursts>,
+    /// When nothing works.
+    pub outage: Option<Outage>,
 }
 
 /// What the server was asked.
@@ -78,6 +108,8 @@ pub struct Stats {
     pub answered: u64,
     /// Different bodies among all requests.
     pub distinct: u64,
+    /// Requests that were refused with status 429.
+    pub refused: u64,
 }
 
 /// A running server; it stops when this is dropped.
@@ -93,8 +125,13 @@ struct Shared {
     latency: Duration,
     first: Mutex<VecDeque<Option<Fault>>>,
     rates: Rates,
+    bucket: Option<Mutex<Bucket>>,
+    bursts: Option<Bursts>,
+    outage: Option<Outage>,
+    began: OnceLock<Instant>,
     requests: AtomicU64,
     answered: AtomicU64,
+    refused: AtomicU64,
     /// How often each body was seen.
     bodies: Mutex<HashMap<Digest, u64>>,
     last: Mutex<Option<Received>>,
@@ -119,8 +156,13 @@ impl Server {
             latency: behaviour.latency,
             first: Mutex::new(behaviour.first),
             rates: behaviour.rates,
+            bucket: behaviour.per_minute.map(|limit| Mutex::new(Bucket::new(limit))),
+            bursts: behaviour.bursts,
+            outage: behaviour.outage,
+            began: OnceLock::new(),
             requests: AtomicU64::new(0),
             answered: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
             bodies: Mutex::default(),
             last: Mutex::default(),
         });
@@ -163,12 +205,13 @@ impl Shared {
             requests: self.requests.load(Ordering::SeqCst),
             answered: self.answered.load(Ordering::SeqCst),
             distinct: self.bodies.lock().unwrap().len() as u64,
+            refused: self.refused.load(Ordering::SeqCst),
         }
     }
 
     /// Notes the request; the fault that it gets, and how often the body was seen before.
     fn receive(&self, body: &Bytes) -> (Option<Fault>, u64) {
-        self.requests.fetch_add(1, Ordering::SeqCst);
+        let number = self.requests.fetch_add(1, Ordering::SeqCst);
         let digest = Digest::of(body);
         let seen = {
             let mut bodies = self.bodies.lock().unwrap();
@@ -177,7 +220,74 @@ impl Shared {
             *count - 1
         };
         let planned = self.first.lock().unwrap().pop_front();
-        (planned.unwrap_or_else(|| self.rates.draw(digest, seen)), seen)
+        let fault = planned
+            .unwrap_or_else(|| self.outage(number).or_else(|| self.burst()).or_else(|| self.rates.draw(digest, seen)));
+        (fault, seen)
+    }
+
+    fn outage(&self, number: u64) -> Option<Fault> {
+        let Outage { from, until } = self.outage?;
+        let fault = match number % 4 {
+            0 => Fault::Reset,
+            1 => Fault::Raw(503, "upstream is gone".into()),
+            2 => Fault::ServerError,
+            _ => Fault::Stall,
+        };
+        (from..until).contains(&self.since_first()).then_some(fault)
+    }
+
+    fn burst(&self) -> Option<Fault> {
+        let Bursts { every, within } = self.bursts?;
+        let left = every.as_secs_f64() - self.since_first().as_secs_f64() % every.as_secs_f64();
+        (left < within.as_secs_f64()).then(|| Fault::RateLimited(format!("{left:.3}")))
+    }
+
+    fn since_first(&self) -> Duration {
+        self.began.get_or_init(Instant::now).elapsed()
+    }
+}
+
+/// The bucket behind [`PerMinute`].
+struct Bucket {
+    limit: PerMinute,
+    level: f64,
+    at: Instant,
+}
+
+impl Bucket {
+    fn new(limit: PerMinute) -> Self {
+        let mut bucket = Self { limit, level: 0.0, at: Instant::now() };
+        bucket.level = bucket.capacity();
+        bucket
+    }
+
+    fn per_second(&self) -> f64 {
+        f64::from(self.limit.0) / 60.0
+    }
+
+    fn capacity(&self) -> f64 {
+        (self.per_second() * 3.0).max(1.0)
+    }
+
+    /// Takes a request out; whether there was one, and the headers that say what is left.
+    fn take(&mut self) -> (bool, Vec<(&'static str, String)>) {
+        let now = Instant::now();
+        self.level = (self.level + (now - self.at).as_secs_f64() * self.per_second()).min(self.capacity());
+        self.at = now;
+        let is_taken = self.level >= 1.0;
+        if is_taken {
+            self.level -= 1.0;
+        }
+        let reset = (self.capacity() - self.level) / self.per_second();
+        let mut headers = vec![
+            ("x-ratelimit-limit-requests", self.capacity().floor().to_string()),
+            ("x-ratelimit-remaining-requests", self.level.floor().to_string()),
+            ("x-ratelimit-reset-requests", format!("{}ms", (reset * 1e3).ceil())),
+        ];
+        if !is_taken {
+            headers.push(("retry-after-ms", ((1.0 - self.level) / self.per_second() * 1e3).ceil().to_string()));
+        }
+        (is_taken, headers)
     }
 }
 
@@ -212,13 +322,26 @@ async fn chat(
     if !shared.latency.is_zero() {
         tokio::time::sleep(shared.latency).await;
     }
-    match fault {
-        None => {
+    if let Some(bucket) = &shared.bucket {
+        let (is_taken, headers) = bucket.lock().unwrap().take();
+        if !is_taken {
+            shared.refused.fetch_add(1, Ordering::SeqCst);
+            return with(headers, failure(StatusCode::TOO_MANY_REQUESTS, "slow down"));
+        }
+        if fault.is_none() {
             shared.answered.fetch_add(1, Ordering::SeqCst);
-            answer(&shared.answers, &body, seen).await
+            return with(headers, answer(&shared.answers, &body, seen).await);
+        }
+    }
+    match fault {
+        None | Some(Fault::Beside(_)) => {
+            shared.answered.fetch_add(1, Ordering::SeqCst);
+            let answer = answer(&shared.answers, &body, seen).await;
+            if let Some(Fault::Beside(headers)) = fault { with(headers, answer) } else { answer }
         }
         Some(Fault::ServerError) => failure(StatusCode::INTERNAL_SERVER_ERROR, "injected fault"),
         Some(Fault::RateLimited(retry_after)) => {
+            shared.refused.fetch_add(1, Ordering::SeqCst);
             let response = failure(StatusCode::TOO_MANY_REQUESTS, "slow down");
             ([(header::RETRY_AFTER, retry_after)], response).into_response()
         }
@@ -226,7 +349,8 @@ async fn chat(
             doom.reset();
             StatusCode::OK.into_response()
         }
-        Some(Fault::Cut) => cut(answer(&shared.answers, &body, seen).await).await,
+        Some(Fault::Cut) => cut(answer(&shared.answers, &body, seen).await, Some(())).await,
+        Some(Fault::Hang) => cut(answer(&shared.answers, &body, seen).await, None).await,
         Some(Fault::Stall) => std::future::pending().await,
         Some(Fault::ErrorBody) => failure(StatusCode::OK, "overloaded"),
         Some(Fault::Raw(status, body)) => {
@@ -235,17 +359,28 @@ async fn chat(
     }
 }
 
-/// The first half of `response`, under the length of the whole.
-async fn cut(response: Response) -> Response {
+/// The first half of `response`, under the length of the whole. Then it breaks, or without an `end` nothing comes.
+async fn cut(response: Response, end: Option<()>) -> Response {
     let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
     let half = stream::iter([Ok(body.slice(..body.len() / 2))]);
     // The pause lets the half be sent before the error closes the connection.
-    let end = stream::once(async {
+    let end = stream::once(async move {
         tokio::task::yield_now().await;
+        if end.is_none() {
+            std::future::pending::<()>().await;
+        }
         Err(io::Error::other("cut"))
     });
     let headers = [(header::CONTENT_LENGTH, body.len().to_string()), (header::CONTENT_TYPE, "application/json".into())];
     (headers, Body::from_stream(half.chain(end))).into_response()
+}
+
+/// `response` with further headers.
+fn with(headers: Vec<(&'static str, String)>, mut response: Response) -> Response {
+    for (name, value) in headers {
+        response.headers_mut().insert(name, value.parse().unwrap());
+    }
+    response
 }
 
 fn failure(status: StatusCode, message: &str) -> Response {

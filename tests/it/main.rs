@@ -12,6 +12,7 @@ mod docs;
 mod engine;
 mod layers;
 mod model;
+mod network;
 mod optimize;
 mod project;
 mod readme;

@@ -101,7 +101,8 @@ impl World {
     pub fn optimize(&self, project: &Project) -> Child {
         let setting = format!("models.task={{{}, {}}}", self.provider.table(), self.settings);
         let concurrency = format!("models.task.max_concurrency={CONCURRENCY}");
-        project.start(&["optimize", "--json", "--set", &setting, "--set", &concurrency])
+        let retries = "models.task.retries=2";
+        project.start(&["optimize", "--json", "--set", &setting, "--set", &concurrency, "--set", retries])
     }
 
     /// Answers that `project`'s run has paid for and that are durable.
@@ -220,8 +221,8 @@ fn what_a_kill_left_half_written_is_cleared_and_what_it_kept_back_is_written() {
 }
 
 #[test]
-fn an_outage_in_the_middle_of_a_run_stops_it_and_costs_nothing() {
-    let world = World::new("deterministic=true");
+fn an_outage_that_lasts_too_long_stops_the_run_and_costs_nothing() {
+    let world = World::new("deterministic=true, max_outage_seconds=0.2");
     let project = Project::new();
     let _alarm = world.model.alarm(20, Then::Fail);
     let halted = ended(world.optimize(&project).wait_with_output().unwrap());
@@ -232,4 +233,20 @@ fn an_outage_in_the_middle_of_a_run_stops_it_and_costs_nothing() {
     project.write("library.jsonl", "");
     world.assert_resumes(&project, "last");
     assert!(project.read("prompts/library.prompty").contains("Something else"));
+}
+
+#[test]
+fn an_outage_that_ends_is_waited_out_and_changes_nothing() {
+    let world = World::new("deterministic=true");
+    let project = Project::new();
+    let alarm = world.model.alarm(20, Then::Fail);
+    let run = world.optimize(&project);
+    // Some failures in a row, and a first try that fails too.
+    (0..14).for_each(|_| alarm.recv().unwrap());
+    world.model.release();
+    let ran = ended(run.wait_with_output().unwrap());
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.err.contains("the task model's provider has been out for"), "{}", ran.err);
+    assert!(ran.err.contains("answers again after"), "{}", ran.err);
+    assert_same(&identity(&world.calm.run()), &identity(&project.run()));
 }

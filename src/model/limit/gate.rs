@@ -163,18 +163,18 @@ impl Gate {
         state.buckets.told(told, in_flight, Instant::now());
     }
 
-    pub(super) fn blame(self: &Arc<Self>, error: &CallError, failing_since: Instant, used_up: bool) -> Blame {
-        let now = Instant::now();
+    pub(super) fn blame(&self, error: &CallError, failing_since: Instant) -> Blame {
         let mut state = self.lock();
         let others = state.waiting.iter().filter(|waiting| !waiting.admit.is_closed()).take(8).count();
+        state.health.blame(error, failing_since, others, Instant::now())
+    }
+
+    pub(super) fn blame_at_last(&self, error: &CallError, failing_since: Instant) -> Blame {
+        let mut state = self.lock();
         let State { health, jitter, window, .. } = &mut *state;
-        let blame = health.blame(error, failing_since, others, now);
-        if used_up && blame == Blame::Open {
-            let blame = health.blame_at_last(error, failing_since, now, jitter);
-            if blame == Blame::Provider {
-                window.restart();
-            }
-            return blame;
+        let blame = health.blame_at_last(error, failing_since, Instant::now(), jitter);
+        if blame == Blame::Provider {
+            window.restart();
         }
         blame
     }
@@ -240,11 +240,16 @@ impl State {
 }
 
 impl Permit {
-    /// The attempt has ended with `result`.
+    /// The attempt, sent at `sent`, has ended with `result`.
     ///
     /// # Errors
     /// [`CallError::Outage`] in place of the result's error, when this was the last that a provider was waited for.
-    pub(super) fn leave(mut self, result: &Result<Completion, CallError>, now: Instant) -> Result<(), CallError> {
+    pub(super) fn leave(
+        mut self,
+        result: &Result<Completion, CallError>,
+        sent: Instant,
+        now: Instant,
+    ) -> Result<(), CallError> {
         self.left = true;
         let mut over = None;
         let notice = {
@@ -254,11 +259,16 @@ impl Permit {
                 Ok(completion) => {
                     state.buckets.settle(self.tokens, &completion.usage);
                     state.window.answered();
-                    state.health.answered(now)
+                    state.health.answered(sent, now)
                 }
                 Err(error) => {
                     state.buckets.release(self.tokens, matches!(error, CallError::Busy { .. }));
-                    self.failed(&mut state, error, now, &mut over)
+                    if matches!(error, CallError::Rejected(_) | CallError::Denied(_)) {
+                        // A refusal is an answer too.
+                        state.health.answered(sent, now)
+                    } else {
+                        self.failed(&mut state, error, now, &mut over)
+                    }
                 }
             }
         };
@@ -282,10 +292,7 @@ impl Permit {
         over: &mut Option<(CallError, VecDeque<Waiting>)>,
     ) -> Option<Notice> {
         if !error.is_transient() {
-            // A refusal is an answer too. All else didn't come from the provider.
-            if matches!(error, CallError::Rejected(_) | CallError::Denied(_)) {
-                return state.health.answered(now);
-            }
+            // It didn't come from the provider.
             if self.is_try {
                 state.health.abandon_try();
             }

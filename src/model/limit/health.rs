@@ -24,11 +24,14 @@ const INTERVALS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_
 /// A wait asked for that is longer than this is told like an outage.
 const LONG_WAIT: Duration = Duration::from_secs(60);
 
+/// Nobody waits for longer, whatever is configured: a point in time must be able to hold it.
+const LONGEST_OUTAGE: Duration = Duration::from_secs(10 * 365 * 86_400);
+
 /// As long as fewer calls than this fail, each of them may be at fault itself...
 const FEW_CALLS: usize = 3;
 
 /// ... and is given up after it has failed for so long.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(150);
 
 /// How a provider is doing.
 #[derive(Debug)]
@@ -38,9 +41,9 @@ pub(super) struct Health {
     begun: Arc<AtomicBool>,
     /// Whether it ever responded, if only with an error.
     reached: bool,
-    /// When it last answered, be it that it refuses the request.
+    /// When the latest of the requests was sent that it answered, be it that it refused what they ask.
     answered: Option<Instant>,
-    /// Failures since then, and the first of them.
+    /// Failures since the last answer, and the first of them.
     failures: u32,
     failing_since: Option<Instant>,
     down: Option<Down>,
@@ -102,6 +105,7 @@ pub(super) enum Change {
 
 impl Health {
     pub(super) fn new(max_outage: Duration, begun: Arc<AtomicBool>) -> Self {
+        let max_outage = max_outage.min(LONGEST_OUTAGE);
         Self { max_outage, begun, reached: false, answered: None, failures: 0, failing_since: None, down: None }
     }
 
@@ -138,9 +142,9 @@ impl Health {
         }
     }
 
-    /// The provider answered; for how long it was out before, where that was.
-    pub(super) fn answered(&mut self, now: Instant) -> Option<Notice> {
-        (self.reached, self.answered) = (true, Some(now));
+    /// The provider answered what was sent at `sent`; for how long it was out before, where that was.
+    pub(super) fn answered(&mut self, sent: Instant, now: Instant) -> Option<Notice> {
+        (self.reached, self.answered) = (true, self.answered.max(Some(sent)));
         if !self.has_begun() {
             self.begun.store(true, Ordering::Relaxed);
         }
@@ -205,7 +209,8 @@ impl Health {
         Blame::Provider
     }
 
-    /// The same when its retries are used up.
+    /// The same when its retries are used up. Answers to what was sent before it failed say nothing: the provider may
+    /// have gone out since.
     pub(super) fn blame_at_last(
         &mut self,
         error: &CallError,
@@ -215,7 +220,7 @@ impl Health {
     ) -> Blame {
         match self.answered {
             None if !self.has_begun() => Blame::NeverAnswered,
-            Some(answered) if answered > failing_since => Blame::Call,
+            Some(sent) if sent > failing_since => Blame::Call,
             _ => {
                 self.go_down(error, now, jitter);
                 Blame::Provider

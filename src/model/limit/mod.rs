@@ -93,10 +93,14 @@ impl Limit {
         self.gate.told(told);
     }
 
-    /// What a call is to make of `error`, having failed since `failing_since`; with its retries `used_up`, it is never
-    /// left open.
-    pub(super) fn blame(&self, error: &CallError, failing_since: Instant, used_up: bool) -> Blame {
-        self.gate.blame(error, failing_since, used_up)
+    /// What a call is to make of `error`, having failed since `failing_since`.
+    pub(super) fn blame(&self, error: &CallError, failing_since: Instant) -> Blame {
+        self.gate.blame(error, failing_since)
+    }
+
+    /// The same when its retries are used up, which leaves nothing open.
+    pub(super) fn blame_at_last(&self, error: &CallError, failing_since: Instant) -> Blame {
+        self.gate.blame_at_last(error, failing_since)
     }
 
     /// A random wait of up to `longest` ("full jitter").
@@ -127,7 +131,7 @@ impl Chat for Limited {
             if let Ok(completion) = &mut result {
                 completion.latency_ms = u64::try_from((ended - started).as_millis()).unwrap_or(u64::MAX);
             }
-            permit.leave(&result, ended)?;
+            permit.leave(&result, started, ended)?;
             result
         })
     }
