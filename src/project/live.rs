@@ -9,7 +9,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::Models;
 use crate::clock::{self, Clock};
-use crate::run::{Event, LastEvent, Live, Progress, RunFolder, Spent, UnderWay};
+use crate::model::Notice;
+use crate::run::{Event, LastEvent, Live, Progress, ProviderNotice, RunFolder, Spent, UnderWay};
 use crate::search::Halt;
 
 /// Time between two writes.
@@ -65,6 +66,7 @@ impl LiveFile {
         match event {
             Event::Measured(_) => {}
             Event::Progress(progress) => self.shared.progress(progress),
+            Event::Provider(seen) => self.shared.provider(seen),
             event => self.shared.decided(event),
         }
     }
@@ -98,6 +100,12 @@ impl Shared {
         }
         (live.done, live.of, live.score) = state.under_way.sum();
         live.trying = state.under_way.trying(progress);
+        state.is_written = false;
+    }
+
+    fn provider(&self, seen: &ProviderNotice) {
+        let mut state = self.state();
+        state.live.paused = matches!(seen.notice, Notice::Down { .. }).then(|| seen.words());
         state.is_written = false;
     }
 
