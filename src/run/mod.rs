@@ -13,8 +13,8 @@ mod uses;
 
 pub use event::{
     Ablated, AskFailed, BaselineMeasured, Decision, Diagnosed, Dropped, Event, FORMAT, GenerationEnded,
-    GenerationStarted, Judged, Measured, Merged, NoiseMeasured, Progress, Proposed, ProviderNotice, Raced, RowFailed, RunEnded,
-    RunStarted, Screened, Shortened, Stopped, TestOpened, Verdict, Widened,
+    GenerationStarted, Judged, Measured, Merged, NoiseMeasured, Progress, Proposed, ProviderNotice, Raced, RowFailed,
+    RunEnded, RunStarted, Screened, Shortened, Stopped, TestOpened, Verdict, Widened,
 };
 pub use files::Files;
 pub use folder::{Listing, Manifest, RunFolder, RunState, state, unique_length};
