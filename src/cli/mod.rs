@@ -17,6 +17,7 @@ mod logging;
 mod machine;
 mod measure;
 mod narration;
+mod notify;
 mod optimize;
 mod paint;
 mod plain;

@@ -15,6 +15,7 @@ use super::Global;
 use super::exit::{Exit, Failure};
 use super::machine;
 use super::measure::splits_written;
+use super::notify::Teller;
 use super::progress::ProgressArgs;
 use super::report::{print_json, show};
 use super::runs::runs_folder;
@@ -68,11 +69,13 @@ impl Optimize {
         for warning in &project.warnings {
             terminal.note(&format!("warning: {warning}"));
         }
+        let teller = Teller::new(&project.config.notify, &project.name())?;
         let unsaved = project.unsaved_splits();
         let result = optimize(&mut project, Arc::new(SystemClock), interrupt(), Arc::clone(&terminal) as _).await;
         if let Some(path) = unsaved.filter(|_| project.unsaved_splits().is_none()) {
             terminal.note(&splits_written(&path));
         }
+        teller.ended(&result, &*terminal).await;
         drop(terminal);
         finish(result, self.json, self.progress.is_json())
     }
@@ -89,8 +92,10 @@ impl Resume {
         }
         let root = global.config.parent().unwrap_or(Path::new(""));
         let folder = RunFolder::find(&runs_folder(global)?, &self.run)?;
+        let teller = Teller::of_project(global, &folder.manifest.name)?;
         let terminal = self.progress.show(global.quiet);
         let result = resume(root, folder, Arc::new(SystemClock), interrupt(), Arc::clone(&terminal) as _).await;
+        teller.ended(&result, &*terminal).await;
         drop(terminal);
         finish(result, self.json, self.progress.is_json())
     }

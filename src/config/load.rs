@@ -85,6 +85,10 @@ impl Config {
                 found.push(finding(&["models", role, "model"], Cause::Conflict(message)));
             }
         }
+        if self.notify.webhook.is_some() && self.notify.webhook_env.is_some() {
+            let message = "`notify.webhook` and `notify.webhook_env` both name an address; keep one".to_owned();
+            found.push(finding(&["notify", "webhook"], Cause::Conflict(message)));
+        }
         if self.prompts.len() > 1 {
             let message = format!("a chat model is sent one prompt, and there are {}; keep one", self.prompts.len());
             found.push(finding(&["prompts"], Cause::Conflict(message)));

@@ -7,6 +7,7 @@
 mod error;
 mod load;
 mod models;
+mod notify;
 mod schema;
 mod scorers;
 mod sections;
@@ -16,5 +17,6 @@ mod tests;
 
 pub use error::{Cause, ConfigError, Place, Problem};
 pub use models::{ModelConfig, Models, Price, Provider};
+pub use notify::{Notify, NotifyFormat};
 pub use scorers::{ScorerConfig, ScorerKind};
 pub use sections::{Budget, Config, Gate, Guards, RoleBudget, Search, Store};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Models, ScorerConfig};
+use super::{Models, Notify, ScorerConfig};
 use crate::dataset::Source;
 
 /// A Ratchet project: what to optimise, on which data, with which models, and how far.
@@ -60,6 +60,9 @@ pub struct Config {
     /// Where responses are kept.
     #[serde(default)]
     pub store: Store,
+    /// Who is told how a run goes.
+    #[serde(default, skip_serializing_if = "Notify::is_off")]
+    pub notify: Notify,
 }
 
 impl Config {

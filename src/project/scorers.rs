@@ -80,5 +80,6 @@ fn key_names(config: &Config) -> Vec<String> {
         .into_iter()
         .flatten()
         .filter_map(|model| model.api_key_env.clone())
+        .chain(config.notify.webhook_env.clone())
         .collect()
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::load::read;
 use super::{Project, ProjectError, scorers};
-use crate::config::Config;
+use crate::config::{Config, Notify};
 use crate::dataset::{Dataset, Example, Split};
 use crate::digest::Digest;
 use crate::durable;
@@ -27,7 +27,9 @@ impl Project {
             path: snapshot.clone(),
             message: format!("the snapshot could not be written: {error}"),
         };
-        let config = toml::to_string(&self.config).map_err(|error| unwritable(error.to_string()))?;
+        // Who is told is no part of a run, and the address may be a secret.
+        let config = Config { notify: Notify::default(), ..self.config.clone() };
+        let config = toml::to_string(&config).map_err(|error| unwritable(error.to_string()))?;
         durable::write(&snapshot.join(CONFIG), config.as_bytes())?;
         let mut rows = String::new();
         for (example, split) in self.dataset.examples.iter().zip(&self.dataset.splits) {

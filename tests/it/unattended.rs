@@ -1,7 +1,10 @@
 //! What people and machines learn of a run that is left alone, and what becomes of it when its surroundings fail.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::routing::post;
 use prompt_ratchet::model::embedded::Embedded;
 use serde_json::Value;
 
@@ -125,4 +128,64 @@ fn stderr_is_json_lines_for_machines_to_the_last_one() {
     // Silence but for what went wrong.
     let ran = project.ratchet(&["optimize", "--progress", "none", "--json"]);
     assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+}
+
+/// A server that takes what it is posted.
+struct Hook {
+    address: String,
+    posted: Arc<Mutex<Vec<Value>>>,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Hook {
+    fn start() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let posted = Arc::<Mutex<Vec<Value>>>::default();
+        let take = |State(posted): State<Arc<Mutex<Vec<Value>>>>, body: Bytes| async move {
+            posted.lock().unwrap().push(serde_json::from_slice(&body).unwrap());
+        };
+        let app = axum::Router::new().route("/hook-5e3a", post(take)).with_state(Arc::clone(&posted));
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = format!("http://{}/hook-5e3a", listener.local_addr().unwrap());
+        runtime.spawn(async move { axum::serve(listener, app).await });
+        Self { address, posted, _runtime: runtime }
+    }
+
+    fn last(&self) -> Value {
+        self.posted.lock().unwrap().last().cloned().unwrap_or_default()
+    }
+}
+
+#[test]
+fn a_webhook_is_told_how_a_run_ended_and_never_ends_one() {
+    let hook = Hook::start();
+    let project = Project::new();
+    let config = project.read("ratchet.toml") + "\n[notify]\nwebhook_env = 'HOOK'\n";
+    project.write("ratchet.toml", config);
+    let unset = project.ratchet(&["optimize"]);
+    assert_eq!(unset.code, 2);
+    assert!(unset.err.contains("notify.webhook_env") && unset.err.contains("HOOK"), "{}", unset.err);
+
+    let run = |hook: &str, arguments: &[&str]| ended(project.command(arguments).env("HOOK", hook).output().unwrap());
+    let down = "models.task={provider='openai', model='m', base_url='http://127.0.0.1:9/v1'}";
+    assert_eq!(run(&hook.address, &["optimize", "--set", down]).code, 4);
+    let told = hook.last();
+    assert_eq!(
+        (&told["event"], &told["reason"]),
+        (&"failed".into(), &"the provider can't be reached".into()),
+        "{told}"
+    );
+
+    assert_eq!(run(&hook.address, &["optimize", "--json"]).code, 0);
+    let told = hook.last();
+    let id = project.run().file_name().unwrap().to_string_lossy().into_owned();
+    assert_eq!((&told["event"], &told["run"], &told["v"]), (&"finished".into(), &Value::from(id), &1.into()));
+    assert_eq!(told["result"]["stopped"], "generations");
+    for (path, content) in project.files() {
+        assert!(!String::from_utf8_lossy(&content).contains("hook-5e3a"), "{}", path.display());
+    }
+
+    let ran = run("http://127.0.0.1:9/hook-5e3a", &["optimize", "--json", "--set", "search.generations=1"]);
+    assert_eq!(ran.code, 0);
+    assert!(ran.err.contains("the webhook was not told: can't be reached") && !ran.err.contains("hook-5e3a"));
 }
