@@ -124,6 +124,7 @@ impl Search<'_> {
             if parts.len() > 1 {
                 self.archive(meter, state, &candidate);
             }
+            state.seen.insert(candidate.prompts.digest());
             kept = self.ask_gate(meter, state, candidate, &parts, generation).await?;
         }
         self.ablate(meter, state, generation).await?;

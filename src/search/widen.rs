@@ -193,12 +193,16 @@ impl Search<'_> {
         Ok(parents)
     }
 
-    /// A prompt of the archive whose edits apply to the incumbent and make something new of it.
+    /// A prompt of the archive whose edits apply to the incumbent and make something new of it. What was made from this
+    /// incumbent is no donor: it is a survivor or was refused.
     fn donor(&self, state: &State, generation: u32) -> Option<Entry> {
         let mut random = seed::generator(self.settings.seed, generation, "donor");
+        let incumbent = state.incumbent.prompts.digest();
         let is_new = |entry: &Entry| {
-            self.onto_incumbent(state, entry, &entry.prompts)
-                .is_some_and(|prompts| !state.seen.contains(&prompts.digest()))
+            entry.base.digest() != incumbent
+                && self
+                    .onto_incumbent(state, entry, &entry.prompts)
+                    .is_some_and(|prompts| !state.seen.contains(&prompts.digest()))
         };
         state.archive.draw(&mut random, is_new).cloned()
     }
