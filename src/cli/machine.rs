@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use prompt_ratchet::clock::{self, Clock, SystemClock};
 use prompt_ratchet::eval::Summary;
-use prompt_ratchet::model::Spend;
+use prompt_ratchet::model::{Notice, Spend};
 use prompt_ratchet::project::Watch;
-use prompt_ratchet::run::{Event, Progress, RunFolder, UnderWay};
+use prompt_ratchet::run::{Event, Progress, ProviderNotice, RunFolder, UnderWay};
 use serde_json::{Value, json};
 
 use super::progress::Show;
@@ -59,6 +59,7 @@ impl Watch for Machine {
         match event {
             Event::Measured(_) => {}
             Event::Progress(progress) => self.progress(progress, spend),
+            Event::Provider(seen) => say("provider", provider(seen)),
             event => say(&event.name().unwrap_or_default(), compact(event)),
         }
     }
@@ -93,6 +94,20 @@ impl Machine {
             }),
         );
     }
+}
+
+/// A provider that is out, or back.
+fn provider(seen: &ProviderNotice) -> Value {
+    let (is_down, down_for) = match &seen.notice {
+        Notice::Down { down_for, .. } => (true, down_for),
+        Notice::Up { down_for } => (false, down_for),
+    };
+    let mut told = json!({ "role": seen.role, "down": is_down, "down_for_seconds": down_for.as_secs_f64() });
+    if let Notice::Down { error, next_try, .. } = &seen.notice {
+        told["error"] = json!(error);
+        told["next_try_seconds"] = json!(next_try.as_secs_f64());
+    }
+    told
 }
 
 /// What of an event is worth a line: numbers and names, no texts of prompts and rows.

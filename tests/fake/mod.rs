@@ -1,4 +1,5 @@
-//! The fake provider as a module of tests and benchmarks: see [`server`].
+//! The fake provider as a module of tests and benchmarks: see [`server`], and [`rows`] to ask it for.
 
+pub mod rows;
 pub mod server;
 pub mod wire;

@@ -110,6 +110,8 @@ pub struct Stats {
     pub distinct: u64,
     /// Requests that were refused with status 429.
     pub refused: u64,
+    /// Requests that came during the outage.
+    pub during_outage: u64,
 }
 
 /// A running server; it stops when this is dropped.
@@ -132,6 +134,7 @@ struct Shared {
     requests: AtomicU64,
     answered: AtomicU64,
     refused: AtomicU64,
+    during_outage: AtomicU64,
     /// How often each body was seen.
     bodies: Mutex<HashMap<Digest, u64>>,
     last: Mutex<Option<Received>>,
@@ -163,6 +166,7 @@ impl Server {
             requests: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            during_outage: AtomicU64::new(0),
             bodies: Mutex::default(),
             last: Mutex::default(),
         });
@@ -206,6 +210,7 @@ impl Shared {
             answered: self.answered.load(Ordering::SeqCst),
             distinct: self.bodies.lock().unwrap().len() as u64,
             refused: self.refused.load(Ordering::SeqCst),
+            during_outage: self.during_outage.load(Ordering::SeqCst),
         }
     }
 
@@ -227,13 +232,16 @@ impl Shared {
 
     fn outage(&self, number: u64) -> Option<Fault> {
         let Outage { from, until } = self.outage?;
-        let fault = match number % 4 {
+        if !(from..until).contains(&self.since_first()) {
+            return None;
+        }
+        self.during_outage.fetch_add(1, Ordering::SeqCst);
+        Some(match number % 4 {
             0 => Fault::Reset,
             1 => Fault::Raw(503, "upstream is gone".into()),
             2 => Fault::ServerError,
             _ => Fault::Stall,
-        };
-        (from..until).contains(&self.since_first()).then_some(fault)
+        })
     }
 
     fn burst(&self) -> Option<Fault> {

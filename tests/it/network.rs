@@ -1,99 +1,24 @@
 //! Bad networks over real sockets: whatever the fake provider does, every row is answered once and scored right.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use prompt_ratchet::dataset::Example;
-use prompt_ratchet::digest::Digest;
-use prompt_ratchet::eval::{ChatSettings, ChatTarget, Evaluate, Evaluation, Evaluator};
-use prompt_ratchet::model::{
-    BoxFuture, Budget, Call, CallError, Chat, Completion, FinishReason, Limit, LimitSettings, Limits, ModelRole,
-    OpenAi, OpenAiConfig, Origin, Provider, RetryPolicy, Session, Stack, Store, Usage,
-};
-use prompt_ratchet::prompt::{Message, Prompt, PromptSet, Role};
-use prompt_ratchet::score::{ExactMatch, ExactMatchOptions, ScorerSet};
-use serde_json::{Map, json};
-use tokio_util::sync::CancellationToken;
+use prompt_ratchet::model::{Call, CallError, Chat, ModelRole, OpenAi, OpenAiConfig, RetryPolicy, Store};
+use prompt_ratchet::prompt::{Message, Role};
 
-use crate::fake::server::{Answers, Behaviour, Bursts, Fault, Outage, PerMinute, Rates, Server};
+use crate::fake::rows::{Asking, evaluate, server, settings};
+use crate::fake::server::{Behaviour, Bursts, Fault, Outage, PerMinute, Rates, Server};
 
-/// Answers with a digest of what was asked: an answer that got to the wrong row is a wrong one.
-struct Fingerprint;
-
-fn fingerprint(text: &str) -> String {
-    Digest::of(text.as_bytes()).short()
-}
-
-impl Chat for Fingerprint {
-    fn complete<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Completion, CallError>> {
-        Box::pin(async move {
-            Ok(Completion {
-                text: fingerprint(&call.request.messages[0].content),
-                finish: FinishReason::Stop,
-                usage: Usage { input: 8, output: 2, ..Usage::default() },
-                latency_ms: 0,
-                cost: None,
-                origin: Origin::Live,
-                trace: None,
-            })
-        })
-    }
-}
-
-async fn server(behaviour: Behaviour) -> Server {
-    Server::start(0, Answers::Chat(Arc::new(Fingerprint)), behaviour).await.unwrap()
-}
-
-fn settings() -> ChatSettings {
-    ChatSettings {
-        model: "fingerprint".into(),
-        temperature: None,
-        max_tokens: None,
-        extra: Map::new(),
-        deterministic: true,
-        max_concurrency: 16,
-    }
-}
-
-/// Evaluates `rows` rows, all of which are answered and scored right.
-async fn evaluate(server: &Server, rows: usize) -> Evaluation {
-    let limit = Limit::with(&LimitSettings {
-        max_concurrency: 16,
-        requests_per_minute: None,
-        tokens_per_minute: None,
-        max_outage: Duration::from_secs(60),
-        begun: Arc::default(),
-        seed: 1,
-    });
-    let config = OpenAiConfig { timeout: Duration::from_millis(300), ..OpenAiConfig::new(server.base_url()) };
-    let endpoint = OpenAi::new(config).unwrap().telling(&limit);
-    let session = Session {
-        store: Store::in_memory(),
-        run: "r1".into(),
-        budget: Budget::new(Limits::default()),
-        ledger: Arc::default(),
-        interrupt: CancellationToken::new(),
-    };
+/// Evaluates so many rows, all of which are answered and scored right.
+async fn all_right(server: &Server, rows: usize) {
     let retry = RetryPolicy { retries: 5, base: Duration::from_millis(20), longest: Duration::from_millis(200) };
-    let provider = Provider { id: endpoint.id(), chat: Arc::new(endpoint), limit, retry, price: None };
-    let target = ChatTarget::new(Arc::new(Stack::new(provider, &session)), settings());
-    let exact_match = ExactMatch::new("exact_match", ExactMatchOptions::default());
-    let scorers = ScorerSet::new(vec![(Arc::new(exact_match), 1.0)]).unwrap();
-    let prompts = Arc::new(PromptSet::one(Prompt::parse("prompt", "{{ input }}").unwrap()).unwrap());
-    let row = |at: usize| {
-        let input = format!("ticket {at}");
-        json!({"id": at.to_string(), "expected": fingerprint(&input), "input": input})
-    };
-    let examples: Vec<Arc<Example>> = (0..rows).map(|at| Arc::new(serde_json::from_value(row(at)).unwrap())).collect();
-    let evaluator = Evaluator::new(Arc::new(target), Arc::new(scorers));
-    let evaluation = evaluator.evaluate(&prompts, &examples, 0, &|_| ()).await.unwrap();
-    for (at, outcome) in evaluation.outcomes.iter().enumerate() {
+    let asking = Asking { concurrency: 16, timeout: Duration::from_millis(300), retry };
+    let asked = evaluate(server, rows, &asking, Store::in_memory()).await;
+    for (at, outcome) in asked.evaluation.outcomes.iter().enumerate() {
         assert_eq!(outcome.value(), Some(1.0), "row {at}: {:?}", outcome.result);
     }
-    assert_eq!(evaluation.outcomes.len(), rows);
+    assert_eq!(asked.evaluation.outcomes.len(), rows);
     let stats = server.stats();
     assert_eq!((stats.answered, stats.distinct), (rows as u64, rows as u64), "every row is paid for once: {stats:?}");
-    evaluation
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -113,7 +38,7 @@ async fn on_a_bad_network_no_row_is_lost_or_scored_wrong_or_paid_twice() {
         ..Behaviour::default()
     };
     let server = server(behaviour).await;
-    evaluate(&server, 600).await;
+    all_right(&server, 600).await;
     let stats = server.stats();
     assert!(stats.refused > 0 && stats.requests > 700, "{stats:?}");
 }
@@ -122,7 +47,7 @@ async fn on_a_bad_network_no_row_is_lost_or_scored_wrong_or_paid_twice() {
 async fn what_the_headers_say_keeps_requests_below_the_rate_limit() {
     let server = server(Behaviour { per_minute: Some(PerMinute(3_000)), ..Behaviour::default() }).await;
     let started = Instant::now();
-    evaluate(&server, 250).await;
+    all_right(&server, 250).await;
     let (stats, took) = (server.stats(), started.elapsed());
     assert!(stats.refused <= 25, "{stats:?}");
     assert!(took < Duration::from_secs(5), "250 requests, of which 150 at once, at 50 a second took {took:?}");
@@ -136,7 +61,7 @@ async fn a_200_is_an_answer_whatever_stands_beside_it() {
     let behaviour = Behaviour { first: [Some(Fault::Beside(beside))].into(), ..Behaviour::default() };
     let server = server(behaviour).await;
     let started = Instant::now();
-    evaluate(&server, 1).await;
+    all_right(&server, 1).await;
     assert!(started.elapsed() < Duration::from_secs(2));
 }
 
@@ -145,7 +70,7 @@ async fn a_body_in_which_nothing_comes_any_more_is_cut() {
     let server = server(Behaviour { first: [Some(Fault::Hang)].into(), ..Behaviour::default() }).await;
     let config = OpenAiConfig { idle_timeout: Duration::from_millis(30), ..OpenAiConfig::new(server.base_url()) };
     let messages = vec![Message { role: Role::User, content: "ticket 1".into() }];
-    let call = Call { role: ModelRole::Task, request: settings().request(messages), draw: "0".into() };
+    let call = Call { role: ModelRole::Task, request: settings(1).request(messages), draw: "0".into() };
     let error = OpenAi::new(config).unwrap().complete(&call).await.unwrap_err();
     assert!(matches!(&error, CallError::Unanswered(text) if text.contains("nothing for 0.03 s")), "{error}");
 }
