@@ -10,8 +10,10 @@ use serde_json::{Value, json};
 
 use super::{Ablated, Decision, Event, Merged, Proposed, RunError, Sink};
 use crate::durable;
-use crate::eval::Outcome;
+use crate::eval::{Answer, Outcome};
+use crate::model::FinishReason;
 use crate::prompt::{Prompt, PromptSet};
+use crate::score::Score;
 
 /// Writes a run's files from its events.
 pub struct Files {
@@ -26,7 +28,7 @@ struct State {
     prompts: BTreeMap<String, BTreeMap<String, String>>,
     kept: Option<String>,
     /// By path: lines of outcome files.
-    outcomes: BTreeMap<PathBuf, String>,
+    outcomes: BTreeMap<PathBuf, Vec<u8>>,
     /// By generation and candidate: what `verdict.json` will say.
     verdicts: BTreeMap<(u32, String), BTreeMap<&'static str, Value>>,
 }
@@ -83,7 +85,7 @@ impl Files {
 
     fn flush_generation(&self, state: &mut State) -> Result<(), RunError> {
         for (path, lines) in std::mem::take(&mut state.outcomes) {
-            durable::write(&path, lines.as_bytes())?;
+            durable::write(&path, &lines)?;
         }
         for ((generation, candidate), verdict) in std::mem::take(&mut state.verdicts) {
             write_json(&self.candidate(generation, &candidate).join("verdict.json"), &verdict)?;
@@ -141,10 +143,11 @@ impl Files {
                 } else {
                     self.candidate(measured.generation, &measured.candidate).join("outcomes.jsonl")
                 };
-                let lines = state.outcomes.entry(path).or_default();
+                let lines = state.outcomes.entry(path.clone()).or_default();
                 for outcome in &measured.outcomes {
-                    lines.push_str(&outcome_line(outcome));
-                    lines.push('\n');
+                    serde_json::to_writer(&mut *lines, &OutcomeLine::of(outcome))
+                        .map_err(|error| unwritable(&path, &error))?;
+                    lines.push(b'\n');
                 }
             }
             Event::NoiseMeasured(_) => {
@@ -218,26 +221,41 @@ fn write_prompts(folder: &Path, name: &str, prompts: &BTreeMap<String, String>) 
 }
 
 pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), RunError> {
-    let mut text = serde_json::to_string_pretty(value).map_err(|error| RunError::Unreadable {
-        path: path.to_path_buf(),
-        message: format!("could not be written as JSON: {error}"),
-    })?;
+    let mut text = serde_json::to_string_pretty(value).map_err(|error| unwritable(path, &error))?;
     text.push('\n');
     durable::write(path, text.as_bytes())?;
     Ok(())
 }
 
+fn unwritable(path: &Path, error: &serde_json::Error) -> RunError {
+    RunError::Unreadable { path: path.to_path_buf(), message: format!("could not be written as JSON: {error}") }
+}
+
 /// One line of `outcomes.jsonl`: what a person or jq wants to know of a row, without times and money.
-fn outcome_line(outcome: &Outcome) -> String {
-    let mut line = json!({ "id": outcome.example.id, "sample": outcome.sample });
-    match &outcome.result {
-        Ok(answer) => {
-            line["value"] = json!(answer.value);
-            line["answer"] = json!(answer.completion.text);
-            line["finish"] = json!(answer.completion.finish);
-            line["scores"] = json!(answer.scores);
-        }
-        Err(error) => line["error"] = json!(error.to_string()),
+#[derive(Serialize)]
+struct OutcomeLine<'a> {
+    id: &'a str,
+    sample: u32,
+    #[serde(flatten)]
+    result: ResultLine<'a>,
+}
+
+/// What became of the row.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum ResultLine<'a> {
+    Scored { value: f64, answer: &'a str, finish: FinishReason, scores: &'a [Score] },
+    Failed { error: String },
+}
+
+impl<'a> OutcomeLine<'a> {
+    fn of(outcome: &'a Outcome) -> Self {
+        let result = match &outcome.result {
+            Ok(Answer { completion, scores, value }) => {
+                ResultLine::Scored { value: *value, answer: &completion.text, finish: completion.finish, scores }
+            }
+            Err(error) => ResultLine::Failed { error: error.to_string() },
+        };
+        Self { id: &outcome.example.id, sample: outcome.sample, result }
     }
-    line.to_string()
 }

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, TransactionBehavior, params};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::{Paid, Response};
@@ -58,14 +59,17 @@ const BATCH: usize = 1024;
 /// answers so fast that this is felt.
 const GATHER: Duration = Duration::from_millis(2);
 
-type Reply = oneshot::Sender<Result<Response, CallError>>;
+type Written = Result<Response, CallError>;
+
+/// An answer to commit, who waits for it, and the runtime they wait on.
+type Order = (Response, oneshot::Sender<Written>, Option<Handle>);
 
 /// The store's file.
 pub(super) struct SqliteShelf {
     path: Arc<Path>,
     reader: Mutex<Connection>,
     /// `None` only while it is being dropped: the closed queue ends the writer.
-    queue: Option<Sender<(Response, Reply)>>,
+    queue: Option<Sender<Order>>,
     writer: Option<JoinHandle<()>>,
 }
 
@@ -99,7 +103,7 @@ impl SqliteShelf {
         let ended = || CallError::Store(format!("{}: its writer has ended; start again", self.path.display()));
         let (reply, answer) = oneshot::channel();
         let queue = self.queue.as_ref().ok_or_else(ended)?;
-        queue.send((response, reply)).map_err(|_| ended())?;
+        queue.send((response, reply, Handle::try_current().ok())).map_err(|_| ended())?;
         answer.await.map_err(|_| ended())?
     }
 
@@ -177,15 +181,22 @@ struct Writer {
 
 impl Writer {
     /// Writes until the queue is closed and empty.
-    fn run(mut self, orders: &Receiver<(Response, Reply)>) {
-        while let Ok(first) = orders.recv() {
+    fn run(mut self, orders: &Receiver<Order>) {
+        while let Ok((first, reply, runtime)) = orders.recv() {
             std::thread::sleep(GATHER);
-            let (mut responses, replies): (Vec<_>, Vec<_>) =
-                std::iter::once(first).chain(orders.try_iter()).take(BATCH).unzip();
+            let more = orders.try_iter().take(BATCH - 1).map(|(response, reply, _)| (response, reply));
+            let (mut responses, replies): (Vec<_>, Vec<_>) = std::iter::once((first, reply)).chain(more).unzip();
             let written = self.commit(&mut responses).map_err(|error| explained(&self.path, &error));
-            for (response, reply) in responses.into_iter().zip(replies) {
-                // Whoever asked may be gone; the answer is kept all the same.
-                let _ = reply.send(written.clone().map(|()| response));
+            let tell = move || {
+                for (response, reply) in responses.into_iter().zip(replies) {
+                    // Whoever asked may be gone; the answer is kept all the same.
+                    let _ = reply.send(written.clone().map(|()| response));
+                }
+            };
+            // Waking many tasks from within their runtime wakes one of its threads; from here, it would be one for each.
+            match runtime {
+                Some(runtime) => drop(runtime.spawn(async { tell() })),
+                None => tell(),
             }
         }
     }
