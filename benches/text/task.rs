@@ -8,13 +8,13 @@ use prompt_ratchet::dataset::Split;
 use prompt_ratchet::eval::{ChatSettings, ChatTarget, Evaluate, Evaluator, Summary};
 use prompt_ratchet::model::embedded::{self, Embedded};
 use prompt_ratchet::model::{
-    Budget, Limit, Limits, ModelRole, Provider, ProviderId, RetryPolicy, Session, Stack, Store,
+    Budget, Ceiling, Limit, Limits, ModelRole, Provider, ProviderId, RetryPolicy, Session, Stack, Store,
 };
 use prompt_ratchet::project::Project;
 use prompt_ratchet::prompt::PromptSet;
 use prompt_ratchet::propose::{ModelProposer, Propose, ProposerSettings};
 use prompt_ratchet::run::{Event, Pulls, Recorded, RunError, Sink};
-use prompt_ratchet::search::{CallLimits, CallsSpent, Parts, Search, Settings};
+use prompt_ratchet::search::{CallLimits, CallsSpent, Parts, Search, Settings, Unlimited};
 use serde_json::Map;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -99,6 +99,7 @@ impl Task {
             strategies: &self.project.strategies,
             sink: &sink,
             spent: &spent,
+            account: &Unlimited,
             recorded: Recorded::default(),
             past: Pulls::default(),
         };
@@ -179,7 +180,10 @@ impl Task {
 }
 
 fn session(task_calls: Option<u64>) -> Session {
-    let by_role = task_calls.map(|calls| (ModelRole::Task, calls)).into_iter().collect();
+    let by_role = task_calls
+        .map(|calls| (ModelRole::Task, Ceiling { calls: Some(calls), ..Ceiling::default() }))
+        .into_iter()
+        .collect();
     Session {
         store: Store::in_memory(),
         run: "bench".into(),

@@ -73,6 +73,8 @@ impl From<OutcomeError> for Failure {
             OutcomeError::Call(CallError::Interrupted) => Exit::Interrupted,
             // A model that doesn't exist, a parameter that it doesn't take: the config is wrong.
             OutcomeError::Call(CallError::Rejected(_) | CallError::Local(_)) | OutcomeError::Score(_) => Exit::Usage,
+            // Limits in which not one call fits.
+            OutcomeError::Call(error) if error.is_limit() => Exit::Usage,
             OutcomeError::Call(_) => Exit::CouldNotRun,
         };
         let advice = match &error {

@@ -258,7 +258,7 @@ impl Bench {
         rows: &[Arc<Example>],
     ) -> Result<(Vec<Option<Outcome>>, Spend), Failure> {
         // A budget of nothing: only the store can answer.
-        let models = self.models(Limits { calls: Some(0), ..Limits::default() })?;
+        let models = self.models(Limits::nothing())?;
         let evaluator = self.project.evaluator(&models);
         let mut outcomes = Vec::new();
         for row in rows {

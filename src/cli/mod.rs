@@ -21,6 +21,7 @@ mod notify;
 mod optimize;
 mod paint;
 mod plain;
+mod plan;
 mod progress;
 mod report;
 mod review;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use prompt_ratchet::clock::SystemClock;
-use prompt_ratchet::project::{OptimizeError, Optimized, Project, optimize, resume};
+use prompt_ratchet::project::{GivenTime, OptimizeError, Optimized, Project, optimize, resume};
 use prompt_ratchet::report::{self, RunView};
 use prompt_ratchet::run::RunFolder;
 use serde_json::json;
@@ -28,6 +28,7 @@ use super::runs::runs_folder;
 #[command(after_help = "Examples:
   ratchet optimize
   ratchet optimize --seed 7 --set search.generations=3
+  ratchet optimize --for 8h --set budget.usd=5
   ratchet optimize --set budget.calls=2000 --json > result.json")]
 pub struct Optimize {
     /// Seed of every random choice; short for `--set search.seed=N`
@@ -35,9 +36,26 @@ pub struct Optimize {
     seed: Option<u64>,
     #[command(flatten)]
     pub(super) progress: ProgressArgs,
+    #[command(flatten)]
+    time: Time,
+    /// Say what would run, how many calls, tokens and dollars at most and likely, and what gain the data can show; ask
+    /// and write nothing
+    #[arg(long)]
+    dry_run: bool,
     /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
+}
+
+/// How long to go on.
+#[derive(Debug, Args)]
+struct Time {
+    /// Stop after so long, as in 8h or 1h30m, like at a planned limit; short for `--set budget.for=TIME`
+    #[arg(long = "for", value_name = "TIME")]
+    duration: Option<String>,
+    /// Stop at this local time, as in 07:00; short for `--set budget.until=TIME`
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
 }
 
 /// Go on with an interrupted run, from what is recorded of it
@@ -47,13 +65,15 @@ pub struct Optimize {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   ratchet resume
-  ratchet resume 3fa9")]
+  ratchet resume 3fa9 --for 2h")]
 pub struct Resume {
     /// The run: its id, a unique prefix of its short id, its folder, or `last`
     #[arg(default_value = "last")]
     run: String,
     #[command(flatten)]
     pub(super) progress: ProgressArgs,
+    #[command(flatten)]
+    time: Time,
     /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
@@ -64,10 +84,16 @@ impl Optimize {
     pub async fn run(self, global: &Global) -> Result<Exit, Failure> {
         let mut overrides = global.overrides.clone();
         overrides.extend(self.seed.map(|seed| ("search.seed".to_owned(), seed.to_string())));
+        overrides.extend(self.time.duration.map(|time| ("budget.for".to_owned(), time)));
+        overrides.extend(self.time.until.map(|time| ("budget.until".to_owned(), time)));
         let mut project = Project::load(&global.config, &overrides).await?;
         let terminal = self.progress.show(global.quiet);
         for warning in &project.warnings {
             terminal.note(&format!("warning: {warning}"));
+        }
+        if self.dry_run {
+            super::plan::show(&project, self.json)?;
+            return Ok(Exit::Done);
         }
         let teller = Teller::new(&project.config.notify, &project.name())?;
         let unsaved = project.unsaved_splits();
@@ -94,7 +120,8 @@ impl Resume {
         let folder = RunFolder::find(&runs_folder(global)?, &self.run)?;
         let teller = Teller::of_project(global, &folder.manifest.name)?;
         let terminal = self.progress.show(global.quiet);
-        let result = resume(root, folder, Arc::new(SystemClock), interrupt(), Arc::clone(&terminal) as _).await;
+        let time = GivenTime { duration: self.time.duration, until: self.time.until };
+        let result = resume(root, folder, Arc::new(SystemClock), interrupt(), Arc::clone(&terminal) as _, time).await;
         teller.ended(&result, &*terminal).await;
         drop(terminal);
         finish(result, self.json, self.progress.is_json())

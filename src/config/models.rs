@@ -69,7 +69,7 @@ pub struct ModelConfig {
     /// Whether the same request always gets the same answer; by default only `embedded` does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deterministic: Option<bool>,
-    /// What it costs, for the cost figures.
+    /// What it costs; by default as `budget.prices` says, or the table that comes with Ratchet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
     /// Further parameters of the request, sent as they are: `extra = { reasoning_effort = "low" }`.
@@ -124,4 +124,12 @@ pub struct Price {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0))]
     pub cached: Option<f64>,
+    /// Tokens written to the provider's cache; by default as `input`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0))]
+    pub cache_write: Option<f64>,
+    /// Most tokens that the model writes in one answer: what a call without `max_tokens` is reserved at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub max_output: Option<u64>,
 }

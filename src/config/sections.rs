@@ -215,14 +215,35 @@ fn tags_with_margins<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Resul
     })
 }
 
-/// The most that a run may use; what is absent is unlimited.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// The most that a run may use; what is absent is unlimited. What happens at a limit is told in `docs/budget.md`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Budget {
+    /// US dollars for all roles together; the prices of all models must be known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    pub usd: Option<f64>,
     /// Live calls of all roles together.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub calls: Option<u64>,
+    /// Tokens read and written by live calls of all roles together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub tokens: Option<u64>,
+    /// How long a run may go on, all its sittings together, as `8h` or `1h30m`.
+    #[serde(rename = "for", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub duration: Option<String>,
+    /// When a run stops: a local time (`07:00`, its next occurrence), or a date with a time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub until: Option<String>,
+    /// A JSON file of prices in the shape of LiteLLM's `model_prices_and_context_window.json`, asked before the table
+    /// that comes with Ratchet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub prices: Option<PathBuf>,
     /// Of the task model.
     #[serde(skip_serializing_if = "RoleBudget::is_unlimited")]
     pub task: RoleBudget,
@@ -232,13 +253,21 @@ pub struct Budget {
 }
 
 /// The most that one role may use in a run; what is absent is unlimited.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RoleBudget {
+    /// US dollars.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    pub usd: Option<f64>,
     /// Live calls.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub calls: Option<u64>,
+    /// Tokens read and written by live calls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub tokens: Option<u64>,
 }
 
 impl RoleBudget {

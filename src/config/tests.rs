@@ -185,7 +185,7 @@ fn an_unknown_key_is_named_with_its_line_and_the_nearest_known_one() {
     assert_snapshot!(errors("[[scorers]]\ntype = \"numeric\"\n\ntolerence = 1\n"), @"ratchet.toml:12:1: unknown key `tolerence` in [scorers.1]; did you mean `tolerance`?");
     assert_snapshot!(errors("[[scorers]]\ntype = \"json_valid\"\ntrim = true\n"), @"ratchet.toml:11:1: unknown key `trim` in [scorers.1]; allowed: name, weight, allow_fence, type");
     assert_snapshot!(errors_with("\"d.jsonl\"", "{ path = \"d\",\n  fields = { inptu = \"text\" } }"), @"ratchet.toml:3:14: unknown key `inptu` in [dataset.fields]; did you mean `input`?");
-    assert_snapshot!(errors("[budget.task]\n\"usd.x\" = 1\n"), @"ratchet.toml:10:1: unknown key `usd.x` in [budget.task]; allowed: calls");
+    assert_snapshot!(errors("[budget.task]\n\"x.y\" = 1\n"), @"ratchet.toml:10:1: unknown key `x.y` in [budget.task]; allowed: calls, tokens, usd");
 }
 
 #[test]

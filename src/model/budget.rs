@@ -1,103 +1,299 @@
-//! The budget: how many calls a run may make, together and by role. Every attempt is reserved before it is sent and
-//! settled afterwards, so that the limits hold however many calls are on their way.
+//! The budget: how many calls, tokens and how much money a run may use, together and by role, and until when it may ask.
 //!
-//! What is counted are answers. An attempt that fails gives its place back: which attempts fail is chance, and a run
-//! that was resumed, which has forgotten them, must have the same budget left as one that was not.
+//! Every attempt is reserved at the most that it can cost before it is sent, and settled at what it did cost afterwards,
+//! so that the limits hold however many are on their way. An attempt that the provider may have billed without
+//! answering (a timeout, a cut body, a call that was dropped) counts as spent, at its reservation. What can't be had
+//! while others are on their way waits for them: most reservations come out far below their bound.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use super::{BoxFuture, Call, CallError, Chat, Completion, Ledger, ModelRole, Price};
+use tokio::sync::Notify;
 
-/// Limits on the number of calls of one run; absent means no limit.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Limits {
-    /// All calls together.
-    pub calls: Option<u64>,
-    /// Calls by role.
-    pub by_role: BTreeMap<ModelRole, u64>,
-}
+use super::amount::{Above, Amount, Limits, took, worst_case};
+use super::{BoxFuture, Call, CallError, Chat, Completion, Ledger, ModelRole, Price, Usage};
+use crate::clock::Clock;
+
+/// How long calls under way may go on once the time is up.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// What is left of a run's limits; shared by all its stacks.
-#[derive(Debug)]
 pub struct Budget {
     limits: Limits,
-    /// Calls reserved or settled so far.
-    taken: Mutex<BTreeMap<ModelRole, u64>>,
+    state: Mutex<State>,
+    /// Told whenever a reservation comes to its end.
+    freed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    /// Settled, lost and reserved, by role.
+    taken: [Amount; 3],
+    /// Of `taken`, what is on its way.
+    reserved: [Amount; 3],
+    /// Of `taken`, what brought no answer.
+    lost: [Amount; 3],
+    /// Not to be touched for now: what comes at the end needs it.
+    kept_back: Amount,
+    /// Why nothing may be asked at all, where that is so.
+    closed: Option<CallError>,
+    time: Option<Time>,
+}
+
+/// The time that is left.
+struct Time {
+    clock: Arc<dyn Clock>,
+    /// Since the Unix epoch.
+    end: Duration,
+    /// Kept back for what comes at the end.
+    kept_back: Duration,
+    /// When the first attempt of this process was made.
+    began: Option<Duration>,
+    /// Attempts of this process that were answered.
+    answered: u64,
+}
+
+impl Time {
+    fn left(&self) -> Duration {
+        self.end.saturating_sub(self.kept_back).saturating_sub(self.clock.now())
+    }
+
+    /// How long `calls` take at this process's pace so far.
+    fn of_calls(&self, calls: u64) -> Duration {
+        let Some(began) = self.began.filter(|_| self.answered > 0) else { return Duration::ZERO };
+        let so_far = self.clock.now().saturating_sub(began);
+        so_far.mul_f64((calls as f64 / self.answered as f64).min(1e6))
+    }
+}
+
+/// Whether an attempt can be had.
+enum Room {
+    Now,
+    /// Not before others on their way have come out below their reservations.
+    Later,
+    Never(CallError),
 }
 
 impl Budget {
     /// A budget with `limits`, of which nothing is used yet.
     pub fn new(limits: Limits) -> Arc<Self> {
-        Arc::new(Self { limits, taken: Mutex::default() })
+        Arc::new(Self { limits, state: Mutex::default(), freed: Notify::new() })
     }
 
-    /// Counts calls that this run paid for before it was interrupted (see `Store::paid`).
-    pub fn carry_over(&self, role: ModelRole, calls: u64) {
-        *self.lock().entry(role).or_default() += calls;
+    /// The limits.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 
-    /// Calls that may still be made in `role`; `None` means without limit.
-    pub fn left(&self, role: ModelRole) -> Option<u64> {
-        let taken = self.lock();
-        let together = self.limits.calls.map(|limit| limit.saturating_sub(taken.values().sum()));
-        let own = self.limits.by_role.get(&role).map(|limit| limit.saturating_sub(count(&taken, role)));
-        together.into_iter().chain(own).min()
+    /// Nothing is asked from `end` on (since the Unix epoch, by `clock`); what is under way is cut 10 s later.
+    pub fn end_at(&self, clock: Arc<dyn Clock>, end: Duration) {
+        let time = Time { clock, end, kept_back: Duration::ZERO, began: None, answered: 0 };
+        self.lock().time = Some(time);
     }
 
-    /// Sets one call of `role` aside. It counts until the reservation is dropped; a settled one counts for good.
+    /// Counts what this run paid for before it was interrupted (see `Store::paid`).
+    pub fn carry_over(&self, role: ModelRole, paid: Amount) {
+        self.lock().taken[role as usize] += paid;
+    }
+
+    /// Counts what this run lost before it was interrupted.
+    pub fn carry_over_lost(&self, role: ModelRole, lost: Amount) {
+        let mut state = self.lock();
+        state.taken[role as usize] += lost;
+        state.lost[role as usize] += lost;
+    }
+
+    /// What attempts without an answer count as, by role.
+    pub fn lost(&self) -> BTreeMap<ModelRole, Amount> {
+        let lost = self.lock().lost;
+        ModelRole::ALL.into_iter().map(|role| (role, lost[role as usize])).filter(|(_, lost)| lost.calls > 0).collect()
+    }
+
+    /// Keeps `amount` of all roles together, and of the task's, back from now on, with the time that its calls take.
+    pub fn keep_back(&self, amount: Amount) {
+        let mut state = self.lock();
+        state.kept_back = amount;
+        if let Some(time) = &mut state.time {
+            time.kept_back = time.of_calls(amount.calls);
+        }
+        drop(state);
+        self.freed.notify_one();
+    }
+
+    /// From now on every attempt is refused with `reason`; with none they are made again.
+    pub fn close(&self, reason: Option<CallError>) {
+        self.lock().closed = reason;
+        self.freed.notify_one();
+    }
+
+    /// Why `needs`, by role, can't be had any more beside what is used, on its way and kept back.
+    pub fn shortage(&self, needs: &BTreeMap<ModelRole, Amount>) -> Option<CallError> {
+        let state = self.lock();
+        let mut after = state.taken;
+        needs.iter().for_each(|(role, need)| after[*role as usize] += *need);
+        let calls = needs.values().map(|need| need.calls).sum();
+        if state.time.as_ref().is_some_and(|time| time.left() <= time.of_calls(calls)) {
+            return Some(CallError::TimeUp);
+        }
+        let scopes = std::iter::once((None, &self.limits.together, sum(&after)))
+            .chain(self.limits.by_role.iter().map(|(role, ceiling)| (Some(*role), ceiling, after[*role as usize])));
+        scopes.into_iter().find_map(|(role, ceiling, used)| {
+            let above = ceiling.exceeded_by(used + kept_back(&state, role))?;
+            Some(CallError::Budget(format!(
+                "what is left of {} does not cover another generation",
+                named(role, &above)
+            )))
+        })
+    }
+
+    /// How long a call may take at most: until some seconds after the time is up.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        self.lock().time.as_ref().map(|time| time.left() + GRACE)
+    }
+
+    /// Sets `most` aside for one attempt of `role`; waits as long as others on their way may leave room for it.
     ///
     /// # Errors
-    /// [`CallError::Budget`], naming the limit, when it has no room.
-    pub fn reserve(self: &Arc<Self>, role: ModelRole) -> Result<Reservation, CallError> {
-        let mut taken = self.lock();
-        if let Some(limit) = self.limits.calls.filter(|limit| taken.values().sum::<u64>() >= *limit) {
-            return Err(CallError::Budget(format!("all {limit} calls of this run are made")));
+    /// [`CallError::Budget`], naming the limit that has no room, or [`CallError::TimeUp`].
+    pub async fn reserve(self: &Arc<Self>, role: ModelRole, most: Amount) -> Result<Reservation, CallError> {
+        loop {
+            // A notice between this look and the wait is kept for the next who waits.
+            let room = self.take(role, most);
+            match room {
+                Room::Later => self.freed.notified().await,
+                Room::Now => {
+                    if !self.limits.is_unlimited() {
+                        // One notice may have been for several: pass it on.
+                        self.freed.notify_one();
+                    }
+                    return Ok(Reservation { budget: Arc::clone(self), role, most, open: true });
+                }
+                Room::Never(error) => {
+                    self.freed.notify_one();
+                    return Err(error);
+                }
+            }
         }
-        if let Some(limit) = self.limits.by_role.get(&role).filter(|limit| count(&taken, role) >= **limit) {
-            return Err(CallError::Budget(format!("all {limit} {role} calls of this run are made")));
-        }
-        *taken.entry(role).or_default() += 1;
-        Ok(Reservation { budget: Arc::clone(self), role, settled: false })
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<ModelRole, u64>> {
+    fn take(&self, role: ModelRole, most: Amount) -> Room {
+        let mut state = self.lock();
+        if let Some(reason) = &state.closed {
+            return Room::Never(reason.clone());
+        }
+        if state.time.as_ref().is_some_and(|time| time.left().is_zero()) {
+            return Room::Never(CallError::TimeUp);
+        }
+        let room = self.room(&state, role, most);
+        if matches!(room, Room::Now) {
+            state.taken[role as usize] += most;
+            state.reserved[role as usize] += most;
+            if let Some(time) = &mut state.time {
+                time.began = time.began.or_else(|| Some(time.clock.now()));
+            }
+        }
+        room
+    }
+
+    fn room(&self, state: &State, role: ModelRole, most: Amount) -> Room {
+        let index = role as usize;
+        let scopes = [
+            (None, Some(&self.limits.together), sum(&state.taken), sum(&state.reserved)),
+            (Some(role), self.limits.by_role.get(&role), state.taken[index], state.reserved[index]),
+        ];
+        let mut room = Room::Now;
+        for (scope, ceiling, taken, reserved) in scopes {
+            let Some(ceiling) = ceiling.filter(|ceiling| !ceiling.is_unlimited()) else { continue };
+            let wanted = taken + most + kept_back(state, scope);
+            if ceiling.exceeded_by(wanted).is_none() {
+                continue;
+            }
+            if let Some(above) = ceiling.exceeded_by(wanted.saturating_sub(reserved)) {
+                let limit = named(scope, &above);
+                return Room::Never(CallError::Budget(format!("what is left of {limit} does not cover another call")));
+            }
+            room = Room::Later;
+        }
+        room
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
         // Plain counters: a panic elsewhere can't leave them half changed.
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn count(taken: &BTreeMap<ModelRole, u64>, role: ModelRole) -> u64 {
-    taken.get(&role).copied().unwrap_or_default()
+impl fmt::Debug for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Budget").field("limits", &self.limits).finish_non_exhaustive()
+    }
 }
 
-/// One call set aside. Dropping it unsettled gives its place back.
+fn sum(amounts: &[Amount; 3]) -> Amount {
+    amounts.iter().fold(Amount::default(), |sum, amount| sum + *amount)
+}
+
+/// What is kept back is the task's, and so of all roles together.
+fn kept_back(state: &State, scope: Option<ModelRole>) -> Amount {
+    if matches!(scope, None | Some(ModelRole::Task)) { state.kept_back } else { Amount::default() }
+}
+
+/// A limit as it stands in the config.
+fn named(role: Option<ModelRole>, limit: &Above) -> String {
+    let table = role.map_or(String::new(), |role| format!("{role}."));
+    format!("budget.{table}{} = {}", limit.key, limit.limit)
+}
+
+/// What is set aside for one attempt. Dropping it counts all of it as spent.
 #[derive(Debug)]
 #[must_use]
 pub struct Reservation {
     budget: Arc<Budget>,
     role: ModelRole,
-    settled: bool,
+    most: Amount,
+    open: bool,
 }
 
 impl Reservation {
-    /// The call was answered: it counts for good.
-    pub fn settle(mut self) {
-        self.settled = true;
+    /// The attempt was answered: what it used counts in place of what was set aside.
+    pub fn settle(mut self, used: Amount) {
+        self.close(used, true);
+    }
+
+    /// The attempt was not billed: it counts as nothing.
+    pub fn release(mut self) {
+        self.close(Amount::default(), false);
+    }
+
+    fn close(&mut self, used: Amount, answered: bool) {
+        self.open = false;
+        let index = self.role as usize;
+        let mut state = self.budget.lock();
+        state.reserved[index] = state.reserved[index].saturating_sub(self.most);
+        state.taken[index] = state.taken[index].saturating_sub(self.most) + used;
+        if let Some(time) = state.time.as_mut().filter(|_| answered) {
+            time.answered += 1;
+        }
+        drop(state);
+        if !self.budget.limits.is_unlimited() {
+            self.budget.freed.notify_one();
+        }
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        if !self.settled
-            && let Some(taken) = self.budget.lock().get_mut(&self.role)
-        {
-            *taken = taken.saturating_sub(1);
+        if self.open {
+            self.close(self.most, false);
+            self.budget.lock().lost[self.role as usize] += self.most;
         }
     }
 }
 
-/// The layer that reserves each attempt, and prices its answer when it settles.
+/// The layer that reserves each attempt, and prices its answer when it settles. Innermost but for the provider, so that
+/// what is reserved is sent.
 pub(super) struct Budgeted {
     pub(super) inner: Arc<dyn Chat>,
     pub(super) budget: Arc<Budget>,
@@ -105,108 +301,47 @@ pub(super) struct Budgeted {
     pub(super) ledger: Arc<Ledger>,
 }
 
+impl Budgeted {
+    async fn attempt(&self, call: &Call) -> Result<Completion, CallError> {
+        let most = worst_case(&call.request, self.price.as_ref());
+        let reservation = self.budget.reserve(call.role, most).await?;
+        let mut completion = match self.inner.complete(call).await {
+            Ok(completion) => completion,
+            Err(error) => {
+                self.ledger.note_failure(call.role);
+                if !may_be_billed(&error) {
+                    reservation.release();
+                }
+                return Err(error);
+            }
+        };
+        let usage = completion.usage;
+        // A provider that counts nothing leaves open what the call cost: then the most counts.
+        let known = self.price.filter(|price| usage != Usage::default() || price.is_free());
+        completion.cost = completion.cost.or_else(|| known.map(|price| price.cost(&usage)));
+        reservation.settle(took(&completion, self.price.as_ref(), most));
+        Ok(completion)
+    }
+}
+
+/// Whether a provider that failed like this may have done the work all the same.
+fn may_be_billed(error: &CallError) -> bool {
+    !matches!(
+        error,
+        CallError::Unreachable(_)
+            | CallError::Transient(_)
+            | CallError::Busy { .. }
+            | CallError::Rejected(_)
+            | CallError::Denied(_)
+            | CallError::Local(_)
+    )
+}
+
 impl Chat for Budgeted {
     fn complete<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Completion, CallError>> {
-        Box::pin(async move {
-            let reservation = self.budget.reserve(call.role)?;
-            let mut completion =
-                self.inner.complete(call).await.inspect_err(|_| self.ledger.note_failure(call.role))?;
-            completion.cost = completion.cost.or_else(|| Some(self.price?.cost(&completion.usage)));
-            reservation.settle();
-            Ok(completion)
-        })
+        Box::pin(self.attempt(call))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering};
-
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::model::testing::{answer, call};
-
-    /// Takes a few turns of the scheduler to answer; every `fails`-th attempt fails.
-    struct Slow {
-        attempts: AtomicU64,
-        answered: AtomicU64,
-        fails: u64,
-    }
-
-    impl Chat for Slow {
-        fn complete<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Completion, CallError>> {
-            Box::pin(async move {
-                let attempt = self.attempts.fetch_add(1, Ordering::Relaxed);
-                for _ in 0..attempt % 5 {
-                    tokio::task::yield_now().await;
-                }
-                if attempt.is_multiple_of(self.fails) {
-                    return Err(CallError::Transient("fault".into()));
-                }
-                self.answered.fetch_add(1, Ordering::Relaxed);
-                Ok(answer(&call.draw))
-            })
-        }
-    }
-
-    async fn answered(limits: Limits, fails: u64, calls: usize) -> (u64, Arc<Budget>) {
-        let provider = Arc::new(Slow { attempts: 0.into(), answered: 0.into(), fails });
-        let budget = Budget::new(limits);
-        let layer = Arc::new(Budgeted {
-            inner: provider.clone(),
-            budget: Arc::clone(&budget),
-            price: None,
-            ledger: Arc::default(),
-        });
-        let tasks: Vec<_> = (0..calls)
-            .map(|n| {
-                let (layer, role) = (Arc::clone(&layer), ModelRole::ALL[n % 3]);
-                tokio::spawn(async move { layer.complete(&Call { role, ..call(&n.to_string()) }).await })
-            })
-            .collect();
-        for task in tasks {
-            let _ = task.await.unwrap();
-        }
-        (provider.answered.load(Ordering::Relaxed), budget)
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(32))]
-        #[test]
-        fn the_budget_is_never_exceeded_and_no_place_is_lost(
-            together in proptest::option::of(0_u64..40),
-            task in proptest::option::of(0_u64..20),
-            fails in 2_u64..7,
-            calls in 0_usize..60,
-        ) {
-            let by_role: BTreeMap<_, _> = task.into_iter().map(|limit| (ModelRole::Task, limit)).collect();
-            let limits = Limits { calls: together, by_role };
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
-            let (answered, budget) = runtime.block_on(answered(limits, fails, calls));
-            let taken = budget.lock().clone();
-            prop_assert_eq!(taken.values().sum::<u64>(), answered, "what counts is what was answered");
-            prop_assert!(together.is_none_or(|limit| answered <= limit));
-            prop_assert!(task.is_none_or(|limit| count(&taken, ModelRole::Task) <= limit));
-        }
-    }
-
-    #[test]
-    fn a_dropped_reservation_gives_its_place_back_and_a_settled_one_does_not() {
-        let budget = Budget::new(Limits { calls: Some(1), ..Limits::default() });
-        drop(budget.reserve(ModelRole::Task).unwrap());
-        assert_eq!(budget.left(ModelRole::Task), Some(1));
-        budget.reserve(ModelRole::Task).unwrap().settle();
-        assert_eq!(budget.left(ModelRole::Proposer), Some(0));
-        let error = budget.reserve(ModelRole::Task).unwrap_err();
-        assert_eq!(error.to_string(), "budget used up: all 1 calls of this run are made");
-    }
-
-    #[test]
-    fn calls_paid_for_before_the_interruption_count() {
-        let budget = Budget::new(Limits { by_role: [(ModelRole::Judge, 3)].into(), ..Limits::default() });
-        budget.carry_over(ModelRole::Judge, 2);
-        assert_eq!(budget.left(ModelRole::Judge), Some(1));
-        assert_eq!(budget.left(ModelRole::Task), None);
-    }
-}
+mod tests;

@@ -110,7 +110,8 @@ pub enum FinishReason {
     Tool,
 }
 
-/// Tokens of one call, as the provider counted them.
+/// Tokens of one call, as the provider counted them, brought to one form: some report cached tokens as a part of the
+/// input (OpenAI), some beside it (Anthropic). Here they are always a part.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// Tokens read, cached ones included.
@@ -120,6 +121,21 @@ pub struct Usage {
     /// Of `input`, those read from the provider's cache.
     #[serde(default)]
     pub cached: u64,
+    /// Of `input`, those written to the provider's cache, where it counts them. Not kept in the store: the cost is.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cache_write: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl Usage {
+    /// The usage of a provider that counts tokens read from its cache and written to it beside its input, as Anthropic
+    /// does.
+    pub fn beside(input: u64, output: u64, cached: u64, cache_write: u64) -> Self {
+        Self { input: input.saturating_add(cached).saturating_add(cache_write), output, cached, cache_write }
+    }
 }
 
 /// Where a completion came from.

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use super::{CallKey, Completion, ModelRole, Origin};
+use super::{Amount, CallKey, Completion, ModelRole, Origin, Outlook};
 use crate::money::Money;
 
 /// What was used, by role. But for `failed` it depends on which calls were completed alone: not on their order, on how
@@ -62,6 +62,7 @@ struct Account {
     spend: Spend,
     /// Calls counted already. Only ever asked for one of them, so that the order of a hash set is never seen.
     seen: HashSet<(ModelRole, CallKey)>,
+    outlook: [Outlook; 3],
 }
 
 impl Ledger {
@@ -70,12 +71,21 @@ impl Ledger {
         self.lock().spend.clone()
     }
 
-    /// Counts a completed call, once.
-    pub(super) fn note(&self, role: ModelRole, key: CallKey, completion: &Completion) {
+    /// What the calls of `role` have taken so far, whoever paid.
+    pub fn outlook(&self, role: ModelRole) -> Outlook {
+        self.lock().outlook[role as usize]
+    }
+
+    /// Counts a completed call, once. `took` is what such a call takes, whoever paid for it; `most` is what it has to be
+    /// reserved at.
+    pub(super) fn note(&self, role: ModelRole, key: CallKey, completion: &Completion, took: Amount, most: Amount) {
         let mut account = self.lock();
         if !account.seen.insert((role, key)) {
             return;
         }
+        let outlook = &mut account.outlook[role as usize];
+        outlook.largest = outlook.largest.max(most);
+        outlook.seen += took;
         let entry = account.spend.roles.entry(role).or_default();
         match completion.origin {
             Origin::Stored => entry.stored += 1,
@@ -112,11 +122,19 @@ mod tests {
     fn a_call_counts_once_however_often_it_is_made() {
         let ledger = Ledger::default();
         let paid = Completion { cost: Some(Money::from_dollars(0.5)), ..answer("a") };
+        let most = Amount { calls: 1, tokens: 99, money: Money::from_dollars(2.0) };
+        let took = Amount { calls: 1, tokens: 12, money: Money::from_dollars(0.5) };
         for _ in 0..3 {
-            ledger.note(ModelRole::Task, Digest::of(b"1"), &paid);
+            ledger.note(ModelRole::Task, Digest::of(b"1"), &paid, took, most);
         }
-        ledger.note(ModelRole::Task, Digest::of(b"2"), &Completion { origin: Origin::Stored, ..paid.clone() });
-        ledger.note(ModelRole::Proposer, Digest::of(b"3"), &answer("b"));
+        ledger.note(
+            ModelRole::Task,
+            Digest::of(b"2"),
+            &Completion { origin: Origin::Stored, ..paid.clone() },
+            took,
+            most,
+        );
+        ledger.note(ModelRole::Proposer, Digest::of(b"3"), &answer("b"), took, most);
         ledger.note_failure(ModelRole::Proposer);
         let spend = ledger.spend();
         assert_eq!(spend.roles[&ModelRole::Task].stored, 1);
@@ -125,5 +143,7 @@ mod tests {
         assert_eq!((total.tokens_in, total.tokens_out, total.cost), (20, 4, Money::from_dollars(0.5)));
         let json = serde_json::to_value(&spend).unwrap();
         assert_eq!(json["task"]["live"], 1);
+        let outlook = ledger.outlook(ModelRole::Task);
+        assert_eq!((outlook.seen, outlook.largest), (took + took, most), "stored calls are seen too");
     }
 }

@@ -1,11 +1,12 @@
 //! Models: chat request and completion, providers, and the stack around every call.
 //!
-//! Layers of the stack, outermost first: store (single flight) -> retry -> budget -> limit -> provider. Each attempt
-//! is reserved in the budget and limited; each answer is in the store before anybody sees it.
+//! Layers of the stack, outermost first: store (single flight) -> retry -> limit -> budget -> provider. Each attempt
+//! is limited and reserved in the budget; each answer is in the store before anybody sees it.
 
 use std::future::Future;
 use std::pin::Pin;
 
+mod amount;
 mod budget;
 mod chat;
 pub mod embedded;
@@ -13,6 +14,7 @@ mod ledger;
 mod limit;
 mod log;
 mod openai;
+mod outlook;
 mod price;
 mod retry;
 mod stack;
@@ -20,14 +22,16 @@ mod store;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use budget::{Budget, Limits, Reservation};
+pub use amount::{Amount, Ceiling, DEFAULT_MAX_OUTPUT, Limits};
+pub use budget::{Budget, Reservation};
 pub use chat::{
     Call, CallError, CallKey, ChatRequest, Completion, FinishReason, ModelRole, Origin, ProviderId, TraceStep, Usage,
 };
 pub use ledger::{Ledger, RoleSpend, Spend};
 pub use limit::{Limit, LimitSettings, Notice};
 pub use openai::{OpenAi, OpenAiConfig, OpenAiError};
-pub use price::Price;
+pub use outlook::Outlook;
+pub use price::{Price, Prices};
 pub use retry::RetryPolicy;
 pub use stack::{Provider, Session, Stack};
 pub use store::{Forget, Paid, RunUsage, Store, StoreUsage, Upkeep};

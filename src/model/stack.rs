@@ -1,9 +1,10 @@
-//! The stack around one provider: store (single flight) -> retry -> budget -> limit -> provider.
+//! The stack around one provider: store (single flight) -> retry -> limit -> budget -> provider.
 
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::amount::{took, worst_case};
 use super::budget::Budgeted;
 use super::limit::Limited;
 use super::log::{LoggedAttempt, LoggedCall};
@@ -47,6 +48,8 @@ pub struct Session {
 pub struct Stack {
     id: ProviderId,
     stored: Stored,
+    price: Option<Price>,
+    budget: Arc<Budget>,
     ledger: Arc<Ledger>,
     interrupt: CancellationToken,
 }
@@ -55,14 +58,14 @@ impl Stack {
     /// Puts the layers around `provider`.
     pub fn new(provider: Provider, session: &Session) -> Self {
         let attempt = Arc::new(LoggedAttempt { inner: provider.chat });
-        let limited = Arc::new(Limited { inner: attempt, limit: provider.limit.clone() });
         let budgeted = Arc::new(Budgeted {
-            inner: limited,
+            inner: attempt,
             budget: Arc::clone(&session.budget),
             price: provider.price,
             ledger: Arc::clone(&session.ledger),
         });
-        let retry = Arc::new(Retry::new(budgeted, provider.retry, provider.limit));
+        let limited = Arc::new(Limited { inner: budgeted, limit: provider.limit.clone() });
+        let retry = Arc::new(Retry::new(limited, provider.retry, provider.limit));
         Self {
             id: provider.id,
             stored: Stored::new(
@@ -70,6 +73,8 @@ impl Stack {
                 Arc::clone(&session.store),
                 Arc::clone(&session.run),
             ),
+            price: provider.price,
+            budget: Arc::clone(&session.budget),
             ledger: Arc::clone(&session.ledger),
             interrupt: session.interrupt.clone(),
         }
@@ -85,10 +90,21 @@ impl Stack {
         if self.interrupt.is_cancelled() {
             return Err(CallError::Interrupted);
         }
-        let answer = self.interrupt.run_until_cancelled(self.stored.answer(key, call)).await;
+        let answer = self.interrupt.run_until_cancelled(self.in_time(key, call)).await;
         let completion = answer.unwrap_or(Err(CallError::Interrupted))?;
-        self.ledger.note(call.role, key, &completion);
+        let most = worst_case(&call.request, self.price.as_ref());
+        self.ledger.note(call.role, key, &completion, took(&completion, self.price.as_ref(), most), most);
         Ok(completion)
+    }
+
+    /// The answer, unless it is still being waited for some time after the time is up: a pause or a wait between
+    /// attempts must not outlast the run.
+    async fn in_time(&self, key: CallKey, call: &Call) -> Result<Completion, CallError> {
+        let answer = self.stored.answer(key, call);
+        match self.budget.patience() {
+            Some(patience) => tokio::time::timeout(patience, answer).await.unwrap_or(Err(CallError::TimeUp)),
+            None => answer.await,
+        }
     }
 }
 
@@ -123,7 +139,7 @@ mod tests {
             chat: script.clone(),
             limit: Limit::new(8),
             retry: RetryPolicy::default(),
-            price: Some(Price { input: 1.0, output: 1.0, cached: None }),
+            price: Some(Price { input: 1.0, output: 1.0, ..Price::default() }),
         };
         (script, Stack::new(provider, session))
     }

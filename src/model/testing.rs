@@ -25,7 +25,7 @@ pub(crate) fn answer(text: &str) -> Completion {
     Completion {
         text: text.into(),
         finish: FinishReason::Stop,
-        usage: Usage { input: 10, output: 2, cached: 0 },
+        usage: Usage { input: 10, output: 2, ..Usage::default() },
         latency_ms: 0,
         cost: None,
         origin: Origin::Live,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::config::{Config, ConfigError, Place};
 use crate::dataset::DatasetError;
-use crate::model::{CallError, OpenAiError};
+use crate::model::{CallError, ModelRole, OpenAiError};
 use crate::prompt::PromptError;
 use crate::propose::StrategyError;
 use crate::score::ScorerSetupError;
@@ -79,6 +79,33 @@ pub enum ProjectError {
         /// Rows of train and dev.
         least: u64,
     },
+    /// A limit in money on a model whose price isn't known.
+    #[error(
+        "budget: what {model:?} costs is not known, so a limit in dollars can't be kept; give its price as \
+         `models.{role}.price = {{ input = 0.25, output = 2 }}` (dollars for a million tokens; zeros for a server of \
+         your own), or a price file as `budget.prices`"
+    )]
+    Unpriced {
+        /// The role whose table in the config names the model.
+        role: ModelRole,
+        /// The model's name.
+        model: String,
+    },
+    /// A time that can't be understood.
+    #[error("{key} = {text:?}: {advice}")]
+    Time {
+        /// The config key.
+        key: &'static str,
+        /// What was found.
+        text: String,
+        /// What to write.
+        advice: &'static str,
+    },
+    /// A resumed run whose time is up.
+    #[error(
+        "the time that the run was given is up; go on with a new one: `ratchet resume --for 2h`, or `--until 07:00`"
+    )]
+    TimeUp,
     /// A model's endpoint can't be set up.
     #[error("models.{role}: {error}")]
     Model {

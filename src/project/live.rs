@@ -125,6 +125,7 @@ impl Shared {
         state.live.updated = clock::timestamp(now);
         state.live.seconds = self.earlier_seconds + now.saturating_sub(self.began).as_secs_f64();
         state.live.spend = self.models.spend();
+        state.live.lost = self.models.budget().lost();
         // Only those who look on miss it; what matters is in the journal, where an error ends the run.
         let _ = state.live.write(&self.folder);
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{ProjectError, scorers};
+use super::{ProjectError, limits, scorers};
 use crate::config::Config;
 use crate::dataset::{Dataset, Example, SplitLock, labels, load};
 use crate::model::ModelRole;
@@ -26,7 +26,7 @@ pub struct Project {
     pub root: PathBuf,
     /// The config file as the user named it.
     pub config_file: PathBuf,
-    /// The config, overrides applied.
+    /// The config, overrides applied and prices looked up.
     pub config: Config,
     /// The rows.
     pub dataset: Dataset,
@@ -52,7 +52,9 @@ impl Project {
     pub async fn load(config_file: &Path, overrides: &[(String, String)]) -> Result<Self, ProjectError> {
         let text = read(config_file)?;
         let file = config_file.to_string_lossy();
-        let config = Config::parse(&file, &text, overrides)?;
+        let root = config_file.parent().unwrap_or(Path::new("")).to_path_buf();
+        let mut config = Config::parse(&file, &text, overrides)?;
+        limits::look_up_prices(&mut config, &root)?;
         let at = |error: ProjectError| {
             let place = error.key(&config).and_then(|key| Config::place(&file, &text, overrides, &key));
             match place {
@@ -60,7 +62,6 @@ impl Project {
                 None => error,
             }
         };
-        let root = config_file.parent().unwrap_or(Path::new("")).to_path_buf();
         let prompt_files: BTreeMap<String, PathBuf> =
             config.prompt_files().into_iter().map(|(name, path)| (name.to_owned(), root.join(path))).collect();
         let mut prompts = Vec::new();

@@ -3,14 +3,17 @@
 //! [`Project::load`] reads and checks everything before any call is made, and writes nothing. Environment variables are
 //! read here and nowhere else in the library: keys, and `${NAME}` in the dataset's path and in base URLs.
 
+mod account;
 mod error;
 mod first_prompt;
 mod init;
+mod limits;
 mod live;
 mod load;
 mod models;
 mod notify;
 mod optimize;
+mod plan;
 mod revision;
 mod scorers;
 mod snapshot;
@@ -20,5 +23,6 @@ pub use init::{FirstModel, InitError, Scaffold};
 pub use load::{CONFIG_FILE, Project};
 pub use models::{Models, Use};
 pub use notify::{Message, Notifier};
-pub use optimize::{OptimizeError, Optimized, Watch, optimize, resume};
+pub use optimize::{GivenTime, OptimizeError, Optimized, Watch, optimize, resume};
+pub use plan::{Plan, PlannedModel, PlannedUse, Rows};
 pub use revision::revision;

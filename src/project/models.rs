@@ -1,6 +1,5 @@
 //! From `[models]` to model stacks.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -8,13 +7,13 @@ use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 use super::load::expand;
-use super::{Project, ProjectError};
+use super::{Project, ProjectError, limits};
 use crate::config::{Config, ModelConfig, Provider as ProviderKind};
 use crate::digest::Digest;
 use crate::eval::{ChatSettings, ChatTarget, Evaluator};
 use crate::model::embedded::{self, Embedded};
 use crate::model::{
-    Budget, Chat, Ledger, Limit, LimitSettings, Limits, ModelRole, Notice, OpenAi, OpenAiConfig, Price, Provider,
+    Amount, Budget, Chat, Ledger, Limit, LimitSettings, Limits, ModelRole, Notice, OpenAi, OpenAiConfig, Provider,
     ProviderId, RetryPolicy, Session, Spend, Stack, Store,
 };
 use crate::propose::{ModelProposer, ProposerSettings};
@@ -27,7 +26,7 @@ const EMBEDDED_CONCURRENCY: usize = 8;
 pub struct Use {
     /// The run that pays, or another name for what isn't a run.
     pub payer: String,
-    /// Most calls.
+    /// The most of everything.
     pub limits: Limits,
     /// Cancelled to stop.
     pub interrupt: CancellationToken,
@@ -40,10 +39,21 @@ pub struct Models {
     /// Proposes edits.
     pub proposer: Arc<Stack>,
     ledger: Arc<Ledger>,
+    budget: Arc<Budget>,
     limits: Vec<(ModelRole, Limit)>,
 }
 
 impl Models {
+    /// What is left of the limits.
+    pub fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
+
+    /// What was used, call by call.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
     /// Has `listener` told when a provider is out and when it is back. The first listener stays.
     pub fn listen(&self, listener: impl Fn(ModelRole, &Notice) + Clone + Send + Sync + 'static) {
         for (role, limit) in &self.limits {
@@ -67,7 +77,8 @@ impl Project {
         let store = Store::open(&self.root.join(&self.config.store.path))?;
         let budget = Budget::new(use_.limits.clone());
         for (role, paid) in store.paid(&use_.payer)? {
-            budget.carry_over(role, paid.calls);
+            let tokens = paid.usage.input.saturating_add(paid.usage.output);
+            budget.carry_over(role, Amount { calls: paid.calls, tokens, money: paid.cost });
         }
         let session = Session {
             store,
@@ -88,7 +99,7 @@ impl Project {
             Some(_) => stack(ModelRole::Proposer)?,
             None => Arc::clone(&task),
         };
-        Ok(Models { task, proposer, ledger: session.ledger, limits })
+        Ok(Models { task, proposer, ledger: session.ledger, budget: session.budget, limits })
     }
 
     /// What measures prompts.
@@ -114,16 +125,6 @@ impl Project {
         };
         ModelProposer::new(Arc::clone(&models.proposer) as Arc<dyn Chat>, settings, self.guards())
     }
-
-    /// The limits on calls.
-    pub fn limits(&self) -> Limits {
-        let budget = &self.config.budget;
-        let by_role = [(ModelRole::Task, budget.task.calls), (ModelRole::Proposer, budget.proposer.calls)];
-        Limits {
-            calls: budget.calls,
-            by_role: by_role.into_iter().filter_map(|(role, calls)| Some((role, calls?))).collect::<BTreeMap<_, _>>(),
-        }
-    }
 }
 
 /// Checks what can be checked of the models without a call: keys and addresses.
@@ -145,8 +146,7 @@ fn provider(config: &Config, role: ModelRole, payer: &str, begun: &Arc<AtomicBoo
         begun: Arc::clone(begun),
         seed: Digest::of_parts([payer.as_bytes(), role.name().as_bytes()]).as_u64(),
     });
-    let price =
-        model.price.as_ref().map(|price| Price { input: price.input, output: price.output, cached: price.cached });
+    let price = limits::price(model);
     let retry = RetryPolicy { retries: model.retries as usize, ..RetryPolicy::default() };
     let (id, chat): (ProviderId, Arc<dyn Chat>) = match model.provider {
         ProviderKind::Embedded => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::account::Purse;
 use super::live::LiveFile;
 use super::{Models, Project, ProjectError, Use};
 use crate::clock::{self, Clock};
@@ -30,6 +31,15 @@ pub trait Watch: Send + Sync {
 
     /// Takes one event; progress may come from any thread.
     fn see(&self, event: &Event, spend: &Spend);
+}
+
+/// How long a resumed run may go on, where that was said anew: it counts from now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GivenTime {
+    /// As `budget.for`.
+    pub duration: Option<String>,
+    /// As `budget.until`.
+    pub until: Option<String>,
 }
 
 /// A run that ended as planned.
@@ -76,12 +86,15 @@ pub async fn optimize(
     interrupt: CancellationToken,
     watch: Arc<dyn Watch>,
 ) -> Result<Optimized, OptimizeError> {
-    check_budget(project)?;
+    project.check_budget()?;
     let now = clock.now();
+    project.settle_until(now)?;
+    let end = project.end(now, Duration::ZERO)?;
     let past = PullsLedger::read(&project.runs())?.past();
     let name = project.name();
     let id = RunFolder::new_id(&project.runs(), &name, now);
     let models = project.models(&Use { payer: id.clone(), limits: project.limits(), interrupt })?;
+    end_at(&models, &clock, end);
     probe(project, &models).await?;
     project.save_splits()?;
     let folder = RunFolder::planned(&project.runs(), &id, &name, &project.config_file, now);
@@ -100,23 +113,37 @@ pub async fn resume(
     clock: Arc<dyn Clock>,
     interrupt: CancellationToken,
     watch: Arc<dyn Watch>,
+    time: GivenTime,
 ) -> Result<Optimized, OptimizeError> {
     // The report is written last: without it, the process ended between its last decision and its last file.
     let reported = folder.path.join(report::FILE).is_file();
     if reported && state(&folder.events().unwrap_or_default()).0 == RunState::Finished {
         return Err(OptimizeError::Finished(folder.manifest.run));
     }
-    let project = Project::of_run(root, &folder).await?;
+    let mut project = Project::of_run(root, &folder).await?;
     let payer = folder.manifest.run.clone();
     let models = project.models(&Use { payer, limits: project.limits(), interrupt })?;
+    let mut earlier = Duration::try_from_secs_f64(Spent::read(&folder.path).seconds).unwrap_or_default();
+    if time != GivenTime::default() {
+        (project.config.budget.duration, project.config.budget.until) = (time.duration, time.until);
+        earlier = Duration::ZERO;
+    }
+    let now = clock.now();
+    let end = project.end(now, earlier)?;
+    let events = folder.events().unwrap_or_default();
+    let stopped_already = events.iter().any(|event| matches!(event, Event::LimitReached(_)));
+    if end.is_some_and(|end| end <= now) && !stopped_already {
+        return Err(ProjectError::TimeUp.into());
+    }
+    end_at(&models, &clock, end);
     run(&project, models, folder, clock, watch).await
 }
 
-/// A budget that ends within the baseline would leave a run that no resume can finish.
-fn check_budget(project: &Project) -> Result<(), ProjectError> {
-    let calls = project.settings().calls.task_left(CallsSpent::default());
-    let least = [Split::Train, Split::Dev].map(|split| project.dataset.rows(split).len() as u64).iter().sum();
-    if calls < least { Err(ProjectError::Budget { calls, least }) } else { Ok(()) }
+/// Lets the models know when to stop.
+fn end_at(models: &Models, clock: &Arc<dyn Clock>, end: Option<Duration>) {
+    if let Some(end) = end {
+        models.budget().end_at(Arc::clone(clock), end);
+    }
 }
 
 /// Asks a few rows, so that a provider that can't be reached or a model that doesn't exist shows before anything is
@@ -149,6 +176,9 @@ async fn run(
     let _lock = folder.lock(&clock::timestamp(clock.now()))?;
     durable::remove_leftovers(&folder.path).map_err(RunError::from)?;
     let (journal, events) = Journal::open(&folder.path)?;
+    for (role, lost) in Spent::read(&folder.path).lost {
+        models.budget().carry_over_lost(role, lost);
+    }
     let models = Arc::new(models);
     watch.begin(&folder);
     let output = Arc::new(Output {
@@ -163,6 +193,7 @@ async fn run(
     let task = project.task();
     let evaluator = project.evaluator(&models);
     let proposer = project.proposer(&models);
+    let account = Purse::new(Arc::clone(&models));
     let spent = || calls_spent(&models.spend());
     let search = Search {
         settings: &settings,
@@ -174,6 +205,7 @@ async fn run(
         strategies: &project.strategies,
         sink: output.as_ref(),
         spent: &spent,
+        account: &account,
         recorded: Recorded::of(&events),
         // As written, also in the process that wrote it: what a resumed run will read.
         past: Pulls::read(&folder.snapshot())?,
@@ -279,7 +311,7 @@ impl Books {
         match event {
             Event::Judged(_) | Event::Ablated(_) => uses.dev += 1,
             Event::TestOpened(_) => uses.test += 1,
-            Event::NoiseMeasured(_) | Event::GenerationEnded(_) => return self.write(),
+            Event::NoiseMeasured(_) | Event::GenerationEnded(_) | Event::AttemptsLost(_) => return self.write(),
             _ => return Ok(()),
         }
         let mut ledger = SplitUses::read(&self.runs)?;
@@ -289,6 +321,7 @@ impl Books {
 
     fn write(&self) -> Result<(), RunError> {
         let seconds = self.earlier_seconds + self.clock.now().saturating_sub(self.began).as_secs_f64();
-        Spent { seconds, spend: self.models.spend() }.write(&self.folder)
+        let lost = self.models.budget().lost();
+        Spent { seconds, spend: self.models.spend(), lost }.write(&self.folder)
     }
 }

@@ -20,7 +20,13 @@ pub fn headline(view: &RunView) -> String {
         return match kept {
             0 if view.generations.is_empty() => format!("nothing kept, {}", ended.words()),
             0 => "nothing kept, no candidate was really better".to_owned(),
-            kept => format!("{} kept, not shown to be better: there are no test rows", plural(kept, "revision")),
+            kept => {
+                let why = match view.test_limit() {
+                    Some(reached) => format!("no sealed test, {}", reached.limit.at_test()),
+                    None => "there are no test rows".to_owned(),
+                };
+                format!("{} kept, not shown to be better: {why}", plural(kept, "revision"))
+            }
         };
     };
     let comparison = &test.comparison;

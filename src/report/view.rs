@@ -8,9 +8,9 @@ use crate::dataset::Example;
 use crate::diagnose::FailureCluster;
 use crate::eval::Summary;
 use crate::run::{
-    Ablated, BaselineMeasured, Decision, Dropped, Event, GenerationEnded, Judged, Manifest, Merged, NoiseMeasured,
-    Proposed, Raced, RunEnded, RunError, RunFolder, RunStarted, Screened, Shortened, Spent, SplitUses, TestOpened,
-    UseCount, Widened,
+    Ablated, BaselineMeasured, Decision, Dropped, During, Event, GenerationEnded, Judged, LimitReached, Manifest,
+    Merged, NoiseMeasured, Proposed, Raced, RunEnded, RunError, RunFolder, RunStarted, Screened, Shortened, Spent,
+    SplitUses, TestOpened, UseCount, Widened,
 };
 
 /// Everything that people see of a run.
@@ -32,6 +32,8 @@ pub struct RunView {
     pub test: Option<TestOpened>,
     /// How the run ended; absent while it is unfinished.
     pub ended: Option<RunEnded>,
+    /// Limits that were reached.
+    pub limits: Vec<LimitReached>,
     /// Answers that could not be had, over all candidates.
     pub rows_failed: usize,
     /// Calls, tokens, money and time.
@@ -138,6 +140,7 @@ impl RunView {
             generations: Vec::new(),
             test: None,
             ended: None,
+            limits: Vec::new(),
             rows_failed: 0,
             spent: Spent::read(&folder.path),
             uses: UseCount::default(),
@@ -153,6 +156,7 @@ impl RunView {
         match event {
             Event::RunStarted(started) => self.started = Some(started),
             Event::RowFailed(_) => self.rows_failed += 1,
+            Event::LimitReached(reached) => self.limits.push(reached),
             Event::BaselineMeasured(baseline) => self.baseline = Some(baseline),
             Event::NoiseMeasured(noise) => self.noise = Some(noise),
             Event::GenerationStarted(started) => self.generations.push(GenerationView {
@@ -265,6 +269,11 @@ impl RunView {
     pub fn is_of_archive(&self, proposed: &Proposed) -> bool {
         let of_that = |generation: &&GenerationView| generation.number == proposed.generation;
         self.generations.iter().find(of_that).is_some_and(|generation| generation.incumbent != proposed.parent)
+    }
+
+    /// The limit that left the sealed test out, where one did.
+    pub fn test_limit(&self) -> Option<&LimitReached> {
+        self.limits.iter().find(|reached| reached.during == During::Test)
     }
 
     /// The baseline on dev.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::diagnose::FailureCluster;
 use crate::digest::Digest;
 use crate::eval::{Comparison, Outcome, OutcomeError, Summary};
-use crate::model::{CallError, ModelRole, Notice};
+use crate::model::{Amount, CallError, ModelRole, Notice};
 use crate::prompt::Edit;
 use crate::propose::Proposal;
 use crate::stats::Interval;
@@ -28,6 +28,10 @@ pub enum Event {
     RowFailed(RowFailed),
     /// A proposer's call failed for good; replay gives the same error.
     AskFailed(AskFailed),
+    /// Attempts without an answer took a part of the budget; replay counts the same.
+    AttemptsLost(AttemptsLost),
+    /// A limit on money, calls, tokens or time was reached; replay stops at the same place.
+    LimitReached(LimitReached),
     /// The starting prompt was measured.
     BaselineMeasured(BaselineMeasured),
     /// The model's noise was measured.
@@ -128,6 +132,40 @@ pub struct AskFailed {
     pub slot: u32,
     /// Its error.
     pub error: CallError,
+}
+
+/// What attempts that may have been billed without an answer count as, when a generation begins.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AttemptsLost {
+    /// The generation.
+    pub generation: u32,
+    /// Of the whole run so far, by role.
+    pub lost: std::collections::BTreeMap<ModelRole, Amount>,
+}
+
+/// A limit was reached.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LimitReached {
+    /// The generation that was not begun or not finished; 0 for the baseline.
+    pub generation: u32,
+    /// At what.
+    pub during: During,
+    /// The limit: `budget` or `time`.
+    pub limit: Stopped,
+    /// In plain words.
+    pub reason: String,
+}
+
+/// At what a limit was reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum During {
+    /// Before a generation, which could not have been gated.
+    Before,
+    /// Within a generation, or the baseline.
+    Within,
+    /// At the sealed test, which is left out.
+    Test,
 }
 
 /// The starting prompt was measured.
@@ -452,6 +490,8 @@ pub enum Stopped {
     TargetScore,
     /// What is left of the budget does not suffice for another generation.
     Budget,
+    /// The time that the run was given is up.
+    Time,
     /// No train row fails: there is nothing to mend.
     NothingFails,
 }
@@ -464,7 +504,18 @@ impl Stopped {
             Stopped::NoGain => "several generations in a row kept nothing",
             Stopped::TargetScore => "the target score was reached",
             Stopped::Budget => "what is left of the budget does not suffice for another generation",
+            Stopped::Time => "the time that it was given is up",
             Stopped::NothingFails => "no train row fails",
+        }
+    }
+}
+
+impl Stopped {
+    /// Why the sealed test was left out, in plain words.
+    pub fn at_test(self) -> &'static str {
+        match self {
+            Stopped::Time => "the time was up",
+            _ => "the budget was used up",
         }
     }
 }

@@ -1,13 +1,14 @@
 //! `live.json`: how far a run is, for those who look on from another process. Written over and over while the run goes
 //! on, left behind by a process that stopped before the run's end, gone with it. Nothing reads it to decide.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::RunError;
 use crate::durable;
-use crate::model::Spend;
+use crate::model::{Amount, ModelRole, Spend};
 
 const FILE: &str = "live.json";
 
@@ -36,6 +37,9 @@ pub struct Live {
     pub seconds: f64,
     /// What it has used.
     pub spend: Spend,
+    /// What attempts count as that may have been billed without an answer, by role.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lost: BTreeMap<ModelRole, Amount>,
     /// The last journalled event.
     pub last: Option<LastEvent>,
     /// Why nothing is asked at the moment, where the run waits for its provider to come back.

@@ -12,9 +12,9 @@ mod under_way;
 mod uses;
 
 pub use event::{
-    Ablated, AskFailed, BaselineMeasured, Decision, Diagnosed, Dropped, Event, FORMAT, GenerationEnded,
-    GenerationStarted, Judged, Measured, Merged, NoiseMeasured, Progress, Proposed, ProviderNotice, Raced, RowFailed,
-    RunEnded, RunStarted, Screened, Shortened, Stopped, TestOpened, Verdict, Widened,
+    Ablated, AskFailed, AttemptsLost, BaselineMeasured, Decision, Diagnosed, Dropped, During, Event, FORMAT,
+    GenerationEnded, GenerationStarted, Judged, LimitReached, Measured, Merged, NoiseMeasured, Progress, Proposed,
+    ProviderNotice, Raced, RowFailed, RunEnded, RunStarted, Screened, Shortened, Stopped, TestOpened, Verdict, Widened,
 };
 pub use files::Files;
 pub use folder::{Listing, Manifest, RunFolder, RunState, state, unique_length};

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::{AskFailed, Event, RowFailed};
+use super::{AskFailed, AttemptsLost, Event, LimitReached, RowFailed};
 use crate::digest::Digest;
 use crate::durable::DurableError;
 use crate::eval::OutcomeError;
-use crate::model::CallError;
+use crate::model::{Amount, CallError, ModelRole};
 
 /// Takes events. Journalled events come one after another; progress may come from anywhere.
 pub trait Sink: Send + Sync {
@@ -49,6 +49,12 @@ pub struct Recorded {
     pub rows: BTreeMap<(Digest, String, u32), OutcomeError>,
     /// Proposer's calls that failed for good, by generation and slot.
     pub asks: BTreeMap<(u32, u32), CallError>,
+    /// What attempts without an answer counted as, by the generation that began with it.
+    pub lost: BTreeMap<u32, BTreeMap<ModelRole, Amount>>,
+    /// Limits that were reached, in order: one that ended the search, one at the sealed test.
+    pub limits: Vec<LimitReached>,
+    /// The last generation that was begun.
+    pub begun: u32,
 }
 
 impl Recorded {
@@ -63,6 +69,11 @@ impl Recorded {
                 Event::AskFailed(AskFailed { generation, slot, error }) => {
                     recorded.asks.insert((*generation, *slot), error.clone());
                 }
+                Event::AttemptsLost(AttemptsLost { generation, lost }) => {
+                    recorded.lost.insert(*generation, lost.clone());
+                }
+                Event::LimitReached(reached) => recorded.limits.push(reached.clone()),
+                Event::GenerationStarted(started) => recorded.begun = started.generation,
                 _ => {}
             }
         }

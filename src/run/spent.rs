@@ -1,12 +1,13 @@
 //! `spend.json`: money and time of a run. A file of its own, outside what a resumed run repeats byte for byte.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::RunError;
 use super::files::write_json;
-use crate::model::Spend;
+use super::{Live, RunError};
+use crate::model::{Amount, ModelRole, Spend};
 
 const FILE: &str = "spend.json";
 
@@ -17,13 +18,26 @@ pub struct Spent {
     pub seconds: f64,
     /// Calls, tokens and money by role.
     pub spend: Spend,
+    /// What attempts count as that may have been billed without an answer, by role.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lost: BTreeMap<ModelRole, Amount>,
 }
 
 impl Spent {
     /// What the run in `folder` has used so far; nothing where the file is missing or can't be read, since the file is
-    /// for information only.
+    /// for information only. Time and losses are those of `live.json` where that knows of more: a killed process could
+    /// not write its books.
     pub fn read(folder: &Path) -> Self {
-        std::fs::read(folder.join(FILE)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+        let read = std::fs::read(folder.join(FILE)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let mut spent: Self = read.unwrap_or_default();
+        if let Some(live) = Live::read(folder) {
+            spent.seconds = spent.seconds.max(live.seconds);
+            for (role, lost) in live.lost {
+                let known = spent.lost.entry(role).or_default();
+                *known = known.max(lost);
+            }
+        }
+        spent
     }
 
     /// Writes the file in `folder`.

@@ -161,7 +161,7 @@ impl Search<'_> {
                 found.extend(self.admit(state, strategy, None, None, Ok(proposed), generation)?);
             }
         }
-        let left = self.settings.calls.proposer_left((self.spent)());
+        let left = self.proposer_calls_left();
         let count = u64::from(self.settings.proposals).min(left) as usize;
         let plan = self.plan(meter, state, count, generation).await?;
         if let Some(donor) = &plan.donor {

@@ -17,6 +17,7 @@
 //! `generation.rs`, `trial.rs`, `question.rs` and `judge.rs` act on these decisions, `meter.rs` measures for them.
 
 mod ablate;
+mod account;
 mod archive;
 mod ask;
 mod choose;
@@ -26,6 +27,7 @@ mod judge;
 mod merge;
 mod meter;
 mod noise;
+mod plan;
 mod question;
 mod race;
 mod screen;
@@ -36,17 +38,19 @@ mod widen;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+pub use account::{Account, Unlimited};
 pub use choose::expected_reward;
+pub use plan::{Calls, Outline, detectable_gain};
 pub use settings::{CallLimits, CallsSpent, GateSettings, Parts, Protected, Settings};
 
 use crate::dataset::{Dataset, Example, Split};
 use crate::digest::Digest;
 use crate::eval::{Evaluate, Outcome, OutcomeError, Summary, compare};
-use crate::model::CallError;
+use crate::model::{CallError, ModelRole};
 use crate::prompt::PromptSet;
 use crate::propose::{Propose, Strategy};
 use crate::run::{
-    BaselineMeasured, Event, FORMAT, Pulls, Recorded, RunEnded, RunError, RunStarted, Sink, Stopped, TestOpened,
+    BaselineMeasured, During, Event, FORMAT, Pulls, Recorded, RunEnded, RunError, RunStarted, Sink, Stopped, TestOpened,
 };
 use choose::Bandit;
 use generation::State;
@@ -107,6 +111,8 @@ pub struct Search<'a> {
     pub sink: &'a dyn Sink,
     /// Calls that this run has paid for so far.
     pub spent: &'a (dyn Fn() -> CallsSpent + Send + Sync),
+    /// What limits it besides the settings.
+    pub account: &'a dyn Account,
     /// Errors that an interrupted run has journalled.
     pub recorded: Recorded,
     /// What the strategies came to in earlier runs, as the run's snapshot has it.
@@ -133,18 +139,40 @@ impl Search<'_> {
     pub async fn run(&self) -> Result<RunEnded, Halt> {
         let meter = Meter::new(self.evaluate, self.sink, self.recorded.rows.clone());
         self.sink.emit(Event::RunStarted(self.started()))?;
-        let baseline = self.measure_baseline(&meter).await?;
-        let flip_rate = self.measure_noise(&meter, &baseline).await?;
+        self.close_if_recorded(false);
+        let (baseline, flip_rate) = match self.begin(&meter).await {
+            Ok(begun) => begun,
+            Err(halt) => {
+                let stopped = self.at_limit(&meter, halt, 0, During::Within)?;
+                return self.end(stopped, String::new(), self.baseline.digest().short());
+            }
+        };
         let mut state = State::new(baseline.clone(), flip_rate > 0.0, self.bandit());
         let stopped = self.generations(&meter, &mut state).await?;
         if state.incumbent.id != baseline.id {
-            self.open_test(&meter, &baseline, &state.incumbent).await?;
+            self.account.keep_back(0);
+            self.close_if_recorded(true);
+            if let Err(halt) = self.open_test(&meter, &baseline, &state.incumbent).await {
+                self.at_limit(&meter, halt, self.settings.generations, During::Test)?;
+            }
         }
-        let spent = (self.spent)();
-        let calls = BTreeMap::from([("task".to_owned(), spent.task), ("proposer".to_owned(), spent.proposer)]);
         let is_plateau = stopped == Stopped::NoGain;
         let why = if is_plateau { state.plateau.why_stopped(state.without_gain) } else { String::new() };
-        let ended = RunEnded { stopped, why, winner: state.incumbent.id.clone(), calls };
+        self.end(stopped, why, state.incumbent.id)
+    }
+
+    /// The baseline and the share of rows that flip.
+    async fn begin(&self, meter: &Meter<'_>) -> Result<(Revision, f64), Halt> {
+        let baseline = self.measure_baseline(meter).await?;
+        self.account.keep_back(self.test_calls());
+        let flip_rate = self.measure_noise(meter, &baseline).await?;
+        Ok((baseline, flip_rate))
+    }
+
+    fn end(&self, stopped: Stopped, why: String, winner: String) -> Result<RunEnded, Halt> {
+        let spent = (self.spent)();
+        let calls = BTreeMap::from([("task".to_owned(), spent.task), ("proposer".to_owned(), spent.proposer)]);
+        let ended = RunEnded { stopped, why, winner, calls };
         self.sink.emit(Event::RunEnded(ended.clone()))?;
         Ok(ended)
     }
@@ -170,13 +198,17 @@ impl Search<'_> {
     }
 
     async fn generations(&self, meter: &Meter<'_>, state: &mut State) -> Result<Stopped, Halt> {
+        let mut lost = BTreeMap::new();
         for generation in 1..=self.settings.generations {
             if let Some(stopped) = self.stop(state) {
                 return Ok(stopped);
             }
-            match self.generation(meter, state, generation).await {
-                Err(Halt::Fault(OutcomeError::Call(CallError::Budget(_)))) => return Ok(Stopped::Budget),
-                other => other?,
+            if let Some(stopped) = self.forbidden(generation, self.least_calls())? {
+                return Ok(stopped);
+            }
+            self.count_lost(generation, &mut lost)?;
+            if let Err(halt) = self.generation(meter, state, generation).await {
+                return self.at_limit(meter, halt, generation, During::Within);
             }
         }
         Ok(self.stop(state).filter(|stopped| *stopped == Stopped::TargetScore).unwrap_or(Stopped::Generations))
@@ -194,14 +226,23 @@ impl Search<'_> {
         if !state.incumbent.train.iter().any(|outcome| outcome.is_failing(self.settings.pass_threshold)) {
             return Some(Stopped::NothingFails);
         }
-        let least = self.gate_calls() + race::BLOCK as u64 + 1;
-        (self.task_calls_left() < least).then_some(Stopped::Budget)
+        (self.task_calls_left() < self.least_calls()).then_some(Stopped::Budget)
+    }
+
+    /// Task calls without which a generation comes to nothing.
+    fn least_calls(&self) -> u64 {
+        self.gate_calls() + race::BLOCK as u64 + 1
     }
 
     /// Task calls left for the search: the sealed test's share is kept back.
     fn task_calls_left(&self) -> u64 {
-        let test = 2 * self.dataset.rows(Split::Test).len() as u64;
-        self.settings.calls.task_left((self.spent)()).saturating_sub(test)
+        let left = self.settings.calls.task_left((self.spent)()).min(self.account.left(ModelRole::Task));
+        left.saturating_sub(self.test_calls())
+    }
+
+    /// Proposer calls left for the search.
+    fn proposer_calls_left(&self) -> u64 {
+        self.settings.calls.proposer_left((self.spent)()).min(self.account.left(ModelRole::Proposer))
     }
 
     /// Task calls that one question to the gate takes, without confirmation.

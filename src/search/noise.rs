@@ -14,7 +14,7 @@ use crate::stats::{minimum_detectable_effect, rows_needed};
 const BUDGET_SHARE: u64 = 20;
 
 /// Most rows run twice.
-const MOST_ROWS: usize = 100;
+pub(super) const MOST_ROWS: usize = 100;
 
 /// An edit that does anything changes the value of about one row in ten; the smallest spread a difference can have.
 const EDIT_CHANGES: f64 = 0.1;

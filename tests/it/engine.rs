@@ -7,8 +7,8 @@ use std::time::Duration;
 use prompt_ratchet::dataset::Example;
 use prompt_ratchet::eval::{ChatSettings, ChatTarget, Evaluate, Evaluation, Evaluator, OutcomeError};
 use prompt_ratchet::model::{
-    Budget, CallError, Limit, Limits, ModelRole, OpenAi, OpenAiConfig, Origin, Provider, RetryPolicy, Session, Stack,
-    Store,
+    Budget, CallError, Ceiling, Limit, Limits, ModelRole, OpenAi, OpenAiConfig, Origin, Provider, RetryPolicy, Session,
+    Stack, Store,
 };
 use prompt_ratchet::prompt::{Prompt, PromptSet};
 use prompt_ratchet::score::{ExactMatch, ExactMatchOptions, ScorerSet};
@@ -78,7 +78,7 @@ async fn a_budget_that_is_used_up_ends_an_evaluation_with_every_allowed_answer_s
     let server = Server::start(0, Answers::Fixed("billing".into()), behaviour).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("responses.sqlite");
-    let limits = Limits { calls: Some(100), ..Limits::default() };
+    let limits = Limits { together: Ceiling { calls: Some(100), ..Ceiling::default() }, ..Limits::default() };
     let fault = evaluate(&server, &path, "r1", limits).await.unwrap_err();
     assert!(matches!(fault, OutcomeError::Call(CallError::Budget(_))), "{fault}");
     assert_eq!(server.stats(), Stats { requests: 100, answered: 100, distinct: 100, ..Stats::default() });

@@ -6,6 +6,7 @@ mod fake;
 mod sim;
 
 mod bad_input;
+mod budget;
 mod cli_eval;
 mod cli_review;
 mod docs;

@@ -18,7 +18,9 @@ use prompt_ratchet::model::{BoxFuture, Completion, FinishReason, Origin, Usage};
 use prompt_ratchet::prompt::{Edit, Prompt, PromptSet};
 use prompt_ratchet::propose::{self, Ask, Dropped, Proposal, Propose, Proposed, Strategy};
 use prompt_ratchet::run::{Event, Pulls, Recorded, RunError, Sink};
-use prompt_ratchet::search::{CallLimits, CallsSpent, GateSettings, Parts, Protected, Search, Settings, Task};
+use prompt_ratchet::search::{
+    CallLimits, CallsSpent, GateSettings, Parts, Protected, Search, Settings, Task, Unlimited,
+};
 use prompt_ratchet::seed;
 use rand::{Rng, RngExt};
 
@@ -252,6 +254,7 @@ impl World {
             strategies: &strategies,
             sink: &sink,
             spent: &spent,
+            account: &Unlimited,
             recorded: Recorded::default(),
             past: Pulls::default(),
         };

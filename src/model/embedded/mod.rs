@@ -138,7 +138,7 @@ impl Chat for Embedded {
             let text = self.answer(&call.request);
             let input = call.request.messages.iter().map(|message| tokens(&message.content)).sum();
             Ok(Completion {
-                usage: Usage { input, output: tokens(&text), cached: 0 },
+                usage: Usage { input, output: tokens(&text), ..Usage::default() },
                 text,
                 finish: FinishReason::Stop,
                 latency_ms: 0,

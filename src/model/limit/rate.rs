@@ -223,7 +223,7 @@ mod tests {
         assert_eq!(buckets.ready_at(1_000.0, start), None, "a full bucket of 300");
         buckets.take(1_000.0);
         assert!((seconds(start, buckets.ready_at(100.0, start)) - 8.0).abs() < 0.01);
-        buckets.settle(1_000.0, &Usage { input: 100, output: 0, cached: 0 });
+        buckets.settle(1_000.0, &Usage { input: 100, output: 0, ..Usage::default() });
         assert_eq!(buckets.ready_at(100.0, start), None, "it took less than was thought");
     }
 
@@ -233,7 +233,7 @@ mod tests {
         let mut request = call("0").request;
         let read = request.messages[0].content.len() / 4 + 4;
         assert_eq!(buckets.estimate(&request), read as f64 + FIRST_OUTPUT);
-        (0..200).for_each(|_| buckets.settle(0.0, &Usage { input: 9, output: 3, cached: 0 }));
+        (0..200).for_each(|_| buckets.settle(0.0, &Usage { input: 9, output: 3, ..Usage::default() }));
         assert!((buckets.estimate(&request) - read as f64 - 3.0).abs() < 0.1);
         request.max_tokens = Some(50);
         assert_eq!(buckets.estimate(&request), read as f64 + 50.0);

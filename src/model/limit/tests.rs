@@ -139,7 +139,7 @@ async fn a_configured_rate_is_kept_and_used() {
 
 #[tokio::test(start_paused = true)]
 async fn a_rate_of_tokens_is_kept_though_the_estimate_is_wrong() {
-    let usage = Usage { input: 40, output: 60, cached: 0 };
+    let usage = Usage { input: 40, output: 60, ..Usage::default() };
     let provider = Simulated::new(move |draw, _| Ok(Completion { usage, ..answer(draw) }));
     let (_, retry) = layers(&provider, &LimitSettings { tokens_per_minute: Some(6_000.0), ..settings(8) });
     ask(&retry, 0..120).await;

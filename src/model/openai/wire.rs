@@ -113,6 +113,10 @@ struct RawUsage {
     prompt_tokens: Option<u64>,
     completion_tokens: Option<u64>,
     prompt_tokens_details: Option<RawDetails>,
+    input_tokens: Option<u64>,
+    output_tokens: Option<u64>,
+    cache_read_input_tokens: Option<u64>,
+    cache_creation_input_tokens: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -134,11 +138,7 @@ pub(super) fn reply(body: &[u8]) -> serde_json::Result<Reply> {
         return Ok(nothing("the model behind the endpoint failed"));
     }
     let Some(message) = choice.message else { return Ok(nothing("a choice without a message")) };
-    let usage = raw.usage.map(|usage| Usage {
-        input: usage.prompt_tokens.unwrap_or_default(),
-        output: usage.completion_tokens.unwrap_or_default(),
-        cached: usage.prompt_tokens_details.and_then(|details| details.cached_tokens).unwrap_or_default(),
-    });
+    let usage = raw.usage.map(usage);
     let refusal = message.refusal.or(message.content.refusal).filter(|refusal| !refusal.is_empty());
     let refused = refusal.is_some() && message.content.text.is_empty();
     let finish = if refused { FinishReason::Refusal } else { finish(choice.finish_reason.as_deref()) };
@@ -151,6 +151,22 @@ pub(super) fn reply(body: &[u8]) -> serde_json::Result<Reply> {
         origin: Origin::Live,
         trace: None,
     }))
+}
+
+/// Tokens in one form: with OpenAI's names cached tokens are a part of the input, with Anthropic's they stand beside it.
+fn usage(raw: RawUsage) -> Usage {
+    let cached = raw.prompt_tokens_details.and_then(|details| details.cached_tokens).or(raw.cache_read_input_tokens);
+    let cached = cached.unwrap_or_default();
+    let cache_write = raw.cache_creation_input_tokens.unwrap_or_default();
+    match (raw.prompt_tokens, raw.input_tokens) {
+        (None, Some(input)) => Usage::beside(input, raw.output_tokens.unwrap_or_default(), cached, cache_write),
+        (input, _) => Usage {
+            input: input.unwrap_or_default(),
+            output: raw.completion_tokens.unwrap_or_default(),
+            cached,
+            cache_write,
+        },
+    }
 }
 
 /// The finish reason by its name; names that nobody else uses (`eos`, `end_turn`) mean that the model was done.
@@ -336,8 +352,16 @@ mod tests {
         let body = json!({"choices": [{"message": {"content": "a"}}], "usage": {"prompt_tokens": 30,
             "completion_tokens": 4, "total_tokens": 34, "prompt_tokens_details": {"cached_tokens": 20}}});
         let Reply::Answer(completion) = reply(body.to_string().as_bytes()).unwrap() else { panic!() };
-        assert_eq!(completion.usage, Usage { input: 30, output: 4, cached: 20 });
+        assert_eq!(completion.usage, Usage { input: 30, output: 4, cached: 20, cache_write: 0 });
         assert_eq!(answer(json!({"content": "a"}), json!("stop")).usage, Usage::default());
+    }
+
+    #[test]
+    fn tokens_that_are_counted_beside_the_input_become_a_part_of_it() {
+        let body = json!({"choices": [{"message": {"content": "a"}}], "usage": {"input_tokens": 10, "output_tokens": 4,
+            "cache_read_input_tokens": 20, "cache_creation_input_tokens": 5}});
+        let Reply::Answer(completion) = reply(body.to_string().as_bytes()).unwrap() else { panic!() };
+        assert_eq!(completion.usage, Usage { input: 35, output: 4, cached: 20, cache_write: 5 });
     }
 
     #[test]

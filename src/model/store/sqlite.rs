@@ -112,7 +112,8 @@ impl SqliteShelf {
         let paid = || -> rusqlite::Result<_> {
             let mut statement = reader.prepare_cached(PAID)?;
             let rows = statement.query_map([run], |row| {
-                let usage = Usage { input: count(row, 2)?, output: count(row, 3)?, cached: count(row, 4)? };
+                let usage =
+                    Usage { input: count(row, 2)?, output: count(row, 3)?, cached: count(row, 4)?, cache_write: 0 };
                 Ok((
                     value(&ROLES, row, 0)?,
                     Paid { calls: count(row, 1)?, usage, cost: Money::from_picos(count(row, 5)?) },
@@ -240,7 +241,7 @@ fn read(connection: &Connection, key: CallKey) -> rusqlite::Result<Option<Respon
 }
 
 pub(super) fn response(key: CallKey, row: &Row<'_>) -> rusqlite::Result<Response> {
-    let usage = Usage { input: count(row, 4)?, output: count(row, 5)?, cached: count(row, 6)? };
+    let usage = Usage { input: count(row, 4)?, output: count(row, 5)?, cached: count(row, 6)?, cache_write: 0 };
     let trace = row.get_ref(10)?.as_str_or_null()?.map(serde_json::from_str).transpose();
     let completion = Completion {
         text: row.get(9)?,

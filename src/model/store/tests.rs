@@ -49,7 +49,7 @@ async fn the_store_survives_being_reopened_with_every_field() {
     let completion = Completion {
         text: "Schrödinger's \u{1f408}\n".into(),
         finish: FinishReason::Length,
-        usage: Usage { input: 7, output: 5, cached: 3 },
+        usage: Usage { input: 7, output: 5, cached: 3, cache_write: 0 },
         latency_ms: 42,
         cost: Some(Money::from_picos(9)),
         origin: Origin::Stored,
@@ -60,7 +60,8 @@ async fn the_store_survives_being_reopened_with_every_field() {
     Store::open(&path).unwrap().write(response.clone()).await.unwrap();
     let store = Store::open(&path).unwrap();
     assert_eq!(store.read(key).unwrap(), Some(response));
-    let paid = Paid { calls: 1, usage: Usage { input: 7, output: 5, cached: 3 }, cost: Money::from_picos(9) };
+    let paid =
+        Paid { calls: 1, usage: Usage { input: 7, output: 5, cached: 3, cache_write: 0 }, cost: Money::from_picos(9) };
     assert_eq!(store.paid("r1").unwrap(), [(ModelRole::Judge, paid)].into());
     assert_eq!(store.paid("r2").unwrap(), BTreeMap::new());
 }

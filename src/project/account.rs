@@ -1,0 +1,73 @@
+//! The run's account as the search asks it: the limits, what the run's answers have cost, and what got lost.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::Models;
+use crate::model::{Amount, CallError, ModelRole};
+use crate::search::Account;
+
+/// A quarter of what calls at the end are expected to take is kept back beyond that: the winner's prompt is longer than
+/// the average prompt.
+const MARGIN: u64 = 4;
+
+/// The account of one run.
+pub(super) struct Purse {
+    models: Arc<Models>,
+    /// What the search has said is lost.
+    lost: Mutex<BTreeMap<ModelRole, Amount>>,
+    /// Task calls that something is kept back for.
+    kept_back: AtomicU64,
+}
+
+impl Purse {
+    pub fn new(models: Arc<Models>) -> Self {
+        Self { models, lost: Mutex::default(), kept_back: AtomicU64::new(0) }
+    }
+
+    /// What so many calls of `role` take, with room for the last of them to be reserved.
+    fn expected(&self, role: ModelRole, calls: u64) -> Amount {
+        let outlook = self.models.ledger().outlook(role);
+        let largest = if calls > 0 { Amount { calls: 0, ..outlook.largest } } else { Amount::default() };
+        outlook.expected(calls) + largest
+    }
+}
+
+impl Account for Purse {
+    fn left(&self, role: ModelRole) -> u64 {
+        let limits = self.models.budget().limits();
+        if limits.is_unlimited() {
+            return u64::MAX;
+        }
+        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = limits.calls_left(role, &self.models.spend(), &lost, &self.models.ledger().outlook(role));
+        let margin = if limits.has_estimates() { self.kept_back.load(Ordering::Relaxed) / MARGIN } else { 0 };
+        left.saturating_sub(margin)
+    }
+
+    fn shortage(&self, calls: &BTreeMap<ModelRole, u64>) -> Option<CallError> {
+        let needs = calls.iter().map(|(role, calls)| (*role, self.expected(*role, *calls))).collect();
+        self.models.budget().shortage(&needs)
+    }
+
+    fn lost(&self) -> BTreeMap<ModelRole, Amount> {
+        let budget = self.models.budget();
+        if budget.limits().is_unlimited() { BTreeMap::new() } else { budget.lost() }
+    }
+
+    fn count_lost(&self, lost: BTreeMap<ModelRole, Amount>) {
+        *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = lost;
+    }
+
+    fn keep_back(&self, task_calls: u64) {
+        self.kept_back.store(task_calls, Ordering::Relaxed);
+        let expected = self.expected(ModelRole::Task, task_calls);
+        let margin = self.models.ledger().outlook(ModelRole::Task).expected(task_calls / MARGIN);
+        self.models.budget().keep_back(expected + Amount { calls: 0, ..margin });
+    }
+
+    fn close(&self, reason: Option<CallError>) {
+        self.models.budget().close(reason);
+    }
+}

@@ -1,0 +1,195 @@
+//! `[budget]` and prices: from what the user wrote to limits that hold, and whether a run can begin under them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::civil::{self, DateTime};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+use super::load::read;
+use super::{Project, ProjectError};
+use crate::config::{self, Config, ModelConfig, Provider};
+use crate::dataset::Split;
+use crate::model::{Ceiling, Limits, ModelRole, Prices};
+use crate::money::Money;
+
+/// Gives every model that has no price of its own the one that `budget.prices` names, or the table that comes with
+/// Ratchet; a model that neither knows stays without.
+///
+/// # Errors
+/// A price file that can't be read.
+pub(super) fn look_up_prices(config: &mut Config, root: &Path) -> Result<(), ProjectError> {
+    let file = match &config.budget.prices {
+        Some(path) => {
+            let path = root.join(path);
+            let prices = Prices::read(&read(&path)?);
+            Some(prices.map_err(|problem| ProjectError::File { path, problem })?)
+        }
+        None => None,
+    };
+    let models = std::iter::once(&mut config.models.task).chain(config.models.proposer.as_mut());
+    for model in models.filter(|model| model.provider != Provider::Embedded && model.price.is_none()) {
+        let Some(name) = model.model.as_deref() else { continue };
+        let listed = file.as_ref().and_then(|file| file.of(name)).or_else(|| Prices::built_in().of(name));
+        model.price = listed.map(|price| config::Price {
+            input: price.input,
+            output: price.output,
+            cached: price.cached,
+            cache_write: price.cache_write,
+            max_output: price.max_output,
+        });
+    }
+    Ok(())
+}
+
+impl Project {
+    /// The limits on money, calls and tokens.
+    pub fn limits(&self) -> Limits {
+        let budget = &self.config.budget;
+        let ceiling = |usd: Option<f64>, calls, tokens| Ceiling { calls, tokens, money: usd.map(Money::from_dollars) };
+        let roles = [(ModelRole::Task, &budget.task), (ModelRole::Proposer, &budget.proposer)];
+        let by_role: BTreeMap<_, _> = roles
+            .into_iter()
+            .map(|(role, of_role)| (role, ceiling(of_role.usd, of_role.calls, of_role.tokens)))
+            .filter(|(_, ceiling)| !ceiling.is_unlimited())
+            .collect();
+        Limits { together: ceiling(budget.usd, budget.calls, budget.tokens), by_role }
+    }
+
+    /// Refuses a budget with which no run can begin: one in money without the prices, or one that ends within the
+    /// baseline, which would leave a run without a single result.
+    pub(super) fn check_budget(&self) -> Result<(), ProjectError> {
+        let limits = self.limits();
+        if limits.has_money() {
+            for role in [ModelRole::Task, ModelRole::Proposer] {
+                let model = Self::model(&self.config, role);
+                if model.price.is_none() && model.provider != Provider::Embedded {
+                    let name = model.model.clone().unwrap_or_default();
+                    return Err(ProjectError::Unpriced { role: config_role(&self.config, role), model: name });
+                }
+            }
+        }
+        let least: u64 = [Split::Train, Split::Dev].iter().map(|split| self.dataset.rows(*split).len() as u64).sum();
+        let task = limits.by_role.get(&ModelRole::Task).copied().unwrap_or_default();
+        let calls = limits.together.calls.into_iter().chain(task.calls).min();
+        match calls.filter(|calls| *calls < least) {
+            Some(calls) => Err(ProjectError::Budget { calls, least }),
+            None => Ok(()),
+        }
+    }
+
+    /// When the run has to stop, since the Unix epoch: the earlier of `budget.for`, of which `earlier` is used up, and
+    /// `budget.until`; nothing where neither is given.
+    pub(super) fn end(&self, now: Duration, earlier: Duration) -> Result<Option<Duration>, ProjectError> {
+        let budget = &self.config.budget;
+        let lasts = budget.duration.as_deref().map(duration).transpose()?;
+        let ends = lasts.map(|lasts| now + lasts.saturating_sub(earlier));
+        let until = budget.until.as_deref().map(|text| until(text, now, &TimeZone::system())).transpose()?;
+        Ok(ends.into_iter().chain(until).min())
+    }
+
+    /// Writes a time of day as the moment that it stands for now, so that a resumed run means the same.
+    pub(super) fn settle_until(&mut self, now: Duration) -> Result<(), ProjectError> {
+        if let Some(text) = &self.config.budget.until {
+            let end = until(text, now, &TimeZone::system())?;
+            self.config.budget.until = Some(crate::clock::timestamp(end));
+        }
+        Ok(())
+    }
+}
+
+/// The role whose table in the config is to be changed.
+fn config_role(config: &Config, role: ModelRole) -> ModelRole {
+    if config.models.proposer.is_none() { ModelRole::Task } else { role }
+}
+
+/// `8h` or `1h30m`.
+fn duration(text: &str) -> Result<Duration, ProjectError> {
+    let lasts = text.parse::<SignedDuration>().ok().and_then(|lasts| Duration::try_from(lasts).ok());
+    lasts.filter(|lasts| !lasts.is_zero()).ok_or_else(|| ProjectError::Time {
+        key: "budget.for",
+        text: text.to_owned(),
+        advice: "write a length of time like 8h, 90m or 1h30m",
+    })
+}
+
+/// The moment that `text` stands for at `now`: a time of day at its next occurrence in `zone`, a date with a time, or a
+/// moment in UTC.
+fn until(text: &str, now: Duration, zone: &TimeZone) -> Result<Duration, ProjectError> {
+    let wrong = || ProjectError::Time {
+        key: "budget.until",
+        text: text.to_owned(),
+        advice: "write a local time like 07:00, or a date with a time like 2026-01-31T07:00",
+    };
+    let seconds = i64::try_from(now.as_secs()).map_err(|_| wrong())?;
+    let here = Timestamp::from_second(seconds).map_err(|_| wrong())?.to_zoned(zone.clone());
+    let moment = |local: DateTime| local.to_zoned(zone.clone()).map(|zoned| zoned.timestamp()).map_err(|_| wrong());
+    let end = if let Ok(moment) = text.parse::<Timestamp>() {
+        moment
+    } else if let Ok(time) = text.parse::<civil::Time>().or_else(|_| format!("{text}:00").parse())
+        && !text.contains(['T', ' ', '-'])
+    {
+        let today = moment(here.date().to_datetime(time))?;
+        if today > here.timestamp() {
+            today
+        } else {
+            moment(here.date().tomorrow().map_err(|_| wrong())?.to_datetime(time))?
+        }
+    } else {
+        moment(text.parse::<DateTime>().map_err(|_| wrong())?)?
+    };
+    Ok(Duration::from_secs(u64::try_from(end.as_second()).unwrap_or(0)))
+}
+
+/// A model's price as the model layer takes it; the embedded model is free.
+pub(super) fn price(model: &ModelConfig) -> Option<crate::model::Price> {
+    if model.provider == Provider::Embedded {
+        return Some(crate::model::Price::default());
+    }
+    model.price.map(|price| crate::model::Price {
+        input: price.input,
+        output: price.output,
+        cached: price.cached,
+        cache_write: price.cache_write,
+        max_output: price.max_output,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(text: &str) -> i64 {
+        text.parse::<Timestamp>().unwrap().as_second()
+    }
+
+    #[test]
+    fn a_time_of_day_is_its_next_occurrence_where_the_user_is() {
+        let zone = TimeZone::fixed(jiff::tz::offset(2));
+        let now = Duration::from_secs(seconds("2026-01-31T21:30:00Z") as u64);
+        let at = |text: &str| until(text, now, &zone).map(|end| end.as_secs() as i64);
+        // 23:30 there.
+        assert_eq!(at("07:00").unwrap(), seconds("2026-02-01T05:00:00Z"));
+        assert_eq!(at("07:00:30").unwrap(), seconds("2026-02-01T05:00:30Z"));
+        assert_eq!(at("23:45").unwrap(), seconds("2026-01-31T21:45:00Z"));
+        assert_eq!(at("23:30").unwrap(), seconds("2026-02-01T21:30:00Z"), "now is over");
+        assert_eq!(at("2026-02-03T07:00").unwrap(), seconds("2026-02-03T05:00:00Z"));
+        assert_eq!(at("2026-02-03 07:00").unwrap(), seconds("2026-02-03T05:00:00Z"));
+        assert_eq!(at("2026-02-03T07:00:00Z").unwrap(), seconds("2026-02-03T07:00:00Z"));
+        for wrong in ["", "7", "25:00", "tomorrow", "2026-02-30T07:00", "07:00pm"] {
+            assert!(at(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_length_of_time_has_its_units() {
+        for (text, seconds) in [("8h", 28_800), ("90m", 5_400), ("1h30m", 5_400), ("1h 30m", 5_400), ("45s", 45)] {
+            assert_eq!(duration(text).unwrap().as_secs(), seconds, "{text}");
+        }
+        for wrong in ["", "8", "-1h", "0s", "soon"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! What a run would do, for `optimize --dry-run`: no call is made and nothing is written.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{Project, ProjectError};
+use crate::config::{ModelConfig, Provider};
+use crate::dataset::{Example, Split};
+use crate::model::{DEFAULT_MAX_OUTPUT, ModelRole, Usage, embedded};
+use crate::money::Money;
+use crate::search::{Calls, Outline, detectable_gain};
+use crate::text::approximate_tokens;
+
+/// Rows that sizes are estimated from.
+const SAMPLED: usize = 200;
+/// Tokens of a proposer's request besides the prompt and the rows, of a usual reply, and rows that it is shown.
+const REQUEST_TOKENS: u64 = 900;
+const REPLY_TOKENS: u64 = 600;
+const ROWS_SHOWN: u64 = 28;
+/// Tokens of an answer where the dataset doesn't say what is expected.
+const ANSWER_TOKENS: u64 = 100;
+/// Bytes that a token takes at the very most.
+const BYTES_A_TOKEN: u64 = 6;
+
+/// What a run would do.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Plan {
+    /// The dataset's file.
+    pub dataset: String,
+    /// Rows of train, dev and test.
+    pub rows: Rows,
+    /// The model that answers the rows.
+    pub task: PlannedModel,
+    /// The model that proposes.
+    pub proposer: PlannedModel,
+    /// Most generations, as the config says.
+    pub generations: u32,
+    /// Generations that the limits leave room for, going by what is likely; at most `generations`.
+    pub generations_afforded: u32,
+    /// Proposals a generation.
+    pub proposals: u32,
+    /// As it usually goes, within the limits.
+    pub likely: PlannedUse,
+    /// If all goes on as long as it may, within the limits.
+    pub most: PlannedUse,
+    /// Seconds since the Unix epoch at which the run would stop; null without a limit on time.
+    pub ends: Option<u64>,
+    /// The smallest gain on dev that can be told from luck if the model has no noise, in [0, 1].
+    pub detectable_gain: f64,
+    /// Dev rows that would show half of that.
+    pub rows_for_half: u64,
+}
+
+/// Rows by split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Rows {
+    /// Of train.
+    pub train: usize,
+    /// Of dev.
+    pub dev: usize,
+    /// Of test.
+    pub test: usize,
+}
+
+/// A model, and what one of its calls is taken to need.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PlannedModel {
+    /// Its name.
+    pub model: String,
+    /// Dollars for a million tokens read; null where the price isn't known.
+    pub input_price: Option<f64>,
+    /// Dollars for a million tokens written.
+    pub output_price: Option<f64>,
+    /// Tokens read a call.
+    pub input_tokens: u64,
+    /// Tokens written a call.
+    pub output_tokens: u64,
+}
+
+/// Calls, tokens and money.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct PlannedUse {
+    /// Calls by role.
+    pub calls: Calls,
+    /// Tokens read and written.
+    pub tokens: u64,
+    /// Dollars; null where a price isn't known.
+    pub cost_usd: Option<f64>,
+}
+
+/// Tokens of one call: likely and at most.
+struct Size {
+    likely: Usage,
+    most: Usage,
+}
+
+impl Project {
+    /// What a run that begins at `now` (since the Unix epoch) would do. No call is made and nothing is written.
+    ///
+    /// # Errors
+    /// A budget with which no run can begin, as in [`optimize`](super::optimize).
+    pub fn plan(&self, now: Duration) -> Result<Plan, ProjectError> {
+        self.check_budget()?;
+        let settings = self.settings();
+        let rows = Split::ALL.map(|split| self.dataset.rows(split).len());
+        let guarded = self.dataset.examples.iter().filter(|row| row.pinned).count();
+        let deterministic = Self::model(&self.config, ModelRole::Task).is_deterministic();
+        let outline = Outline::of(&settings, rows, guarded, deterministic);
+        let sizes = [self.task_size()?, self.proposer_size()?];
+        let (detectable_gain, rows_for_half) = detectable_gain(rows[1]);
+        let afforded = self.afforded(&outline, &sizes);
+        let whole = |generation: Calls, generations: u64| Calls {
+            task: outline.beginning + generations * generation.task + outline.test,
+            proposer: generations * generation.proposer,
+        };
+        let likely = self.used(whole(outline.likely, afforded), sizes.each_ref().map(|size| &size.likely));
+        let most = whole(outline.most, u64::from(settings.generations));
+        let most = self.within_limits(self.used(most, sizes.each_ref().map(|size| &size.most)));
+        Ok(Plan {
+            dataset: self.config.dataset.path.display().to_string(),
+            rows: Rows { train: rows[0], dev: rows[1], test: rows[2] },
+            task: self.planned(ModelRole::Task, &sizes[0]),
+            proposer: self.planned(ModelRole::Proposer, &sizes[1]),
+            generations: settings.generations,
+            generations_afforded: u32::try_from(afforded).unwrap_or(u32::MAX),
+            proposals: settings.proposals,
+            likely: self.within_limits(likely),
+            most,
+            ends: self.end(now, Duration::ZERO)?.map(|end| end.as_secs()),
+            detectable_gain,
+            rows_for_half,
+        })
+    }
+
+    /// Generations that fit into the limits as they usually go.
+    fn afforded(&self, outline: &Outline, sizes: &[Size; 2]) -> u64 {
+        let budget = &self.config.budget;
+        let fits = |generations: u64| {
+            let calls = Calls {
+                task: outline.beginning + generations * outline.likely.task + outline.test,
+                proposer: generations * outline.likely.proposer,
+            };
+            let each = sizes.each_ref().map(|size| &size.likely);
+            let [task, proposer] =
+                [Calls { proposer: 0, ..calls }, Calls { task: 0, ..calls }].map(|calls| self.used(calls, each));
+            let all = self.used(calls, each);
+            let within = |used: &PlannedUse, usd: Option<f64>, calls: Option<u64>, tokens: Option<u64>| {
+                usd.is_none_or(|usd| used.cost_usd.is_none_or(|cost| cost <= usd))
+                    && calls.is_none_or(|most| used.calls.total() <= most)
+                    && tokens.is_none_or(|most| used.tokens <= most)
+            };
+            within(&all, budget.usd, budget.calls, budget.tokens)
+                && within(&task, budget.task.usd, budget.task.calls, budget.task.tokens)
+                && within(&proposer, budget.proposer.usd, budget.proposer.calls, budget.proposer.tokens)
+        };
+        (1..=self.config.search.generations as u64).take_while(|generations| fits(*generations)).last().unwrap_or(0)
+    }
+
+    /// `calls` with their tokens and cost, where one of each role takes `each`.
+    fn used(&self, calls: Calls, each: [&Usage; 2]) -> PlannedUse {
+        let roles = [(ModelRole::Task, calls.task, each[0]), (ModelRole::Proposer, calls.proposer, each[1])];
+        let (mut tokens, mut cost) = (0_u64, Some(Money::ZERO));
+        for (role, calls, one) in roles.into_iter().filter(|(_, calls, _)| *calls > 0) {
+            let usage = Usage {
+                input: one.input.saturating_mul(calls),
+                output: one.output.saturating_mul(calls),
+                ..Usage::default()
+            };
+            tokens = tokens.saturating_add(usage.input).saturating_add(usage.output);
+            let price = super::limits::price(Self::model(&self.config, role));
+            cost = cost.zip(price).map(|(cost, price)| cost + price.cost(&usage));
+        }
+        PlannedUse { calls, tokens, cost_usd: cost.map(Money::dollars) }
+    }
+
+    /// `used`, but no more than the limits allow.
+    fn within_limits(&self, mut used: PlannedUse) -> PlannedUse {
+        let budget = &self.config.budget;
+        let lower = |number: u64, limit: Option<u64>| limit.map_or(number, |limit| number.min(limit));
+        used.calls.task = lower(lower(used.calls.task, budget.task.calls), budget.calls);
+        used.calls.proposer = lower(lower(used.calls.proposer, budget.proposer.calls), budget.calls);
+        used.tokens = lower(used.tokens, budget.tokens);
+        used.cost_usd = used.cost_usd.map(|cost| budget.usd.map_or(cost, |usd| cost.min(usd)));
+        used
+    }
+
+    fn planned(&self, role: ModelRole, size: &Size) -> PlannedModel {
+        let model = Self::model(&self.config, role);
+        let price = super::limits::price(model);
+        PlannedModel {
+            model: model.model.clone().unwrap_or_else(|| embedded::NAME.to_owned()),
+            input_price: price.map(|price| price.input),
+            output_price: price.map(|price| price.output),
+            input_tokens: size.likely.input,
+            output_tokens: size.likely.output,
+        }
+    }
+
+    /// Rows spread over the dataset.
+    fn sampled(&self) -> Vec<&Example> {
+        let rows: Vec<&Example> = self.dataset.examples.iter().map(AsRef::as_ref).collect();
+        let step = rows.len().div_ceil(SAMPLED).max(1);
+        rows.into_iter().step_by(step).collect()
+    }
+
+    /// A call of the task model.
+    fn task_size(&self) -> Result<Size, ProjectError> {
+        let (mut tokens, mut bytes, mut answers) = (0, 0, 0);
+        let rows = self.sampled();
+        for row in &rows {
+            for message in self.prompts.first().render(row)? {
+                tokens += approximate_tokens(&message.content) as u64 + 4;
+            }
+            answers += row.expected_text().map_or(ANSWER_TOKENS, |text| approximate_tokens(&text) as u64 + 1);
+        }
+        for row in &self.dataset.examples {
+            let messages = self.prompts.first().render(row)?;
+            bytes = bytes.max(messages.iter().map(|message| message.content.len() as u64 + 16).sum());
+        }
+        let model = Self::model(&self.config, ModelRole::Task);
+        let (count, most) = (rows.len().max(1) as u64, most_output(model, model.max_tokens));
+        let growth = self.config.guards.max_growth as u64 * BYTES_A_TOKEN;
+        Ok(Size {
+            likely: usage(tokens.div_ceil(count), answers.div_ceil(count).min(most)),
+            most: usage(bytes + growth + 64, most),
+        })
+    }
+
+    /// A call of the proposer, who is shown rows beside the prompt.
+    fn proposer_size(&self) -> Result<Size, ProjectError> {
+        let task = self.task_size()?;
+        let model = Self::model(&self.config, ModelRole::Proposer);
+        let own = model.max_tokens.filter(|_| self.config.models.proposer.is_some());
+        let most = most_output(model, own);
+        Ok(Size {
+            likely: usage(REQUEST_TOKENS + ROWS_SHOWN * task.likely.input.min(400), REPLY_TOKENS.min(most)),
+            most: usage(BYTES_A_TOKEN * REQUEST_TOKENS + 3 * ROWS_SHOWN * task.most.input, most),
+        })
+    }
+}
+
+fn usage(input: u64, output: u64) -> Usage {
+    Usage { input, output, ..Usage::default() }
+}
+
+/// Most tokens that a call can write, as it is reserved.
+fn most_output(model: &ModelConfig, max_tokens: Option<u32>) -> u64 {
+    if model.provider == Provider::Embedded {
+        return ANSWER_TOKENS;
+    }
+    let known = model.price.and_then(|price| price.max_output);
+    max_tokens.map(u64::from).or(known).unwrap_or(DEFAULT_MAX_OUTPUT)
+}

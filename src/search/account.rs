@@ -1,0 +1,123 @@
+//! What the search asks of whoever keeps the run's account, and how it stops at a limit.
+//!
+//! Two kinds of questions. [`Account::left`] rests on the answers that the run has paid for: the same in a resumed run,
+//! so that decisions may rest on it. [`Account::shortage`] also knows the clock and what got lost: what rests on it is
+//! journalled, and a resumed run goes by the journal.
+
+use std::collections::BTreeMap;
+
+use super::meter::Meter;
+use super::{Halt, Search};
+use crate::dataset::Split;
+use crate::eval::OutcomeError;
+use crate::model::{Amount, CallError, ModelRole};
+use crate::run::{AttemptsLost, During, Event, LimitReached, Stopped};
+
+/// The run's account. By default nothing is limited.
+pub trait Account: Send + Sync {
+    /// Calls of `role` that may still be made, by what the run's answers have cost and what [`Account::count_lost`]
+    /// said; `u64::MAX` without a limit.
+    fn left(&self, _role: ModelRole) -> u64 {
+        u64::MAX
+    }
+
+    /// Why so many further calls, by role, can't be had, going by all that is known now.
+    fn shortage(&self, _calls: &BTreeMap<ModelRole, u64>) -> Option<CallError> {
+        None
+    }
+
+    /// What attempts without an answer count as so far, by role; empty where nothing is limited.
+    fn lost(&self) -> BTreeMap<ModelRole, Amount> {
+        BTreeMap::new()
+    }
+
+    /// Lets [`Account::left`] count so much as lost.
+    fn count_lost(&self, _lost: BTreeMap<ModelRole, Amount>) {}
+
+    /// Keeps what so many task calls take back from now on; 0 gives it free.
+    fn keep_back(&self, _task_calls: u64) {}
+
+    /// Refuses every call that isn't stored with this error from now on; with none they are made again.
+    fn close(&self, _reason: Option<CallError>) {}
+}
+
+/// An account without limits.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unlimited;
+
+impl Account for Unlimited {}
+
+impl Search<'_> {
+    /// A run that reached a limit before it was interrupted made no call in between that isn't stored.
+    pub(super) fn close_if_recorded(&self, at_test: bool) {
+        let recorded = self.recorded.limits.iter().find(|reached| (reached.during == During::Test) == at_test);
+        self.account.close(recorded.map(|reached| match reached.limit {
+            Stopped::Time => CallError::TimeUp,
+            _ => CallError::Budget(reached.reason.clone()),
+        }));
+    }
+
+    /// Calls that the sealed test takes.
+    pub(super) fn test_calls(&self) -> u64 {
+        2 * self.dataset.rows(Split::Test).len() as u64
+    }
+
+    /// Whether a limit forbids to begin `generation`, which takes at least `task_calls`; journalled where it does.
+    pub(super) fn forbidden(&self, generation: u32, task_calls: u64) -> Result<Option<Stopped>, Halt> {
+        self.account.keep_back(self.test_calls());
+        if self.recorded.begun >= generation {
+            return Ok(None);
+        }
+        let recorded = |reached: &&LimitReached| reached.generation == generation && reached.during == During::Before;
+        if let Some(reached) = self.recorded.limits.iter().find(recorded) {
+            self.sink.emit(Event::LimitReached(reached.clone()))?;
+            return Ok(Some(reached.limit));
+        }
+        let proposals = u64::from(self.settings.proposals).min(self.proposer_calls_left());
+        let needs = BTreeMap::from([(ModelRole::Task, task_calls), (ModelRole::Proposer, proposals)]);
+        match self.account.shortage(&needs) {
+            Some(error) => Ok(Some(self.reached(&error, generation, During::Before)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Lets the generation's decisions count what got lost so far; journalled where that is news.
+    pub(super) fn count_lost(&self, generation: u32, known: &mut BTreeMap<ModelRole, Amount>) -> Result<(), Halt> {
+        let lost = match self.recorded.lost.get(&generation) {
+            Some(recorded) => Some(recorded.clone()),
+            None if self.recorded.begun >= generation => None,
+            None => Some(self.account.lost()).filter(|lost| lost != known),
+        };
+        let Some(lost) = lost else { return Ok(()) };
+        self.account.count_lost(lost.clone());
+        known.clone_from(&lost);
+        self.sink.emit(Event::AttemptsLost(AttemptsLost { generation, lost }))?;
+        Ok(())
+    }
+
+    /// Where a limit was reached: journals it and says which, so that the run ends as planned. Any other halt stays one.
+    pub(super) fn at_limit(
+        &self,
+        meter: &Meter<'_>,
+        halt: Halt,
+        generation: u32,
+        during: During,
+    ) -> Result<Stopped, Halt> {
+        match halt {
+            Halt::Fault(OutcomeError::Call(error)) if error.is_limit() => {
+                meter.journal_failures()?;
+                self.reached(&error, generation, during)
+            }
+            other => Err(other),
+        }
+    }
+
+    fn reached(&self, error: &CallError, generation: u32, during: During) -> Result<Stopped, Halt> {
+        let (limit, reason) = match error {
+            CallError::Budget(reason) => (Stopped::Budget, reason.clone()),
+            _ => (Stopped::Time, Stopped::Time.words().to_owned()),
+        };
+        self.sink.emit(Event::LimitReached(LimitReached { generation, during, limit, reason }))?;
+        Ok(limit)
+    }
+}

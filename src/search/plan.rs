@@ -1,0 +1,75 @@
+//! How many calls a search makes, told before it makes any: at most, and likely.
+
+use serde::Serialize;
+
+use super::{Settings, gate, noise, race};
+
+/// Calls by role.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Calls {
+    /// The task model's.
+    pub task: u64,
+    /// The proposer's.
+    pub proposer: u64,
+}
+
+impl Calls {
+    /// Both together.
+    pub fn total(self) -> u64 {
+        self.task.saturating_add(self.proposer)
+    }
+}
+
+/// What a search without limits asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outline {
+    /// The baseline on train and dev, and the noise.
+    pub beginning: u64,
+    /// One generation, as it usually goes: most candidates drop out of their race early.
+    pub likely: Calls,
+    /// One generation, if every candidate runs the whole distance and everything is asked again as often as it may be.
+    pub most: Calls,
+    /// The sealed test.
+    pub test: u64,
+}
+
+/// Share of train that a candidate runs on the average before its race is decided, in per cent: as measured in the
+/// simulated worlds of `benches/search`, where most candidates change little.
+const RACED: u64 = 50;
+
+/// Candidates that need no model, in the first generation.
+const FREE: u64 = 2;
+
+impl Outline {
+    /// The outline of a search over so many rows of train, dev and test, `guarded` of which are guarded.
+    pub fn of(settings: &Settings, rows: [usize; 3], guarded: usize, deterministic: bool) -> Self {
+        let [train, dev, test] = rows.map(|rows| rows as u64);
+        let proposals = u64::from(settings.proposals);
+        let again = u64::from(!deterministic);
+        let samples = u64::from(settings.gate.max_samples);
+        let guards = u64::from(gate::guard_samples(guarded)) * guarded as u64;
+        let block = (race::BLOCK as u64).min(train);
+        Self {
+            beginning: train + dev + again * dev.min(noise::MOST_ROWS as u64),
+            likely: Calls {
+                task: again * train + proposals * (train * RACED / 100).max(block) + train + dev + again * dev,
+                proposer: proposals + proposals / 3,
+            },
+            most: Calls {
+                task: again * train
+                    + (proposals + FREE) * train
+                    + 3 * train
+                    + dev
+                    + 2 * again * (samples * dev + guards),
+                proposer: 2 * proposals,
+            },
+            test: 2 * test,
+        }
+    }
+}
+
+/// What gain `dev_rows` can show at best, before the model's noise is known: (gain, dev rows that would show half of it).
+pub fn detectable_gain(dev_rows: usize) -> (f64, u64) {
+    let measured = noise::measured(&[], &[], dev_rows);
+    (measured.detectable, measured.rows_for_half)
+}

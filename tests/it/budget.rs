@@ -1,0 +1,145 @@
+//! Limits on money and time, prices, and `--dry-run`, through the real binary.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prompt_ratchet::model::embedded::Embedded;
+
+use crate::fake::server::{Answers, Behaviour};
+use crate::project::{Project, Provider, assert_same, identity, openai};
+
+/// Dollars for a million tokens: a row costs about half a cent.
+const PRICE: &str = "price={input=100, output=100, max_output=400}";
+
+fn provider(latency: u64) -> Provider {
+    let behaviour = Behaviour { latency: Duration::from_millis(latency), ..Behaviour::default() };
+    Provider::start(Answers::Chat(Arc::new(Embedded::new())), behaviour)
+}
+
+fn task(provider: &Provider, more: &str) -> String {
+    format!("models.task={{{}, deterministic=true, max_concurrency=4, {more}}}", provider.table())
+}
+
+/// Takes the last lines of the journal away, as if the process had been killed before it wrote them.
+fn forget(project: &Project, lines: usize) {
+    let journal = project.run().join("journal.jsonl");
+    let text = std::fs::read_to_string(&journal).unwrap();
+    let kept: Vec<&str> = text.lines().collect();
+    std::fs::write(&journal, kept[..kept.len() - lines].join("\n") + "\n").unwrap();
+    let _ = std::fs::remove_file(project.run().join("report.md"));
+}
+
+#[test]
+fn a_limit_in_dollars_holds_and_the_run_ends_as_planned_and_resumes_alike() {
+    let provider = provider(0);
+    let project = Project::new();
+    let task = task(&provider, PRICE);
+    let ran = project.ratchet(&[
+        "optimize",
+        "--json",
+        "--set",
+        &task,
+        "--set",
+        "budget.usd=2",
+        "--set",
+        "search.generations=20",
+    ]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let result = ran.json();
+    assert_eq!(result["stopped"], "budget", "{result}");
+    let cost = result["cost_usd"].as_f64().unwrap();
+    assert!(cost > 0.5 && cost <= 2.0, "{result}");
+    if result["kept"].as_u64().unwrap() > 0 {
+        assert!(result["winner"]["test"]["score"].is_number(), "the sealed test's share was kept back: {result}");
+    }
+    let (whole, asked) = (identity(&project.run()), provider.server.stats().requests);
+    for lines in [1, 2, 4] {
+        forget(&project, lines);
+        let ran = project.ratchet(&["resume", "--quiet"]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        assert_same(&whole, &identity(&project.run()));
+    }
+    assert_eq!(provider.server.stats().requests, asked, "nothing is asked twice");
+}
+
+#[test]
+fn a_limit_in_dollars_on_a_model_without_a_price_is_refused_with_advice() {
+    let project = Project::new();
+    let before = project.files();
+    let setting = format!("models.task={{{}}}", openai("http://127.0.0.1:9/v1"));
+    let refused = project.ratchet(&["optimize", "--set", &setting, "--set", "budget.usd=1"]);
+    assert_eq!((refused.code, refused.out.as_str()), (2, ""), "{}", refused.err);
+    assert!(refused.err.contains("models.task.price") && refused.err.contains("tiny"), "{}", refused.err);
+    assert!(project.files() == before, "nothing is written");
+    // A price file knows it.
+    project.write("prices.json", r#"{"x/tiny": {"input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6}}"#);
+    let set = ["--set", &setting, "--set", "budget.usd=1", "--set", "budget.prices=prices.json"];
+    let plan = project.ratchet(&[&["optimize", "--dry-run", "--json"][..], &set].concat());
+    assert_eq!(plan.code, 0, "{}", plan.err);
+    assert_eq!((&plan.json()["task"]["input_price"], &plan.json()["task"]["output_price"]), (&1.0.into(), &2.0.into()));
+}
+
+#[test]
+fn a_dry_run_tells_what_would_run_and_asks_and_writes_nothing() {
+    let provider = provider(0);
+    let project = Project::new();
+    let before = project.files();
+    let task = task(&provider, "price={input=1, output=2}, max_tokens=10");
+    let set = ["--set", &task, "--set", "budget.calls=300", "--for", "8h"];
+    let ran = project.ratchet(&[&["optimize", "--dry-run"][..], &set].concat());
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    for words in ["24 train, 24 dev, 12 test", "Likely", "At most", "can't be told from luck", "$1 and $2"] {
+        assert!(ran.out.contains(words), "{words}: {}", ran.out);
+    }
+    let plan = project.ratchet(&[&["optimize", "--dry-run", "--json"][..], &set].concat()).json();
+    let (likely, most) = (&plan["likely"], &plan["most"]);
+    for part in ["tokens", "cost_usd"] {
+        assert!(likely[part].as_f64().unwrap() > 0.0 && likely[part].as_f64() <= most[part].as_f64(), "{plan}");
+    }
+    assert_eq!(most["calls"]["task"], 300);
+    assert!(plan["detectable_gain"].as_f64().unwrap() > 0.05 && plan["ends"].is_number(), "{plan}");
+    assert_eq!(provider.server.stats().requests, 0);
+    assert!(project.files() == before);
+    let unknown = format!("models.task={{{}}}", openai("http://127.0.0.1:9/v1"));
+    let plan = project.ratchet(&["optimize", "--dry-run", "--json", "--set", &unknown]).json();
+    assert!(plan["likely"]["cost_usd"].is_null() && plan["ends"].is_null(), "{plan}");
+}
+
+#[test]
+fn a_run_whose_time_is_up_ends_as_planned_and_a_resumed_one_stops_at_the_same_place() {
+    let provider = provider(25);
+    let project = Project::new();
+    let task = task(&provider, PRICE);
+    let ran = project.ratchet(&["optimize", "--json", "--set", &task, "--for", "1500ms"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let result = ran.json();
+    assert_eq!(result["stopped"], "time", "{result}");
+    assert!(result["seconds"].as_f64().unwrap() < 12.0, "{result}");
+    let (whole, asked) = (identity(&project.run()), provider.server.stats().requests);
+    // Killed right after the limit was journalled: its time is up, and it still ends like that.
+    let journal = project.read(project.run().join("journal.jsonl"));
+    let after_limit = journal.lines().rev().position(|line| line.contains("limit_reached")).unwrap();
+    forget(&project, after_limit.min(1));
+    let ran = project.ratchet(&["resume", "--quiet"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_same(&whole, &identity(&project.run()));
+    assert_eq!(provider.server.stats().requests, asked);
+    // Killed before it: there is no time left, unless it is given more.
+    forget(&project, after_limit + 1);
+    std::fs::write(project.run().join("spend.json"), r#"{"seconds": 1.6, "spend": {}}"#).unwrap();
+    let refused = project.ratchet(&["resume"]);
+    assert_eq!(refused.code, 2, "{}", refused.err);
+    assert!(refused.err.contains("resume --for"), "{}", refused.err);
+    let ran = project.ratchet(&["resume", "--json", "--for", "1h"]);
+    assert_eq!((ran.code, &ran.json()["stopped"]), (0, &"generations".into()), "{}", ran.err);
+}
+
+#[test]
+fn a_time_that_cannot_be_understood_is_refused() {
+    let project = Project::new();
+    for (option, text, advice) in [("--for", "soon", "8h"), ("--until", "25:00", "07:00")] {
+        let refused = project.ratchet(&["optimize", option, text]);
+        assert_eq!(refused.code, 2, "{}", refused.err);
+        assert!(refused.err.contains(text) && refused.err.contains(advice), "{}", refused.err);
+    }
+}
