@@ -26,7 +26,7 @@ use crate::seed;
 const BLOCK: usize = 16;
 
 /// Ablation may take one call in so many of those that the run has made, and of those that are left.
-const SHARE: u64 = 8;
+pub(super) const SHARE: u64 = 8;
 
 /// Whether `comparison`, of the shorter prompt with the longer, shows that the shorter one is not inferior by `margin`.
 pub(super) fn is_not_inferior(comparison: &Comparison, margin: f64) -> bool {
