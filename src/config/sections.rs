@@ -114,7 +114,7 @@ pub struct Search {
     /// Folder of the project's own strategies; one named like a built-in strategy takes its place.
     #[schemars(length(min = 1))]
     pub strategies: PathBuf,
-    /// Names of strategies not to use; also `format-line` and `balanced-examples`, which need no model.
+    /// Names of strategies not to use; also `format-line`, `balanced-examples` and `leave-out`, which need no model.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub disable: Vec<String>,
 }

@@ -111,6 +111,10 @@ pub trait Propose: Send + Sync {
         seed: u64,
     ) -> Vec<(String, Proposed)>;
 
+    /// What `prompts` are without one of their lines, each with its strategy's name: the longest line first, and only
+    /// what is not among `seen`.
+    fn shorter(&self, prompts: &PromptSet, seen: &BTreeSet<Digest>) -> Vec<(String, Proposed)>;
+
     /// Whether `after` leaves alone what no edit of `before` may change, and renders: the static guards that a part of
     /// an edit may fail though the whole passed.
     fn is_sound(&self, before: &PromptSet, after: &PromptSet) -> bool;

@@ -8,12 +8,13 @@
 //! | `request.rs`, `reply.rs` | the text that a model is sent, and how its answer is read |
 //! | `guards.rs`, `copied.rs` | what a proposal must hold, free of any call |
 //! | `proposer.rs` | asks a model, with one round to mend |
-//! | `free.rs` | proposals that need no model |
+//! | `free.rs`, `leave_out.rs` | proposals that need no model |
 
 mod ask;
 mod copied;
 mod free;
 mod guards;
+mod leave_out;
 mod proposal;
 mod proposer;
 mod reply;

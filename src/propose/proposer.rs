@@ -1,12 +1,14 @@
 //! The proposer that asks a model: [`ModelProposer`].
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use super::guards::Guards;
-use super::{Ask, Dropped, Propose, Proposed, free, reply, request};
+use super::{Ask, Dropped, Propose, Proposed, free, leave_out, reply, request};
 use crate::dataset::Example;
+use crate::digest::Digest;
 use crate::model::{BoxFuture, Call, CallError, Chat, ChatRequest, Completion, ModelRole};
 use crate::prompt::{Message, PromptSet, Role};
 
@@ -114,6 +116,18 @@ impl Propose for ModelProposer {
         let mut found = free::proposals(prompts, train, labels, seed, &self.guards);
         found.retain(|(name, _)| !self.settings.disabled.contains(name));
         found
+    }
+
+    fn shorter(&self, prompts: &PromptSet, seen: &BTreeSet<Digest>) -> Vec<(String, Proposed)> {
+        if self.settings.disabled.iter().any(|name| name == leave_out::LEAVE_OUT) {
+            return Vec::new();
+        }
+        let proposals = leave_out::proposals(prompts).into_iter();
+        // What is there already was let in once: leaving a line out copies nothing.
+        proposals
+            .filter_map(|proposal| self.guards.check(prompts, proposal, true, seen).ok())
+            .map(|proposed| (leave_out::LEAVE_OUT.to_owned(), proposed))
+            .collect()
     }
 
     fn is_sound(&self, before: &PromptSet, after: &PromptSet) -> bool {

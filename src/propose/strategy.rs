@@ -276,7 +276,7 @@ mod tests {
         assert_eq!(error("prun"), "there is no strategy `prun` to disable; did you mean `prune`?");
         assert!(error("xyz").ends_with(
             "there are add-rule, boundary-examples, clarify-task, define-boundary, output-format, prune, restructure, \
-             format-line, balanced-examples"
+             format-line, balanced-examples, leave-out"
         ));
         assert_eq!(load_strategies(None, &["format-line".to_owned()]).unwrap().len(), 7);
     }

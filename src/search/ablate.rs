@@ -1,9 +1,10 @@
 //! Ablation: each hunk of a kept revision is left out in turn, and what does not earn its place goes.
 //!
 //! *Not inferior* means that the 95 % interval of the paired difference, without less with, lies above minus a stated
-//! margin (the usual rule for non-inferiority: Piaggio et al., CONSORT extension, JAMA 308, 2012). Train and dev answer
-//! together, since dev alone can show so little, and always against the revision as the gate kept it, so that the
-//! margins of several hunks do not add up. What this asks of dev can only ever make a prompt shorter.
+//! margin (the usual rule for non-inferiority: Piaggio et al., CONSORT extension, JAMA 308, 2012), and that nothing is
+//! lost on the rows themselves. Train and dev answer together, since dev alone can show so little, and always against the
+//! revision as the gate kept it, so that the margins of several hunks do not add up. What this asks of dev can only ever
+//! make a prompt shorter.
 //!
 //! It must not eat the calls: a hunk that matters is known after a block or two, because the rows that the revision
 //! changed run first; and no hunk is begun that could take more than a stated share of the calls made or left.
@@ -19,6 +20,7 @@ use super::{Halt, Revision, Search, gate};
 use crate::dataset::{Example, Split};
 use crate::eval::{Comparison, Outcome, Summary, compare};
 use crate::prompt::{Edit, PromptSet, hunks, merge};
+use crate::propose::Proposed;
 use crate::run::{Ablated, Event, Shortened};
 use crate::seed;
 
@@ -28,9 +30,13 @@ const BLOCK: usize = 16;
 /// Ablation may take one call in so many of those that the run has made, and of those that are left.
 pub(super) const SHARE: u64 = 8;
 
+/// Most lines of the incumbent that are left out, one by one, in a generation on a plateau.
+const PRUNED: usize = 2;
+
 /// Whether `comparison`, of the shorter prompt with the longer, shows that the shorter one is not inferior by `margin`.
+/// On the rows themselves nothing may be lost: the margin is for what so many rows can't show.
 pub(super) fn is_not_inferior(comparison: &Comparison, margin: f64) -> bool {
-    !comparison.rows.is_empty() && !gate::misses_too_many(comparison) && comparison.interval.low > -margin
+    !gate::misses_too_many(comparison) && comparison.difference >= 0.0 && comparison.interval.low > -margin
 }
 
 /// Where a hunk stands after some rows.
@@ -160,6 +166,21 @@ impl Search<'_> {
             ablation.next += 1;
         }
         Ok(())
+    }
+
+    /// What to try in this generation of what only makes the incumbent shorter: on a plateau, as many lines as the share
+    /// of ablation has races for, once the hunks that were kept last are through. They take their share at once; most
+    /// lines matter and lose after a block or two.
+    pub(super) fn to_prune(&self, meter: &Meter<'_>, state: &mut State) -> Vec<(String, Proposed)> {
+        if !self.settings.parts.ablate || state.without_gain == 0 || state.ablation.is_some() {
+            return Vec::new();
+        }
+        let race = (self.dataset.rows(Split::Train).len() as u64).max(1);
+        let share = (meter.measured() / SHARE).saturating_sub(state.ablation_calls).min(self.task_calls_left() / SHARE);
+        let mut found = self.propose.shorter(&state.incumbent.prompts, &state.seen);
+        found.truncate(usize::try_from(share / race).unwrap_or(usize::MAX).min(PRUNED));
+        state.ablation_calls += race * found.len() as u64;
+        found
     }
 
     /// The incumbent without hunk `index`, where that is a prompt to ask about.
@@ -296,6 +317,8 @@ mod tests {
         assert_eq!(standing(&comparison(200, 0, 0, 0), true, 0.02), Standing::Goes);
         assert_eq!(standing(&comparison(200, 4, 1, 0), true, 0.02), Standing::Goes);
         assert_eq!(standing(&comparison(200, 0, 3, 0), true, 0.02), Standing::Stays);
+        // Above the margin, but what was gained is not lost again.
+        assert_eq!(standing(&comparison(1000, 1, 2, 0), true, 0.02), Standing::Stays);
         // So few rows can't show it, whatever they say.
         assert_eq!(standing(&comparison(60, 0, 0, 0), true, 0.02), Standing::Stays);
         assert_eq!(standing(&comparison(60, 0, 0, 0), true, 0.05), Standing::Goes);
@@ -304,7 +327,7 @@ mod tests {
     #[test]
     fn a_hunk_that_has_shown_its_worth_is_not_run_to_the_end() {
         assert_eq!(standing(&comparison(200, 0, 3, 0), false, 0.02), Standing::Stays);
-        assert_eq!(standing(&comparison(200, 0, 1, 0), false, 0.02), Standing::Running);
+        assert_eq!(standing(&comparison(200, 1, 1, 0), false, 0.02), Standing::Running);
     }
 
     #[test]

@@ -127,7 +127,11 @@ impl Search<'_> {
             state.seen.insert(candidate.prompts.digest());
             kept = self.ask_gate(meter, state, candidate, &parts, generation).await?;
         }
-        self.ablate(meter, state, generation).await?;
+        match self.ablate(meter, state, generation).await {
+            // What was kept stands, and the next generation finds that there is nothing left.
+            Err(Halt::Fault(OutcomeError::Call(CallError::Budget(_)))) => {}
+            other => other?,
+        }
         state.without_gain = if kept { 0 } else { state.without_gain + 1 };
         self.sink.emit(Event::GenerationEnded(GenerationEnded {
             generation,
@@ -160,6 +164,9 @@ impl Search<'_> {
             for (strategy, proposed) in free {
                 found.extend(self.admit(state, strategy, None, None, Ok(proposed), generation)?);
             }
+        }
+        for (strategy, proposed) in self.to_prune(meter, state) {
+            found.extend(self.admit(state, strategy, None, None, Ok(proposed), generation)?);
         }
         let left = self.proposer_calls_left();
         let count = u64::from(self.settings.proposals).min(left) as usize;

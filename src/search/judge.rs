@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::ablate::is_not_inferior;
 use super::gate::{self, Confirmation, FirstLook, points};
 use super::generation::{Candidate, State};
 use super::meter::{Doing, Meter};
@@ -57,6 +58,14 @@ impl Search<'_> {
             FirstLook::Decided(verdict) => verdict,
             FirstLook::Confirm => self.confirm(meter, &arms, &comparison, &doing).await?,
         };
+        if verdict.decision != Decision::Kept
+            && saved > 0
+            && !gate::misses_too_many(&comparison)
+            && let Some(reason) = self.not_inferior(meter, &arms, &dev, saved, &doing).await?
+        {
+            verdict.decision = Decision::Kept;
+            verdict.reason = reason;
+        }
         if verdict.decision == Decision::Kept
             && let Some(reason) = self.broken_guard(meter, &arms, &comparison, &doing).await?
         {
@@ -64,6 +73,37 @@ impl Search<'_> {
             verdict.reason = reason;
         }
         Ok(Judgement { verdict, dev, comparison })
+    }
+
+    /// Why a candidate that is shorter by `saved` tokens may take the incumbent's place without a gain, if it may: train
+    /// and dev together show that it is not inferior.
+    async fn not_inferior(
+        &self,
+        meter: &Meter<'_>,
+        arms: &Arms<'_>,
+        dev: &[Outcome],
+        saved: i64,
+        doing: &Doing,
+    ) -> Result<Option<String>, Halt> {
+        let rows = self.unquoted(&arms.candidate.quoted);
+        if self.task_calls_left() < meter.unknown(&arms.candidate.prompts, &rows, 0) {
+            return Ok(None);
+        }
+        let mut after = meter.measure(&arms.candidate.prompts, &rows, 0, doing).await?;
+        let train = arms.state.incumbent.train.iter();
+        let mut before: Vec<Outcome> =
+            train.filter(|outcome| !arms.candidate.quoted.contains(&outcome.example.id)).cloned().collect();
+        before.extend(arms.state.incumbent.dev.iter().cloned());
+        after.extend(dev.iter().cloned());
+        let both = compare(&before, &after, self.settings.pass_threshold);
+        let margin = self.settings.gate.prune_margin;
+        Ok(is_not_inferior(&both, margin).then(|| {
+            format!(
+                "{saved} fewer tokens, and on train and dev not inferior: at worst {} (margin {})",
+                points(both.interval.low),
+                points(margin).trim_start_matches('+')
+            )
+        }))
     }
 
     /// Samples the flipped rows afresh in both arms until the gain is shown to be more than noise, or until samples or

@@ -18,8 +18,13 @@ impl Search<'_> {
         state: &State,
         generation: u32,
     ) -> Result<Option<(Candidate, Vec<String>)>, Halt> {
-        let open: Vec<&Survivor> =
+        let mut open: Vec<&Survivor> =
             state.survivors.iter().filter(|survivor| !state.judged.contains(&survivor.candidate.id)).collect();
+        // What is only shorter waits until no gain asks.
+        let gains = open.partition_point(|survivor| survivor.difference > 0.0);
+        if gains > 0 {
+            open.truncate(gains);
+        }
         let Some(best) = open.first() else { return Ok(None) };
         let single = || Some((best.candidate.clone(), vec![best.candidate.id.clone()]));
         let train: Vec<Arc<Example>> = self.dataset.rows(Split::Train);

@@ -7,7 +7,7 @@
 
 pub mod planted;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -360,6 +360,21 @@ impl Propose for World {
 
     fn free(&self, _: &PromptSet, _: &[Arc<Example>], _: &[(String, usize)], _: u64) -> Vec<(String, Proposed)> {
         Vec::new()
+    }
+
+    fn shorter(&self, prompts: &PromptSet, seen: &BTreeSet<Digest>) -> Vec<(String, Proposed)> {
+        let text = prompts.first().text();
+        let lines = text.lines().filter(|line| line.starts_with("edit ") || line.starts_with("idle "));
+        lines
+            .map(|line| Edit { file: "p".to_owned(), search: format!("{line}\n"), replace: String::new() })
+            .filter_map(|edit| Some((prompts.apply(std::slice::from_ref(&edit)).ok()?, edit)))
+            .filter(|(shorter, _)| !seen.contains(&shorter.digest()))
+            .map(|(prompts, edit)| {
+                let (rationale, expected_effect) = (String::new(), String::new());
+                let proposal = Proposal { edits: vec![edit], rationale, expected_effect, quoted: vec![] };
+                ("leave-out".to_owned(), Proposed { proposal, prompts })
+            })
+            .collect()
     }
 
     fn is_sound(&self, _: &PromptSet, _: &PromptSet) -> bool {
