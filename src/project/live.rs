@@ -36,6 +36,7 @@ struct State {
     live: Live,
     under_way: UnderWay,
     is_written: bool,
+    has_ended: bool,
 }
 
 impl LiveFile {
@@ -73,6 +74,9 @@ impl LiveFile {
 
     /// The run has ended as planned: what it came to is in its journal.
     pub fn ended(&self) {
+        let mut state = self.shared.state();
+        // The writer may be about to write once more.
+        state.has_ended = true;
         Live::remove(&self.shared.folder);
     }
 
@@ -118,7 +122,7 @@ impl Shared {
 
     fn write(&self) {
         let mut state = self.state();
-        if std::mem::replace(&mut state.is_written, true) {
+        if state.has_ended || std::mem::replace(&mut state.is_written, true) {
             return;
         }
         let now = self.clock.now();
