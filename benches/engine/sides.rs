@@ -176,7 +176,7 @@ fn evaluator(work: &Work) -> Evaluator {
         run: "bench".into(),
         budget: Budget::new(Limits::default()),
         ledger: Arc::default(),
-        interrupt: CancellationToken::new(),
+        interrupt: CancellationToken::new().into(),
     };
     let provider = Provider {
         id: endpoint.id(),

@@ -189,7 +189,7 @@ fn session(task_calls: Option<u64>) -> Session {
         run: "bench".into(),
         budget: Budget::new(Limits { by_role, ..Limits::default() }),
         ledger: Arc::default(),
-        interrupt: CancellationToken::new(),
+        interrupt: CancellationToken::new().into(),
     }
 }
 

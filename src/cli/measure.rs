@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::Global;
 use super::exit::Failure;
 use super::plain;
+use super::signals::interrupt;
 
 /// Rows that are asked one after another before the rest: if the provider can't be reached for any, it is down.
 const PROBES: usize = 3;
@@ -127,11 +128,10 @@ impl Bench {
 
     /// Scores in `project`, which is loaded already.
     pub fn of(project: Project, global: &Global) -> Self {
-        let interrupt = CancellationToken::new();
-        let stop = interrupt.clone();
-        tokio::spawn(async move {
-            if tokio::signal::ctrl_c().await.is_ok() {
-                stop.cancel();
+        let quiet = global.quiet;
+        let interrupt = interrupt(move |line| {
+            if !quiet {
+                eprintln!("{line}");
             }
         });
         let bench = Self { project, quiet: global.quiet, interrupt };

@@ -26,6 +26,7 @@ mod progress;
 mod report;
 mod review;
 mod runs;
+mod signals;
 mod status;
 mod store;
 mod strategies;

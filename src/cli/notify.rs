@@ -1,12 +1,13 @@
 //! What is told by webhook of a run, and when.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use prompt_ratchet::config::{Config, Notify};
 use prompt_ratchet::eval::OutcomeError;
-use prompt_ratchet::model::CallError;
-use prompt_ratchet::project::{Message, Notifier, OptimizeError, Optimized};
+use prompt_ratchet::model::{CallError, ModelRole, Notice, Spend};
+use prompt_ratchet::project::{Message, Notifier, OptimizeError, Optimized, Watch};
 use prompt_ratchet::report::{self, RunView, cost, count, duration, headline, one_line};
+use prompt_ratchet::run::{Event, ProviderNotice, RunFolder};
 use prompt_ratchet::search::Halt;
 use serde_json::json;
 
@@ -34,6 +35,19 @@ impl Teller {
             Err(_) => Notify::default(),
         };
         Self::new(&config, name)
+    }
+
+    /// Shows a run's events by `show`, and tells when it waits for its provider and when it goes on.
+    pub fn watching(&self, show: &Arc<dyn Show>) -> Arc<dyn Watch> {
+        match &self.notifier {
+            None => Arc::clone(show) as Arc<dyn Watch>,
+            Some(notifier) => Arc::new(Telling {
+                show: Arc::clone(show),
+                notifier: Arc::clone(notifier),
+                name: self.name.clone(),
+                state: Mutex::default(),
+            }),
+        }
     }
 
     /// Tells how the run ended. That it couldn't be told is said, and changes nothing.
@@ -90,6 +104,69 @@ impl Teller {
             // Wrong use: whoever typed it sees it.
             Err(_) => None,
         }
+    }
+}
+
+/// Shows a run's events, and tells of its provider's outages.
+struct Telling {
+    show: Arc<dyn Show>,
+    notifier: Arc<Notifier>,
+    name: String,
+    state: Mutex<Told>,
+}
+
+#[derive(Default)]
+struct Told {
+    run: String,
+    short_id: String,
+    /// Roles whose provider is known to be out.
+    out: Vec<ModelRole>,
+}
+
+impl Watch for Telling {
+    fn begin(&self, folder: &RunFolder) {
+        let mut told = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        (told.run, told.short_id) = (folder.manifest.run.clone(), folder.short_id());
+        self.show.begin(folder);
+    }
+
+    fn see(&self, event: &Event, spend: &Spend) {
+        if let Event::Provider(seen) = event
+            && let Some(message) = self.message(seen)
+        {
+            let (notifier, show) = (Arc::clone(&self.notifier), Arc::downgrade(&self.show));
+            tokio::spawn(async move {
+                if let (Err(problem), Some(show)) = (notifier.send(&message).await, show.upgrade()) {
+                    show.note(&format!("warning: the webhook was not told: {problem}"));
+                }
+            });
+        }
+        self.show.see(event, spend);
+    }
+}
+
+impl Telling {
+    /// Once for each outage and once for its end. The provider's own words are left out.
+    fn message(&self, seen: &ProviderNotice) -> Option<Message> {
+        let mut told = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = told.out.contains(&seen.role);
+        let role = seen.role;
+        let (event, seconds, what) = match &seen.notice {
+            Notice::Down { down_for, .. } if !known => {
+                told.out.push(role);
+                ("paused", down_for.as_secs(), "waits, no answer from")
+            }
+            Notice::Up { down_for } if known => {
+                told.out.retain(|out| *out != role);
+                ("resumed", down_for.as_secs(), "goes on, answered again by")
+            }
+            _ => return None,
+        };
+        let text = format!("{} {}: {what} the {role} model's provider ({seconds} s)", self.name, told.short_id);
+        let facts = json!({
+            "run": told.run, "short_id": told.short_id, "name": self.name, "role": role, "seconds": seconds,
+        });
+        Some(Message { event, text, facts })
     }
 }
 

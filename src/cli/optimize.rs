@@ -9,16 +9,16 @@ use prompt_ratchet::project::{GivenTime, OptimizeError, Optimized, Project, opti
 use prompt_ratchet::report::{self, RunView};
 use prompt_ratchet::run::RunFolder;
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 
 use super::Global;
 use super::exit::{Exit, Failure};
 use super::machine;
 use super::measure::splits_written;
 use super::notify::Teller;
-use super::progress::ProgressArgs;
+use super::progress::{ProgressArgs, Show};
 use super::report::{print_json, show};
 use super::runs::runs_folder;
+use super::signals::interrupt;
 
 /// Run the whole loop: measure, diagnose, propose, race, gate; then the sealed test
 ///
@@ -97,7 +97,8 @@ impl Optimize {
         }
         let teller = Teller::new(&project.config.notify, &project.name())?;
         let unsaved = project.unsaved_splits();
-        let result = optimize(&mut project, Arc::new(SystemClock), interrupt(), Arc::clone(&terminal) as _).await;
+        let (clock, stop) = (Arc::new(SystemClock), interrupt(noting(&terminal)));
+        let result = optimize(&mut project, clock, stop, teller.watching(&terminal)).await;
         if let Some(path) = unsaved.filter(|_| project.unsaved_splits().is_none()) {
             terminal.note(&splits_written(&path));
         }
@@ -121,7 +122,8 @@ impl Resume {
         let teller = Teller::of_project(global, &folder.manifest.name)?;
         let terminal = self.progress.show(global.quiet);
         let time = GivenTime { duration: self.time.duration, until: self.time.until };
-        let result = resume(root, folder, Arc::new(SystemClock), interrupt(), Arc::clone(&terminal) as _, time).await;
+        let (clock, stop) = (Arc::new(SystemClock), interrupt(noting(&terminal)));
+        let result = resume(root, folder, clock, stop, teller.watching(&terminal), time).await;
         teller.ended(&result, &*terminal).await;
         drop(terminal);
         finish(result, self.json, self.progress.is_json())
@@ -153,31 +155,12 @@ fn finish(result: Result<Optimized, OptimizeError>, as_json: bool, to_machine: b
     }
 }
 
-/// Cancelled by the first Ctrl-C or SIGTERM; the second ends the process at once.
-fn interrupt() -> CancellationToken {
-    let token = CancellationToken::new();
-    let first = token.clone();
-    tokio::spawn(async move {
-        signalled().await;
-        first.cancel();
-        signalled().await;
-        std::process::exit(Exit::Interrupted as i32);
-    });
-    token
-}
-
-/// Ends with the next Ctrl-C or SIGTERM.
-async fn signalled() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-            return;
+/// Says things beside the run's events, for as long as they are shown.
+fn noting(terminal: &Arc<dyn Show>) -> impl Fn(&str) + Send + use<> {
+    let terminal = Arc::downgrade(terminal);
+    move |line| {
+        if let Some(terminal) = terminal.upgrade() {
+            terminal.note(line);
         }
     }
-    let _ = tokio::signal::ctrl_c().await;
 }

@@ -35,6 +35,10 @@ pub struct Config {
     #[serde(default = "default_runs")]
     #[schemars(length(min = 1))]
     pub runs: PathBuf,
+    /// Seconds that calls under way are given to end after the first Ctrl-C or SIGTERM: they are paid for.
+    #[serde(default = "default_grace")]
+    #[schemars(range(min = 0.0))]
+    pub grace_seconds: f64,
     /// The prompt files to optimise by name, for a target with several.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub prompts: BTreeMap<String, PathBuf>,
@@ -86,6 +90,10 @@ impl Config {
 
 fn one() -> f64 {
     1.0
+}
+
+fn default_grace() -> f64 {
+    10.0
 }
 
 fn default_runs() -> PathBuf {

@@ -10,6 +10,7 @@ mod amount;
 mod budget;
 mod chat;
 pub mod embedded;
+mod interrupt;
 mod ledger;
 mod limit;
 mod log;
@@ -27,6 +28,7 @@ pub use budget::{Budget, Reservation};
 pub use chat::{
     Call, CallError, CallKey, ChatRequest, Completion, FinishReason, ModelRole, Origin, ProviderId, TraceStep, Usage,
 };
+pub use interrupt::Interrupt;
 pub use ledger::{Ledger, RoleSpend, Spend};
 pub use limit::{Limit, LimitSettings, Notice};
 pub use openai::{OpenAi, OpenAiConfig, OpenAiError};

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
-
 use super::amount::{took, worst_case};
 use super::budget::Budgeted;
+use super::interrupt::Interruptible;
 use super::limit::Limited;
 use super::log::{LoggedAttempt, LoggedCall};
 use super::retry::Retry;
 use super::store::Stored;
 use super::{
-    BoxFuture, Budget, Call, CallError, CallKey, Chat, Completion, Ledger, Limit, Price, ProviderId, RetryPolicy, Store,
+    BoxFuture, Budget, Call, CallError, CallKey, Chat, Completion, Interrupt, Ledger, Limit, Price, ProviderId,
+    RetryPolicy, Store,
 };
 
 /// A provider and how it may be asked.
@@ -40,8 +40,8 @@ pub struct Session {
     pub budget: Arc<Budget>,
     /// What the run has used.
     pub ledger: Arc<Ledger>,
-    /// Cancelled when the run is to stop: calls on their way are dropped, new ones are not made.
-    pub interrupt: CancellationToken,
+    /// Set when the run is to stop.
+    pub interrupt: Interrupt,
 }
 
 /// All layers around one provider. Calls of any role can be made through it.
@@ -51,20 +51,22 @@ pub struct Stack {
     price: Option<Price>,
     budget: Arc<Budget>,
     ledger: Arc<Ledger>,
-    interrupt: CancellationToken,
+    interrupt: Interrupt,
 }
 
 impl Stack {
     /// Puts the layers around `provider`.
     pub fn new(provider: Provider, session: &Session) -> Self {
-        let attempt = Arc::new(LoggedAttempt { inner: provider.chat });
+        let asked = Arc::new(LoggedAttempt { inner: provider.chat });
         let budgeted = Arc::new(Budgeted {
-            inner: attempt,
+            inner: asked,
             budget: Arc::clone(&session.budget),
             price: provider.price,
             ledger: Arc::clone(&session.ledger),
         });
-        let limited = Arc::new(Limited { inner: budgeted, limit: provider.limit.clone() });
+        // Between the wait for a place and the reservation: what is stopped here was neither sent nor counted.
+        let begun = Arc::new(Interruptible { inner: budgeted, interrupt: session.interrupt.clone() });
+        let limited = Arc::new(Limited { inner: begun, limit: provider.limit.clone() });
         let retry = Arc::new(Retry::new(limited, provider.retry, provider.limit));
         Self {
             id: provider.id,
@@ -87,11 +89,16 @@ impl Stack {
 
     async fn answer(&self, call: &Call) -> Result<Completion, CallError> {
         let key = self.key(call);
-        if self.interrupt.is_cancelled() {
+        if self.interrupt.is_set() {
+            self.interrupt.over().await;
             return Err(CallError::Interrupted);
         }
-        let answer = self.interrupt.run_until_cancelled(self.in_time(key, call)).await;
-        let completion = answer.unwrap_or(Err(CallError::Interrupted))?;
+        let completion = tokio::select! {
+            // An answer that is there is taken also when time is up.
+            biased;
+            answer = self.in_time(key, call) => answer?,
+            () = self.interrupt.over() => return Err(CallError::Interrupted),
+        };
         let most = worst_case(&call.request, self.price.as_ref());
         self.ledger.note(call.role, key, &completion, took(&completion, self.price.as_ref(), most), most);
         Ok(completion)
@@ -116,7 +123,10 @@ impl Chat for Stack {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use futures_util::future::join_all;
+    use tokio_util::sync::CancellationToken;
 
     use super::*;
     use crate::model::testing::{Script, answer, call};
@@ -128,7 +138,7 @@ mod tests {
             run: run.into(),
             budget: Budget::new(Limits::default()),
             ledger: Arc::default(),
-            interrupt: CancellationToken::new(),
+            interrupt: CancellationToken::new().into(),
         }
     }
 
@@ -180,17 +190,57 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_interrupt_drops_calls_on_their_way_and_makes_no_new_ones() {
-        let session = session(&Store::in_memory(), "r1");
+    async fn an_interrupt_drops_calls_that_wait_and_makes_no_new_ones() {
+        let token = CancellationToken::new();
+        let session = Session { interrupt: token.clone().into(), ..session(&Store::in_memory(), "r1") };
         let wait = CallError::Busy { message: "slow".into(), retry_after_ms: Some(50_000) };
         let (script, stack) = stack(vec![Err(wait), Ok(answer("a"))], &session);
         let waiting = call("0");
         let (result, ()) = tokio::join!(stack.complete(&waiting), async {
             tokio::task::yield_now().await;
-            session.interrupt.cancel();
+            token.cancel();
         });
         assert_eq!(result.unwrap_err(), CallError::Interrupted);
         assert_eq!(stack.complete(&call("1")).await.unwrap_err(), CallError::Interrupted);
         assert_eq!(script.asked(), 1);
+    }
+
+    /// Answers after as many seconds as the draw says.
+    struct Slow;
+
+    impl Chat for Slow {
+        fn complete<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Completion, CallError>> {
+            Box::pin(async move {
+                tokio::time::sleep(Duration::from_secs(call.draw.parse().unwrap())).await;
+                Ok(answer(&call.draw))
+            })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_under_way_at_an_interrupt_has_some_time_to_end_and_is_kept() {
+        let (token, store) = (CancellationToken::new(), Store::in_memory());
+        let interrupt = Interrupt::new(token.clone(), Duration::from_secs(10));
+        let session = Session { interrupt, ..session(&store, "r1") };
+        let provider = Provider {
+            id: ProviderId { kind: "slow".into(), base_url: String::new() },
+            chat: Arc::new(Slow),
+            limit: Limit::new(2),
+            retry: RetryPolicy::default(),
+            price: None,
+        };
+        let stack = Stack::new(provider, &session);
+        let calls: Vec<Call> = ["5", "60", "1"].iter().map(|draw| call(draw)).collect();
+        let began = tokio::time::Instant::now();
+        let (results, ()) = tokio::join!(join_all(calls.iter().map(|call| stack.complete(call))), async {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            token.cancel();
+        });
+        let texts: Vec<_> = results.into_iter().map(|result| result.map(|answer| answer.text)).collect();
+        // The third waited for its turn, and was never sent; the second took too long.
+        let interrupted = || Err(CallError::Interrupted);
+        assert_eq!(texts, [Ok("5".to_owned()), interrupted(), interrupted()]);
+        assert_eq!(began.elapsed().as_secs(), 12);
+        assert_eq!(store.paid("r1").unwrap()[&ModelRole::Task].calls, 1);
     }
 }

@@ -13,8 +13,8 @@ use crate::digest::Digest;
 use crate::eval::{ChatSettings, ChatTarget, Evaluator};
 use crate::model::embedded::{self, Embedded};
 use crate::model::{
-    Amount, Budget, Chat, Ledger, Limit, LimitSettings, Limits, ModelRole, Notice, OpenAi, OpenAiConfig, Provider,
-    ProviderId, RetryPolicy, Session, Spend, Stack, Store,
+    Amount, Budget, Chat, Interrupt, Ledger, Limit, LimitSettings, Limits, ModelRole, Notice, OpenAi, OpenAiConfig,
+    Provider, ProviderId, RetryPolicy, Session, Spend, Stack, Store,
 };
 use crate::propose::{ModelProposer, ProposerSettings};
 
@@ -85,7 +85,7 @@ impl Project {
             run: use_.payer.as_str().into(),
             budget,
             ledger: Arc::default(),
-            interrupt: use_.interrupt.clone(),
+            interrupt: Interrupt::new(use_.interrupt.clone(), Self::duration(self.config.grace_seconds)),
         };
         let begun = Arc::<AtomicBool>::default();
         let mut limits = Vec::new();

@@ -93,7 +93,7 @@ pub async fn evaluate(server: &Server, rows: usize, asking: &Asking, store: Arc<
         run: "r1".into(),
         budget: Budget::new(Limits::default()),
         ledger: Arc::default(),
-        interrupt: CancellationToken::new(),
+        interrupt: CancellationToken::new().into(),
     };
     let retry = asking.retry.clone();
     let provider = Provider { id: endpoint.id(), chat: Arc::new(endpoint), limit, retry, price: None };

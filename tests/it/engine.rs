@@ -28,7 +28,7 @@ async fn evaluate(server: &Server, path: &Path, run: &str, limits: Limits) -> Re
         run: run.into(),
         budget: Budget::new(limits),
         ledger: Arc::default(),
-        interrupt: CancellationToken::new(),
+        interrupt: CancellationToken::new().into(),
     };
     let provider = Provider {
         id: endpoint.id(),

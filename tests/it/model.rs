@@ -48,7 +48,7 @@ fn session(store: &Arc<Store>) -> Session {
         run: "r1".into(),
         budget: Budget::new(Limits::default()),
         ledger: Arc::default(),
-        interrupt: CancellationToken::new(),
+        interrupt: CancellationToken::new().into(),
     }
 }
 

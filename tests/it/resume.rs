@@ -81,6 +81,8 @@ impl Chat for Counting {
 pub struct World {
     pub model: Arc<Counting>,
     pub provider: Provider,
+    /// Seconds that calls under way are given at an interrupt.
+    grace: u32,
     settings: String,
     calm: Project,
     /// Requests that it took.
@@ -89,9 +91,14 @@ pub struct World {
 
 impl World {
     pub fn new(settings: &str) -> Self {
+        Self::with_grace(settings, 0)
+    }
+
+    pub fn with_grace(settings: &str, grace: u32) -> Self {
         let model = Arc::<Counting>::default();
         let provider = Provider::start(Answers::Chat(model.clone()), Behaviour::default());
-        let mut world = Self { model, provider, settings: settings.to_owned(), calm: Project::new(), requests: 0 };
+        let mut world =
+            Self { model, provider, grace, settings: settings.to_owned(), calm: Project::new(), requests: 0 };
         let ran = ended(world.optimize(&world.calm).wait_with_output().unwrap());
         assert_eq!(ran.code, 0, "{}", ran.err);
         world.requests = world.model.asked();
@@ -102,15 +109,32 @@ impl World {
         let setting = format!("models.task={{{}, {}}}", self.provider.table(), self.settings);
         let concurrency = format!("models.task.max_concurrency={CONCURRENCY}");
         let retries = "models.task.retries=2";
-        project.start(&["optimize", "--json", "--set", &setting, "--set", &concurrency, "--set", retries])
+        let grace = format!("grace_seconds={}", self.grace);
+        project.start(&[
+            "optimize",
+            "--json",
+            "--set",
+            &setting,
+            "--set",
+            &concurrency,
+            "--set",
+            retries,
+            "--set",
+            &grace,
+        ])
     }
 
     /// Answers that `project`'s run has paid for and that are durable.
-    fn durable(&self, project: &Project) -> u64 {
+    pub fn durable(&self, project: &Project) -> u64 {
         let store = Store::open(&project.path().join(".ratchet/responses.sqlite")).unwrap();
         let run = project.run();
         let paid = store.paid(run.file_name().unwrap().to_str().unwrap()).unwrap();
         paid.values().map(|paid| paid.calls).sum()
+    }
+
+    /// Requests that the run took that nobody interrupted.
+    pub fn requests(&self) -> u64 {
+        self.requests
     }
 
     /// Resumes `project`: it ends as the calm run did, and nothing that is durable is asked for again.

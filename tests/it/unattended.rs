@@ -1,6 +1,9 @@
 //! What people and machines learn of a run that is left alone, and what becomes of it when its surroundings fail.
 
+use std::io::{BufRead, BufReader};
+use std::process::Child;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use axum::extract::State;
@@ -188,4 +191,43 @@ fn a_webhook_is_told_how_a_run_ended_and_never_ends_one() {
     let ran = run("http://127.0.0.1:9/hook-5e3a", &["optimize", "--json", "--set", "search.generations=1"]);
     assert_eq!(ran.code, 0);
     assert!(ran.err.contains("the webhook was not told: can't be reached") && !ran.err.contains("hook-5e3a"));
+}
+
+/// Reads stderr until the run says that it is stopping.
+fn is_stopping(run: &mut Child) {
+    let lines = BufReader::new(run.stderr.take().unwrap()).lines();
+    assert!(lines.map_while(Result::ok).any(|line| line.contains("once more stops at once")));
+}
+
+#[test]
+fn a_second_signal_ends_a_run_at_once_and_it_can_be_resumed() {
+    let world = World::with_grace("deterministic=true", 600);
+    let project = Project::new();
+    let alarm = world.model.alarm(60, Then::Hold);
+    let mut run = world.optimize(&project);
+    alarm.recv().unwrap();
+    interrupt(&run);
+    is_stopping(&mut run);
+    assert_eq!(run.try_wait().unwrap(), None, "what is under way is waited for");
+    let began = Instant::now();
+    interrupt(&run);
+    assert_eq!(run.wait().unwrap().code(), Some(130));
+    assert!(began.elapsed() < Duration::from_secs(5));
+    world.assert_resumes(&project, "last");
+}
+
+#[test]
+fn what_is_under_way_at_a_signal_is_kept_where_it_ends_in_time() {
+    let world = World::with_grace("deterministic=true", 600);
+    let project = Project::new();
+    let alarm = world.model.alarm(60, Then::Answer);
+    let run = world.optimize(&project);
+    alarm.recv().unwrap();
+    assert!(std::process::Command::new("kill").arg(run.id().to_string()).status().unwrap().success());
+    let ran = ended(run.wait_with_output().unwrap());
+    assert_eq!(ran.code, 130, "{}", ran.err);
+    // A request that nobody waits for any more is one that is paid for twice.
+    let (asked, kept) = (world.model.asked() - world.requests(), world.durable(&project));
+    assert_eq!(asked, kept);
+    world.assert_resumes(&project, "last");
 }

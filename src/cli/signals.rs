@@ -1,0 +1,38 @@
+//! Ctrl-C and SIGTERM: the first stops in order, the second at once. Neither loses anything.
+
+use tokio_util::sync::CancellationToken;
+
+use super::exit::Exit;
+
+/// What is said at the first signal.
+const STOPPING: &str = "stopping: calls under way have some seconds to end; once more stops at once";
+
+/// Cancelled by the first Ctrl-C or SIGTERM, which `note` is told of; the second ends the process.
+pub fn interrupt(note: impl Fn(&str) + Send + 'static) -> CancellationToken {
+    let token = CancellationToken::new();
+    let first = token.clone();
+    tokio::spawn(async move {
+        signalled().await;
+        first.cancel();
+        note(STOPPING);
+        signalled().await;
+        std::process::exit(Exit::Interrupted as i32);
+    });
+    token
+}
+
+/// Ends with the next Ctrl-C or SIGTERM.
+async fn signalled() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}
