@@ -143,6 +143,9 @@ fn finish(result: Result<Optimized, OptimizeError>, as_json: bool, to_machine: b
         }
         Err(error) => {
             if let OptimizeError::Halted { folder, .. } = &error {
+                if !as_json && let Ok(view) = RunView::read(folder) {
+                    show(&view)?;
+                }
                 let command = format!("ratchet resume {}", folder.short_id());
                 if to_machine {
                     machine::say("halted", json!({ "run": folder.manifest.run, "resume": command }));

@@ -53,11 +53,16 @@ fn head(view: &RunView) -> String {
             code(&dataset.short(), 20)
         );
     }
+    if view.ended.is_some() {
+        text += &next(view);
+    }
     text.push('\n');
     if let Some(ended) = &view.ended {
         let most = view.started.as_ref().map_or(0, |started| started.generations);
         text += &format!(
-            "Stopped after {} of at most {most}: {}.\n",
+            "Kept {} of {}. Stopped after {} of at most {most}: {}. What it cost is at the end.\n",
+            view.kept().len(),
+            plural(view.candidates().count(), "candidate"),
             plural(view.generations.len(), "generation"),
             ended.words()
         );
@@ -65,6 +70,17 @@ fn head(view: &RunView) -> String {
         text += &format!("Not finished; `ratchet resume {}` goes on with it.\n", view.short_id);
     }
     text
+}
+
+/// What to do with the result. On the line that names the run, which is another one in every run.
+fn next(view: &RunView) -> String {
+    let run = &view.short_id;
+    if view.kept().is_empty() {
+        return " Next: `ratchet failures` shows what the prompt gets wrong.".to_owned();
+    }
+    format!(
+        " Next: `ratchet review {run}` steps through the edits, `ratchet apply {run}` writes the result to the prompt file."
+    )
 }
 
 fn scores(view: &RunView) -> Option<String> {

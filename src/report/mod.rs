@@ -152,7 +152,7 @@ mod tests {
         });
         let report = markdown(&fixture.view());
         assert!(report.contains(&format!("## Widened on a plateau\n\n- Generation 1: {words}.\n")), "{report}");
-        assert!(report.contains(&format!(": {why}.\n")), "{report}");
+        assert!(report.contains(&format!(": {why}. ")), "{report}");
         assert!(!report.contains("of the archive"), "{report}");
         assert!(terminal(&fixture.view(), 80).contains("Stopped  3 generations in a row kept nothing"));
     }

@@ -12,7 +12,7 @@ use prompt_ratchet::model::embedded::Embedded;
 use serde_json::Value;
 
 use crate::fake::server::{Answers, Behaviour, Fault, Rates};
-use crate::project::{Project, Provider, ended};
+use crate::project::{Project, Provider, assert_same, ended, identity};
 use crate::resume::{Then, World, interrupt};
 
 #[test]
@@ -230,4 +230,52 @@ fn what_is_under_way_at_a_signal_is_kept_where_it_ends_in_time() {
     let (asked, kept) = (world.model.asked() - world.requests(), world.durable(&project));
     assert_eq!(asked, kept);
     world.assert_resumes(&project, "last");
+}
+
+/// Runs `arguments` where no file can grow beyond so many blocks of 512 bytes: a disk that is full.
+fn on_a_full_disk(project: &Project, blocks: u32, arguments: &str) -> crate::project::Ran {
+    let binary = project.command(&[]).get_program().to_owned();
+    let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" {arguments}");
+    let mut shell = std::process::Command::new("sh");
+    ended(shell.current_dir(project.path()).arg("-c").arg(script).arg(binary).output().unwrap())
+}
+
+#[test]
+fn a_full_disk_stops_a_run_that_goes_on_to_the_same_end_once_there_is_room() {
+    let (calm, project) = (Project::new(), Project::new());
+    assert_eq!(calm.ratchet(&["optimize", "--quiet"]).code, 0);
+    // Enough to begin, and too little for the store.
+    let stopped = on_a_full_disk(&project, 300, "optimize");
+    assert_eq!(stopped.code, 4, "{}", stopped.err);
+    assert!(stopped.err.contains("ratchet resume ") && stopped.err.contains("responses.sqlite"), "{}", stopped.err);
+    assert_eq!(project.ratchet(&["status", "--json"]).json()["state"], "halted");
+    assert_eq!(project.ratchet(&["resume", "--quiet"]).code, 0);
+    assert_same(&identity(&calm.run()), &identity(&project.run()));
+}
+
+#[test]
+fn a_damaged_store_is_named_and_left_as_it_is() {
+    let project = Project::new();
+    let junk = "no database at all\n".repeat(100);
+    project.write(".ratchet/responses.sqlite", &junk);
+    for arguments in [&["optimize"][..], &["eval"], &["store"], &["store", "verify"]] {
+        let ran = project.ratchet(arguments);
+        assert_eq!((ran.code, ran.out.as_str()), (4, ""), "{arguments:?}: {}", ran.err);
+        assert!(ran.err.contains("responses.sqlite") && ran.err.contains("move it away"), "{}", ran.err);
+    }
+    assert_eq!(project.read(".ratchet/responses.sqlite"), junk);
+    assert!(project.runs().is_empty());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_cannot_be_written_is_named_before_anything_is_paid_for_twice() {
+    let project = Project::new();
+    // A file where the folder should be: refused also to those whom permissions don't bind.
+    project.write("runs", "in the way");
+    let ran = project.ratchet(&["optimize"]);
+    assert_eq!((ran.code, ran.out.as_str()), (4, ""), "{}", ran.err);
+    assert!(ran.err.contains("runs") && ran.err.contains("move it away"), "{}", ran.err);
+    std::fs::remove_file(project.path().join("runs")).unwrap();
+    assert_eq!(project.ratchet(&["optimize", "--quiet"]).code, 0);
 }
