@@ -8,13 +8,13 @@ use prompt_ratchet::dataset::Split;
 use prompt_ratchet::eval::{ChatSettings, ChatTarget, Evaluate, Evaluator, Summary};
 use prompt_ratchet::model::embedded::{self, Embedded};
 use prompt_ratchet::model::{
-    Budget, Ceiling, Limit, Limits, ModelRole, Provider, ProviderId, RetryPolicy, Session, Stack, Store,
+    Amount, Budget, Ceiling, Limit, Limits, ModelRole, Provider, ProviderId, RetryPolicy, Session, Stack, Store,
 };
 use prompt_ratchet::project::Project;
 use prompt_ratchet::prompt::PromptSet;
 use prompt_ratchet::propose::{ModelProposer, Propose, ProposerSettings};
 use prompt_ratchet::run::{Event, Pulls, Recorded, RunError, Sink};
-use prompt_ratchet::search::{CallLimits, CallsSpent, Parts, Search, Settings, Unlimited};
+use prompt_ratchet::search::{Account, CallLimits, CallsSpent, Parts, Search, Settings};
 use serde_json::Map;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -48,6 +48,15 @@ impl Sink for Gathered {
             self.0.lock().unwrap().push(event);
         }
         Ok(())
+    }
+}
+
+/// Keeps the sealed test's calls back from the search, as a project's run does.
+struct Purse(Arc<Budget>);
+
+impl Account for Purse {
+    fn keep_back(&self, task_calls: u64) {
+        self.0.keep_back(Amount { calls: task_calls, ..Amount::default() });
     }
 }
 
@@ -99,7 +108,7 @@ impl Task {
             strategies: &self.project.strategies,
             sink: &sink,
             spent: &spent,
-            account: &Unlimited,
+            account: &Purse(Arc::clone(&session.budget)),
             recorded: Recorded::default(),
             past: Pulls::default(),
         };

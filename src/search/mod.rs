@@ -234,10 +234,13 @@ impl Search<'_> {
         self.gate_calls() + race::BLOCK as u64 + 1
     }
 
-    /// Task calls left for the search: the sealed test's share is kept back.
+    /// Task calls left for the search: the sealed test's share is kept back, and that of the pinned rows, which a question
+    /// to the gate takes beside dev.
     fn task_calls_left(&self) -> u64 {
         let left = self.settings.calls.task_left((self.spent)()).min(self.account.left(ModelRole::Task));
-        left.saturating_sub(self.test_calls())
+        let is_guard = |example: &&Arc<Example>| self.settings.protected.pinned && example.pinned;
+        let guards = self.dataset.examples.iter().filter(is_guard).count() as u64;
+        left.saturating_sub(self.test_calls() + guards)
     }
 
     /// Proposer calls left for the search.
