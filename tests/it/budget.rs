@@ -20,12 +20,15 @@ fn task(provider: &Provider, more: &str) -> String {
     format!("models.task={{{}, deterministic=true, max_concurrency=4, {more}}}", provider.table())
 }
 
-/// Takes the last lines of the journal away, as if the process had been killed before it wrote them.
+/// Takes the last lines of the journal away, as if the process had been killed before it wrote them; but not that the
+/// limit was reached, since before that is journalled the order of the answers decides which call it hits.
 fn forget(project: &Project, lines: usize) {
     let journal = project.run().join("journal.jsonl");
     let text = std::fs::read_to_string(&journal).unwrap();
-    let kept: Vec<&str> = text.lines().collect();
-    std::fs::write(&journal, kept[..kept.len() - lines].join("\n") + "\n").unwrap();
+    let all: Vec<&str> = text.lines().collect();
+    let reached = all.iter().rposition(|line| line.contains("\"limit_reached\"")).map_or(0, |at| at + 1);
+    let kept = &all[..reached.max(all.len() - lines)];
+    std::fs::write(&journal, kept.join("\n") + "\n").unwrap();
     let _ = std::fs::remove_file(project.run().join("report.md"));
 }
 
