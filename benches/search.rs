@@ -1,6 +1,7 @@
 //! The search in worlds whose truth is known: `cargo bench --bench search` writes the table in `docs/search.md`.
 //!
-//! `-- --runs N` makes fewer runs of each world and only prints the table. Every run is a pure function of its number.
+//! `-- --runs N` makes fewer runs of each world and only prints the table; `--world 3` runs the worlds whose names begin
+//! so. Every run is a pure function of its number.
 
 #[path = "search/gates.rs"]
 mod gates;
@@ -24,12 +25,15 @@ fn main() {
     if !arguments.iter().any(|argument| argument == "--bench") {
         return;
     }
-    let flag = arguments.iter().position(|argument| argument == "--runs");
-    let runs: Option<usize> = flag.map(|at| arguments[at + 1].parse().unwrap());
+    let flag = |name: &str| arguments.iter().position(|argument| argument == name).map(|at| &arguments[at + 1]);
+    let runs: Option<usize> = flag("--runs").map(|runs| runs.parse().unwrap());
+    let world = flag("--world");
     let each = runs.unwrap_or(RUNS);
-    let table = format!("{each} runs of each world.\n\n{}", table::markdown(&worlds::all(each)));
-    match runs {
-        Some(_) => println!("{table}"),
-        None => page::write("search", &table),
+    let lines = worlds::all(each, world.map_or("", String::as_str));
+    let table = format!("{each} runs of each world.\n\n{}", table::markdown(&lines));
+    if runs.is_some() || world.is_some() {
+        println!("{table}");
+    } else {
+        page::write("search", &table);
     }
 }

@@ -27,8 +27,8 @@ struct Scene {
     calls: Option<u64>,
 }
 
-/// Runs every world `runs` times with every gate.
-pub fn all(runs: usize) -> Vec<(String, Vec<Line>)> {
+/// Runs every world whose name begins with `world`, `runs` times with every gate.
+pub fn all(runs: usize, world: &str) -> Vec<(String, Vec<Line>)> {
     let scenes = [
         Scene {
             name: "1. Noise null, no coins",
@@ -72,6 +72,7 @@ pub fn all(runs: usize) -> Vec<(String, Vec<Line>)> {
     ];
     scenes
         .iter()
+        .filter(|scene| scene.name.starts_with(world))
         .map(|scene| {
             let start = std::time::Instant::now();
             let ran: Vec<Vec<Ran>> = GATES.iter().map(|gate| run_scene(scene, *gate, runs)).collect();

@@ -3,8 +3,8 @@
 //! Two doubts are answered apart. *Will it hold on new rows?* One question a generation on dev rows that the proposer
 //! never saw: the gain must exceed its own standard error (the parameter-free Ladder: Blum and Hardt, "The Ladder: a
 //! reliable leaderboard for machine learning competitions", ICML 2015). *Is it the model's noise?* The rows that flipped
-//! are sampled afresh, equally often in both arms, until an e-process rejects "no better than a coin" at the error rate
-//! spent on this generation, or the samples are used up.
+//! are sampled afresh, equally often in both arms, until an e-process rejects "both arms answer alike" at the error rate
+//! spent on this generation, or the samples are used up; and the gain must hold on those samples.
 
 use std::collections::BTreeMap;
 
@@ -83,19 +83,41 @@ pub(super) fn first_look(
     FirstLook::Confirm
 }
 
-/// The fresh samples of the flipped rows, as evidence.
+/// Share of the gain first seen that fresh samples must find again.
+const HOLDS: f64 = 0.5;
+
+/// Fresh samples after which a gain that doesn't hold is given up.
+const PATIENCE: u32 = 3;
+
+/// The fresh samples of the flipped rows, as evidence that the rows which flipped do so again. Where both arms answer
+/// alike, a fresh difference goes either way with the same chance, whatever was seen first; so every difference that goes
+/// the way of the first look is a bet won at even odds.
 pub(super) struct Confirmation {
     alpha: f64,
     process: EProcess,
     samples: u32,
+    /// Mean gain over all rows at the first look.
+    first: f64,
+    /// Rows of the comparison.
+    rows: usize,
+    /// The way that each row went at the first look.
+    ups: BTreeMap<String, bool>,
     /// Sum of (after - before) and number of pairs, by row.
     gains: BTreeMap<String, (f64, u32)>,
 }
 
 impl Confirmation {
-    /// Evidence to be gathered at error rate `alpha`.
-    pub fn new(alpha: f64) -> Self {
-        Self { alpha, process: EProcess::new(), samples: 0, gains: BTreeMap::new() }
+    /// Evidence on the gain of `comparison`, to be gathered at error rate `alpha`.
+    pub fn new(alpha: f64, comparison: &Comparison) -> Self {
+        Self {
+            alpha,
+            process: EProcess::new(),
+            samples: 0,
+            first: comparison.difference,
+            rows: comparison.rows.len(),
+            ups: comparison.rows.iter().map(|row| (row.id.clone(), row.after > row.before)).collect(),
+            gains: BTreeMap::new(),
+        }
     }
 
     /// Takes in one fresh sample of the flipped rows in both arms, paired in row order.
@@ -106,24 +128,32 @@ impl Confirmation {
             let gain = self.gains.entry(old.example.id.clone()).or_default();
             *gain = (gain.0 + new_value - old_value, gain.1 + 1);
             if old_value != new_value {
-                self.process.observe(new_value > old_value);
+                let up = self.ups.get(&old.example.id).copied().unwrap_or(true);
+                self.process.observe((new_value > old_value) == up);
             }
         }
     }
 
     /// Whether the gain is shown to be more than noise.
     pub fn is_shown(&self) -> bool {
-        self.process.rejects(self.alpha) && self.fresh_gain() > 0.0
+        self.process.rejects(self.alpha) && self.fresh_gain() >= HOLDS * self.first
     }
 
-    /// Sum over the flipped rows of the mean fresh gain.
+    /// Whether further samples are a waste: the gain is gone, or it has had its chance to hold.
+    pub fn is_futile(&self) -> bool {
+        let fresh = self.fresh_gain();
+        self.samples > 0 && fresh <= 0.0 || self.samples >= PATIENCE && fresh < HOLDS * self.first
+    }
+
+    /// Mean gain over all rows on the fresh samples.
     fn fresh_gain(&self) -> f64 {
-        self.gains.values().map(|(sum, pairs)| sum / f64::from((*pairs).max(1))).sum()
+        let sum: f64 = self.gains.values().map(|(sum, pairs)| sum / f64::from((*pairs).max(1))).sum();
+        sum / self.rows.max(1) as f64
     }
 
     /// The verdict once it is shown, or the samples are used up.
     pub fn verdict(&self, comparison: &Comparison, settings: &GateSettings) -> Verdict {
-        let fresh = self.fresh_gain() / comparison.rows.len().max(1) as f64;
+        let fresh = self.fresh_gain();
         let (decision, reason) = if self.is_shown() && fresh > settings.min_gain {
             let reason =
                 format!("gain of {} holds on fresh samples ({})", points(comparison.difference), points(fresh));
@@ -251,15 +281,16 @@ mod tests {
     #[test]
     fn a_gain_that_holds_on_fresh_samples_is_shown_and_one_that_vanishes_was_noise() {
         let first = comparison(100, 9, 1, 0);
-        let mut real = Confirmation::new(0.03);
-        let (before, after) = (outcomes(&[0.0; 10]), outcomes(&[1.0; 10]));
+        let mut real = Confirmation::new(0.03, &first);
+        let again = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0];
+        let (before, after) = (outcomes(&again), outcomes(&again.map(|value| 1.0 - value)));
         real.observe(&before, &after);
         assert!(real.is_shown());
         let verdict = real.verdict(&first, &GateSettings::default());
         assert_eq!((verdict.decision, verdict.samples), (Decision::Kept, 1));
         assert!(verdict.e_value.unwrap() >= 1.0 / 0.03);
 
-        let mut noise = Confirmation::new(0.03);
+        let mut noise = Confirmation::new(0.03, &first);
         for _ in 0..8 {
             noise.observe(&outcomes(&[0.0, 1.0, 0.0, 1.0]), &outcomes(&[1.0, 0.0, 1.0, 0.0]));
         }

@@ -10,6 +10,8 @@ use super::archive::{Archive, Entry};
 use super::choose::{Bandit, choose};
 use super::judge::Judgement;
 use super::meter::{Doing, Meter};
+use super::question::Question;
+use super::race::{self, Course};
 use super::widen::{self, Parent, Plateau};
 use super::{Halt, Revision, Search};
 use crate::dataset::Split;
@@ -24,7 +26,8 @@ use crate::run::{self, AskFailed, Decision, Diagnosed, Event, GenerationEnded, G
 /// What a search remembers from generation to generation.
 pub(super) struct State {
     pub incumbent: Revision,
-    /// Whether the model was seen to answer the same question in two ways.
+    /// Whether the model may answer the same question in two ways. A noise measurement without a flip is no proof that it
+    /// doesn't.
     pub noisy: bool,
     /// Digests of all prompts tried.
     pub seen: BTreeSet<Digest>,
@@ -39,12 +42,14 @@ pub(super) struct State {
     pub bandit: Bandit,
     /// Survivors of races against this incumbent that the gate hasn't refused, best first.
     pub survivors: Vec<Survivor>,
-    /// Whether the last question to the gate was a merge that failed: then the best single survivor is next.
+    /// Whether the parts of the last question hurt one another: then the best single survivor is next.
     pub single_next: bool,
     /// Ids of the candidates that the gate has judged against this incumbent.
     pub judged: BTreeSet<String>,
     /// Prompts that are best on some rows.
     pub archive: Archive,
+    /// Revisions to be offered to the archive once it is needed: that takes all of train.
+    pub unarchived: Vec<Revision>,
     pub plateau: Plateau,
     /// What is left to be asked of the hunks that were kept last.
     pub ablation: Option<Ablation>,
@@ -66,6 +71,7 @@ impl State {
             single_next: false,
             judged: BTreeSet::new(),
             archive: Archive::default(),
+            unarchived: Vec::new(),
             plateau: Plateau::default(),
             ablation: None,
             ablation_calls: 0,
@@ -90,6 +96,17 @@ impl State {
             .map(|candidate| Part { id: candidate.id.clone(), prompts: Arc::clone(&candidate.prompts) })
             .collect()
     }
+
+    /// Puts the best survivor first; the shorter prompt on a tie.
+    pub fn rank_survivors(&mut self) {
+        self.survivors.sort_by(|one, other| {
+            other
+                .difference
+                .total_cmp(&one.difference)
+                .then_with(|| one.candidate.prompts.tokens().cmp(&other.candidate.prompts.tokens()))
+                .then_with(|| one.candidate.id.cmp(&other.candidate.id))
+        });
+    }
 }
 
 /// A prompt on trial.
@@ -108,7 +125,13 @@ pub(super) struct Candidate {
 #[derive(Debug, Clone)]
 pub(super) struct Survivor {
     pub candidate: Candidate,
+    /// Its gain on train, as far as it was run.
     pub difference: f64,
+    /// Share of train rows that it changes.
+    pub changed: f64,
+    pub course: Course,
+    /// Failing and passing rows of the course that it ran.
+    pub run: (usize, usize),
 }
 
 impl Search<'_> {
@@ -118,21 +141,28 @@ impl Search<'_> {
         self.sink.emit(Event::GenerationStarted(GenerationStarted { generation, incumbent }))?;
         self.diagnose(state, generation)?;
         let candidates = self.candidates(meter, state, generation).await?;
-        self.try_out(meter, state, candidates, generation).await?;
+        let before = self.task_calls_left();
+        let new = self.try_out(meter, state, candidates, generation).await?;
+        let trials = before.saturating_sub(self.task_calls_left());
         let mut kept = false;
-        if let Some((candidate, parts)) = self.question(meter, state, generation).await? {
-            if parts.len() > 1 {
-                self.archive(meter, state, &candidate);
+        let waits = new && self.can_wait(state, generation, trials);
+        if !waits && let Some(question) = self.question(meter, state, generation).await? {
+            if question.parts.len() > 1 {
+                self.archive(meter, state, &question.candidate);
             }
-            state.seen.insert(candidate.prompts.digest());
-            kept = self.ask_gate(meter, state, candidate, &parts, generation).await?;
+            state.seen.insert(question.candidate.prompts.digest());
+            kept = self.ask_gate(meter, state, question, generation).await?;
         }
-        match self.ablate(meter, state, generation).await {
-            // What was kept stands, and the next generation finds that there is nothing left.
-            Err(Halt::Fault(OutcomeError::Call(CallError::Budget(_)))) => {}
-            other => other?,
+        // Where calls are short, what was kept is made shorter from what is left at the end.
+        if !self.is_short(generation) || generation == self.settings.generations {
+            match self.ablate(meter, state, generation).await {
+                // What was kept stands, and the next generation finds that there is nothing left.
+                Err(Halt::Fault(OutcomeError::Call(CallError::Budget(_)))) => {}
+                other => other?,
+            }
         }
-        state.without_gain = if kept { 0 } else { state.without_gain + 1 };
+        // A generation whose survivors wait for more has not been answered.
+        state.without_gain = if kept { 0 } else { state.without_gain + u32::from(!waits) };
         self.sink.emit(Event::GenerationEnded(GenerationEnded {
             generation,
             incumbent: state.incumbent.id.clone(),
@@ -259,15 +289,15 @@ impl Search<'_> {
         Ok(Some(candidate))
     }
 
-    /// Puts `candidate` to the gate and takes in the verdict; says whether it was kept.
+    /// Puts a question to the gate and takes in the verdict; says whether the candidate was kept.
     async fn ask_gate(
         &self,
         meter: &Meter<'_>,
         state: &mut State,
-        candidate: Candidate,
-        parts: &[String],
+        question: Question,
         generation: u32,
     ) -> Result<bool, Halt> {
+        let Question { candidate, parts } = question;
         let Judgement { verdict, dev, comparison } = self.judge(meter, state, &candidate, generation).await?;
         meter.journal_failures()?;
         let ids = |change| comparison.ids(change).map(str::to_owned).collect();
@@ -280,35 +310,32 @@ impl Search<'_> {
             fixed: ids(Change::Fixed),
             broken: ids(Change::Broken),
         }))?;
-        state.judged.insert(candidate.id.clone());
-        match verdict.decision {
-            Decision::Kept => {
-                let parts = state.parts(parts);
-                let revision = self.revision(meter, candidate, dev, generation).await?;
-                let before = std::mem::replace(&mut state.incumbent, revision);
-                state.survivors.clear();
-                state.judged.clear();
-                state.single_next = false;
-                state.archive_incumbent();
-                state.plateau = Plateau::default();
-                state.ablation = Ablation::new(before, state.incumbent.clone(), parts);
-                return Ok(true);
-            }
-            Decision::Rejected => {
-                let ended = format!(
-                    "rejected at the gate: {} (fixed {}, broke {})",
-                    verdict.reason, verdict.fixed, verdict.broken
-                );
-                state.tried.push(attempt(&candidate, ended));
-            }
-            Decision::Undecided => {}
+        if verdict.decision == Decision::Kept {
+            let parts = state.parts(&parts);
+            let revision = self.revision(meter, candidate, dev, generation).await?;
+            let before = std::mem::replace(&mut state.incumbent, revision);
+            state.survivors.clear();
+            state.judged.clear();
+            state.single_next = false;
+            state.archive_incumbent();
+            state.plateau = Plateau::default();
+            state.ablation = Ablation::new(before, state.incumbent.clone(), parts);
+            return Ok(true);
         }
-        state.single_next = parts.len() > 1;
+        state.judged.insert(candidate.id.clone());
+        if verdict.decision == Decision::Rejected {
+            let ended =
+                format!("rejected at the gate: {} (fixed {}, broke {})", verdict.reason, verdict.fixed, verdict.broken);
+            state.tried.push(attempt(&candidate, ended));
+            state.survivors.retain(|survivor| survivor.candidate.id != candidate.id);
+        }
+        state.single_next = parts.len() > 1 && self.hurts_itself(meter, state, &candidate, &parts, generation).await?;
+        meter.journal_failures()?;
         Ok(false)
     }
 
-    /// A kept candidate as the new incumbent, measured on all of train, as far as the budget goes: the sealed test's
-    /// share of it stays.
+    /// A kept candidate as the new incumbent, measured on as many train rows as the next generation needs, as far as the
+    /// budget goes: the sealed test's share of it stays.
     pub(super) async fn revision(
         &self,
         meter: &Meter<'_>,
@@ -317,8 +344,19 @@ impl Search<'_> {
         generation: u32,
     ) -> Result<Revision, Halt> {
         let doing = Doing { generation, stage: "train", trying: "the new incumbent".to_owned() };
-        let rows = meter.within(&candidate.prompts, &self.dataset.rows(Split::Train), self.task_calls_left());
-        let train = meter.measure(&candidate.prompts, &rows, 0, &doing).await?;
+        let mut rows = race::order(&self.unquoted(&candidate.quoted), self.settings.seed, generation);
+        rows = meter.within(&candidate.prompts, &rows, self.task_calls_left());
+        let is_failing = |outcome: &Outcome| outcome.is_failing(self.settings.pass_threshold);
+        let mut train = Vec::new();
+        let least = self.rows_of_incumbent(generation);
+        let mut count = least.min(rows.len());
+        // That nothing fails has to be shown on all rows.
+        while train.len() < count {
+            train.extend(meter.measure(&candidate.prompts, &rows[train.len()..count], 0, &doing).await?);
+            if !train.iter().any(is_failing) {
+                count = (count + least).min(rows.len());
+            }
+        }
         meter.journal_failures()?;
         Ok(Revision { id: candidate.id, prompts: candidate.prompts, quoted: candidate.quoted, train, dev })
     }

@@ -85,7 +85,8 @@ impl Search<'_> {
         saved: i64,
         doing: &Doing,
     ) -> Result<Option<String>, Halt> {
-        let rows = self.unquoted(&arms.candidate.quoted);
+        let measured = arms.state.incumbent.train.iter().map(|outcome| Arc::clone(&outcome.example));
+        let rows: Vec<Arc<Example>> = measured.filter(|row| !arms.candidate.quoted.contains(&row.id)).collect();
         if self.task_calls_left() < meter.unknown(&arms.candidate.prompts, &rows, 0) {
             return Ok(None);
         }
@@ -117,9 +118,9 @@ impl Search<'_> {
     ) -> Result<Verdict, Halt> {
         let flipped: BTreeSet<&str> = gate::flipped(comparison).into_iter().collect();
         let rows: Vec<Arc<Example>> = self.rows_named(&flipped);
-        let mut evidence = Confirmation::new(spend(self.settings.gate.alpha, arms.generation));
+        let mut evidence = Confirmation::new(spend(self.settings.gate.alpha, arms.generation), comparison);
         for number in 0..self.settings.gate.max_samples {
-            if evidence.is_shown() || self.task_calls_left() < 2 * rows.len() as u64 {
+            if evidence.is_shown() || evidence.is_futile() || self.task_calls_left() < 2 * rows.len() as u64 {
                 break;
             }
             let (before, after) = self.fresh(meter, arms, &rows, number, doing).await?;

@@ -13,6 +13,7 @@
 //! | `gate.rs` | whether that is kept |
 //! | `ablate.rs` | which hunks of what was kept go again |
 //! | `noise.rs` | what gain the data can show |
+//! | `pace.rs` | how thorough all that is, by the calls left |
 //!
 //! `generation.rs`, `trial.rs`, `question.rs` and `judge.rs` act on these decisions, `meter.rs` measures for them.
 
@@ -27,6 +28,7 @@ mod judge;
 mod merge;
 mod meter;
 mod noise;
+mod pace;
 mod plan;
 mod question;
 mod race;
@@ -140,14 +142,14 @@ impl Search<'_> {
         let meter = Meter::new(self.evaluate, self.sink, self.recorded.rows.clone());
         self.sink.emit(Event::RunStarted(self.started()))?;
         self.close_if_recorded(false);
-        let (baseline, flip_rate) = match self.begin(&meter).await {
-            Ok(begun) => begun,
+        let baseline = match self.begin(&meter).await {
+            Ok(baseline) => baseline,
             Err(halt) => {
                 let stopped = self.at_limit(&meter, halt, 0, During::Within)?;
                 return self.end(stopped, String::new(), self.baseline.digest().short());
             }
         };
-        let mut state = State::new(baseline.clone(), flip_rate > 0.0, self.bandit());
+        let mut state = State::new(baseline.clone(), !meter.is_deterministic(), self.bandit());
         let stopped = self.generations(&meter, &mut state).await?;
         if state.incumbent.id != baseline.id {
             self.account.keep_back(0);
@@ -161,12 +163,12 @@ impl Search<'_> {
         self.end(stopped, why, state.incumbent.id)
     }
 
-    /// The baseline and the share of rows that flip.
-    async fn begin(&self, meter: &Meter<'_>) -> Result<(Revision, f64), Halt> {
+    /// The baseline; the noise is measured besides.
+    async fn begin(&self, meter: &Meter<'_>) -> Result<Revision, Halt> {
         let baseline = self.measure_baseline(meter).await?;
         self.account.keep_back(self.test_calls());
-        let flip_rate = self.measure_noise(meter, &baseline).await?;
-        Ok((baseline, flip_rate))
+        self.measure_noise(meter, &baseline).await?;
+        Ok(baseline)
     }
 
     fn end(&self, stopped: Stopped, why: String, winner: String) -> Result<RunEnded, Halt> {
@@ -223,15 +225,17 @@ impl Search<'_> {
         if state.without_gain >= self.settings.patience {
             return Some(Stopped::NoGain);
         }
-        if !state.incumbent.train.iter().any(|outcome| outcome.is_failing(self.settings.pass_threshold)) {
-            return Some(Stopped::NothingFails);
+        // Before the next: where calls are short, the incumbent was measured on few rows.
+        if self.task_calls_left() < self.least_calls() {
+            return Some(Stopped::Budget);
         }
-        (self.task_calls_left() < self.least_calls()).then_some(Stopped::Budget)
+        let fails = state.incumbent.train.iter().any(|outcome| outcome.is_failing(self.settings.pass_threshold));
+        (!fails).then_some(Stopped::NothingFails)
     }
 
     /// Task calls without which a generation comes to nothing.
     fn least_calls(&self) -> u64 {
-        self.gate_calls() + race::BLOCK as u64 + 1
+        self.gate_calls() + race::BLOCK as u64
     }
 
     /// Task calls left for the search: the sealed test's share is kept back, and that of the pinned rows, which a question
@@ -274,8 +278,8 @@ impl Search<'_> {
         Ok(Revision { id: digest.short(), prompts, quoted: BTreeSet::new(), train: outcomes, dev })
     }
 
-    /// Measures the model's noise; returns the share of rows that flip.
-    async fn measure_noise(&self, meter: &Meter<'_>, baseline: &Revision) -> Result<f64, Halt> {
+    /// Measures the model's noise, to tell what gain dev can show.
+    async fn measure_noise(&self, meter: &Meter<'_>, baseline: &Revision) -> Result<(), Halt> {
         let dev = self.dataset.rows(Split::Dev);
         let left = if meter.is_deterministic() { 0 } else { self.task_calls_left() };
         let rows = noise::rows(&dev, left, self.settings.seed);
@@ -283,10 +287,8 @@ impl Search<'_> {
         let first = meter.measure(&baseline.prompts, &rows, 0, &doing).await?;
         let second = meter.measure(&baseline.prompts, &rows, 1, &doing).await?;
         meter.journal_failures()?;
-        let measured = noise::measured(&first, &second, dev.len());
-        let flip_rate = measured.flip_rate;
-        self.sink.emit(Event::NoiseMeasured(measured))?;
-        Ok(flip_rate)
+        self.sink.emit(Event::NoiseMeasured(noise::measured(&first, &second, dev.len())))?;
+        Ok(())
     }
 
     /// Opens the sealed test: baseline and winner, once.

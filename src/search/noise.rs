@@ -11,7 +11,7 @@ use crate::seed;
 use crate::stats::{minimum_detectable_effect, rows_needed};
 
 /// Of what may be spent, the share that measuring the noise may take.
-const BUDGET_SHARE: u64 = 20;
+const BUDGET_SHARE: u64 = 40;
 
 /// Most rows run twice.
 pub(super) const MOST_ROWS: usize = 100;
@@ -19,7 +19,7 @@ pub(super) const MOST_ROWS: usize = 100;
 /// An edit that does anything changes the value of about one row in ten; the smallest spread a difference can have.
 const EDIT_CHANGES: f64 = 0.1;
 
-/// The dev rows to run a second time, scaled to `calls_left`: all up to a hundred, but at most a twentieth of the calls.
+/// The dev rows to run a second time, scaled to `calls_left`: all up to a hundred, but at most a fortieth of the calls.
 pub(super) fn rows(dev: &[Arc<Example>], calls_left: u64, seed: u64) -> Vec<Arc<Example>> {
     let most = usize::try_from(calls_left / BUDGET_SHARE).unwrap_or(usize::MAX).min(MOST_ROWS);
     let mut rows = dev.to_vec();
@@ -74,7 +74,7 @@ mod tests {
     fn its_cost_is_scaled_to_what_may_be_spent() {
         let dev: Vec<Arc<Example>> = (0..300).map(|row| outcome(row, 1.0).example).collect();
         assert_eq!(rows(&dev, 0, 1).len(), 0);
-        assert_eq!(rows(&dev, 400, 1).len(), 20);
+        assert_eq!(rows(&dev, 400, 1).len(), 10);
         assert_eq!(rows(&dev, u64::MAX, 1).len(), MOST_ROWS);
     }
 }

@@ -1,63 +1,80 @@
-//! The generation's one question to the gate: the merge of the survivors, or the best of them.
+//! What is put to the gate, and when: the merge of the survivors, or the best of them. A question takes a call for every
+//! dev row, which is as much as a generation's races, so it waits until there is enough to show.
 
 use std::sync::Arc;
 
 use super::generation::{Candidate, State, Survivor, texts};
-use super::meter::{Doing, Meter};
+use super::meter::Meter;
 use super::{Halt, Search, merge};
-use crate::dataset::{Example, Split};
 use crate::prompt::PromptSet;
 use crate::run::{self, Event};
 
+/// A question waits for more survivors until the gain that their races promise is this many of the standard errors that
+/// it will have on dev. The gate asks for one; but survivors are chosen because they did well, and so promise two to
+/// three times what they hold.
+const WORTH_ASKING: f64 = 4.0;
+
+/// A question to the gate.
+pub(super) struct Question {
+    pub candidate: Candidate,
+    /// Ids of the survivors in it.
+    pub parts: Vec<String>,
+}
+
 impl Search<'_> {
-    /// What is put to the gate: the merge of the survivors, or the best of them. With the ids of its
-    /// parts.
+    /// Whether the survivors had better wait for those of the next generation, of which the trials will take about as
+    /// many calls as this one's.
+    pub(super) fn can_wait(&self, state: &State, generation: u32, trials: u64) -> bool {
+        let is_last =
+            generation >= self.settings.generations || self.task_calls_left() < 2 * self.gate_calls() + trials;
+        let promised: f64 = state.survivors.iter().map(|survivor| survivor.difference).sum();
+        let changed: f64 = state.survivors.iter().map(|survivor| survivor.changed).sum();
+        let error = (changed.min(1.0) / self.gate_calls().max(1) as f64).sqrt();
+        let may_wait = self.settings.parts.merge && !state.single_next && !is_last && self.is_short(generation);
+        may_wait && promised < WORTH_ASKING * error
+    }
+
+    /// What is put to the gate: the merge of the survivors or of the best two; or the best of them where they hurt one
+    /// another, or the gate has judged their merge or is sure to refuse it.
     pub(super) async fn question(
         &self,
         meter: &Meter<'_>,
         state: &State,
         generation: u32,
-    ) -> Result<Option<(Candidate, Vec<String>)>, Halt> {
-        let mut open: Vec<&Survivor> =
-            state.survivors.iter().filter(|survivor| !state.judged.contains(&survivor.candidate.id)).collect();
+    ) -> Result<Option<Question>, Halt> {
+        if self.task_calls_left() < self.gate_calls() {
+            return Ok(None);
+        }
         // What is only shorter waits until no gain asks.
-        let gains = open.partition_point(|survivor| survivor.difference > 0.0);
-        if gains > 0 {
-            open.truncate(gains);
-        }
-        let Some(best) = open.first() else { return Ok(None) };
-        let single = || Some((best.candidate.clone(), vec![best.candidate.id.clone()]));
-        let train: Vec<Arc<Example>> = self.dataset.rows(Split::Train);
-        let affordable = self.task_calls_left() >= self.gate_calls() + train.len() as u64;
-        if !self.settings.parts.merge || state.single_next || open.len() == 1 || !affordable {
-            return Ok(single());
-        }
-        let mut together: Vec<&Candidate> = open.iter().map(|survivor| &survivor.candidate).collect();
-        // All that go together; where they hurt one another, the best two.
-        for _ in 0..2 {
-            let Some((merged, parts)) = self.merge_of(state, &together) else { break };
-            let (better, difference) = self.merge_is_better(meter, state, &merged, &best.candidate, generation).await?;
-            let ids: Vec<String> = parts.iter().map(|part| part.id.clone()).collect();
+        let gains = state.survivors.partition_point(|survivor| survivor.difference > 0.0);
+        let open = if gains > 0 { &state.survivors[..gains] } else { &state.survivors[..] };
+        let all: Vec<&Candidate> = open.iter().map(|survivor| &survivor.candidate).collect();
+        let merges = self.settings.parts.merge && !state.single_next;
+        for together in [&all[..], &all[..all.len().min(2)]] {
+            let Some((candidate, parts)) = self.merge_of(state, together).filter(|_| merges) else { break };
+            let broken = self.pinned_broken_by(meter, state, &candidate, generation).await?;
+            let of_part = |part: &String| open.iter().find(|survivor| survivor.candidate.id == *part);
+            let parts: Vec<String> = parts.iter().map(|part| part.id.clone()).collect();
             self.sink.emit(Event::Merged(run::Merged {
                 generation,
-                candidate: merged.id.clone(),
+                candidate: candidate.id.clone(),
                 parent: state.incumbent.id.clone(),
-                parts: ids.clone(),
-                prompts: texts(&merged.prompts),
-                tokens: merged.prompts.tokens(),
-                diff: state.incumbent.prompts.unified_diff(&merged.prompts),
-                difference,
-                better,
+                parts: parts.clone(),
+                prompts: texts(&candidate.prompts),
+                tokens: candidate.prompts.tokens(),
+                diff: state.incumbent.prompts.unified_diff(&candidate.prompts),
+                difference: parts.iter().filter_map(of_part).map(|survivor| survivor.difference).sum(),
+                better: broken.is_empty(),
             }))?;
-            if better {
-                return Ok(Some((merged, ids)));
+            if broken.is_empty() {
+                return Ok(Some(Question { candidate, parts }));
             }
-            if parts.len() == 2 || self.task_calls_left() < self.gate_calls() + train.len() as u64 {
+            if parts.len() == 2 {
                 break;
             }
-            together = parts[..2].to_vec();
         }
-        Ok(single())
+        let best = all.into_iter().find(|candidate| !state.judged.contains(&candidate.id));
+        Ok(best.map(|best| Question { candidate: best.clone(), parts: vec![best.id.clone()] }))
     }
 
     /// The merge of as many of `survivors` (best first) as go together, with its parts; nothing where that is one
@@ -80,24 +97,68 @@ impl Search<'_> {
         Some((merged_candidate(prompts, &parts), parts))
     }
 
-    /// Whether the merge does no worse on train than its best part, with its mean difference from the incumbent.
-    async fn merge_is_better(
+    /// Whether a merge that wasn't kept does worse than its best part, on the rows that this part ran. If so, the best
+    /// two survivors are run on all train rows measured, since the best one alone is the next question.
+    pub(super) async fn hurts_itself(
+        &self,
+        meter: &Meter<'_>,
+        state: &mut State,
+        merged: &Candidate,
+        parts: &[String],
+        generation: u32,
+    ) -> Result<bool, Halt> {
+        let Some(best) = state.survivors.iter().find(|survivor| parts.contains(&survivor.candidate.id)).cloned() else {
+            return Ok(false);
+        };
+        let mut rows = best.course.rows(best.run);
+        rows.retain(|row| !merged.quoted.contains(&row.id));
+        if self.task_calls_left() < self.gate_calls() + rows.len() as u64 {
+            return Ok(false);
+        }
+        let of_merge = self.paired(meter, state, merged, &rows, generation).await?;
+        let of_best = self.paired(meter, state, &best.candidate, &rows, generation).await?;
+        if best.course.estimate(&of_merge.rows).gain >= best.course.estimate(&of_best.rows).gain {
+            return Ok(false);
+        }
+        let judged = &state.judged;
+        let mut open: Vec<Survivor> = state
+            .survivors
+            .iter()
+            .filter(|survivor| !judged.contains(&survivor.candidate.id))
+            .take(2)
+            .cloned()
+            .collect();
+        for survivor in &mut open {
+            self.run_out(meter, state, survivor, generation).await?;
+        }
+        for survivor in open {
+            self.archive(meter, state, &survivor.candidate);
+            state.survivors.retain(|of| of.candidate.id != survivor.candidate.id);
+            state.survivors.push(survivor);
+        }
+        state.rank_survivors();
+        Ok(true)
+    }
+
+    /// Runs a survivor on the rest of its course, as far as there are calls for it.
+    async fn run_out(
         &self,
         meter: &Meter<'_>,
         state: &State,
-        merged: &Candidate,
-        best: &Candidate,
+        survivor: &mut Survivor,
         generation: u32,
-    ) -> Result<(bool, f64), Halt> {
-        let train = self.dataset.rows(Split::Train);
-        let rows: Vec<Arc<Example>> = train.into_iter().filter(|row| !merged.quoted.contains(&row.id)).collect();
-        let doing = Doing { generation, stage: "merge", trying: merged.strategy.clone() };
-        let reference = self.reference(meter, state, generation).await?;
-        let of_merge = self.against(meter, &reference, merged, &rows, &doing).await?;
-        let of_best = self.against(meter, &reference, best, &rows, &doing).await?;
-        meter.journal_failures()?;
-        let better = of_merge.difference >= of_best.difference && self.breaks_pinned(meter, &of_merge).is_empty();
-        Ok((better, of_merge.difference))
+    ) -> Result<(), Halt> {
+        let whole = (survivor.course.failing.len(), survivor.course.passing.len());
+        let rows = survivor.course.rows(whole);
+        if self.task_calls_left() < self.gate_calls() + rows.len() as u64 {
+            return Ok(());
+        }
+        let comparison = self.paired(meter, state, &survivor.candidate, &rows, generation).await?;
+        let estimate = survivor.course.estimate(&comparison.rows);
+        survivor.run = whole;
+        survivor.difference = estimate.gain;
+        survivor.changed = estimate.changed;
+        Ok(())
     }
 }
 

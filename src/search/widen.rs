@@ -105,11 +105,13 @@ impl Plateau {
     }
 }
 
+/// Measuring a revision on all of train for the archive may take one call in so many of those that are left.
+const SHARE: u64 = 8;
+
 impl State {
-    /// Takes the incumbent into the archive.
+    /// Has the incumbent offered to the archive once it is needed.
     pub fn archive_incumbent(&mut self) {
-        let Revision { id, prompts, quoted, train, .. } = &self.incumbent;
-        self.archive.offer(entry(id, prompts, quoted, prompts, train));
+        self.unarchived.push(self.incumbent.clone());
     }
 }
 
@@ -121,6 +123,22 @@ impl Search<'_> {
             let base = &state.incumbent.prompts;
             state.archive.offer(entry(&candidate.id, &candidate.prompts, &candidate.quoted, base, &outcomes));
         }
+    }
+
+    /// Offers the revisions that were kept to the archive, oldest first, as far as the calls go.
+    async fn fill_archive(&self, meter: &Meter<'_>, state: &mut State, generation: u32) -> Result<(), Halt> {
+        for revision in std::mem::take(&mut state.unarchived) {
+            let Revision { id, prompts, quoted, .. } = &revision;
+            let rows = self.unquoted(quoted);
+            if meter.unknown(prompts, &rows, 0) > self.task_calls_left() / SHARE {
+                state.unarchived.push(revision);
+                continue;
+            }
+            let doing = Doing { generation, stage: "train", trying: "a revision for the archive".to_owned() };
+            let outcomes = meter.measure(prompts, &rows, 0, &doing).await?;
+            state.archive.offer(entry(id, prompts, quoted, prompts, &outcomes));
+        }
+        meter.journal_failures()
     }
 
     /// Train rows that a prompt does not quote.
@@ -153,6 +171,9 @@ impl Search<'_> {
             plan.clusters_a_whole = BOLD;
         }
         if bolder && self.settings.parts.archive {
+            if !self.is_short(generation) {
+                self.fill_archive(meter, state, generation).await?;
+            }
             plan.parents = self.parents(meter, state, count, generation).await?;
             plan.donor = self.donor(state, generation);
         }

@@ -94,7 +94,8 @@ fn hunks_that_hurt_together_are_not_both_kept() {
 fn of_a_kept_edit_the_hunk_that_does_nothing_goes_and_the_one_that_helps_stays() {
     let once: Maker = |turn, random| if turn.generation == 1 { good(turn, random) } else { Effect::default() };
     let world = World::new(Shape { coins: 0.0, deterministic: true, idle_lines: true, ..shape(1) }, once);
-    let events = world.search(&settings(1));
+    // Long enough for ablation's share of the calls to cover both hunks.
+    let events = world.search(&Settings { generations: 30, patience: 30, ..settings(1) });
     let ablated: Vec<&Ablated> =
         events.iter().filter_map(|event| if let Event::Ablated(of) = event { Some(of) } else { None }).collect();
     let is_idle = |of: &Ablated| of.hunk.replace.contains("idle");
