@@ -20,16 +20,20 @@ fn task(provider: &Provider, more: &str) -> String {
     format!("models.task={{{}, deterministic=true, max_concurrency=4, {more}}}", provider.table())
 }
 
-/// Takes the last lines of the journal away, as if the process had been killed before it wrote them; but not that the
-/// limit was reached, since before that is journalled the order of the answers decides which call it hits.
+/// Takes the last lines of the journal away, as if the process had been killed before it wrote them.
 fn forget(project: &Project, lines: usize) {
     let journal = project.run().join("journal.jsonl");
     let text = std::fs::read_to_string(&journal).unwrap();
-    let all: Vec<&str> = text.lines().collect();
-    let reached = all.iter().rposition(|line| line.contains("\"limit_reached\"")).map_or(0, |at| at + 1);
-    let kept = &all[..reached.max(all.len() - lines)];
-    std::fs::write(&journal, kept.join("\n") + "\n").unwrap();
+    let kept: Vec<&str> = text.lines().collect();
+    std::fs::write(&journal, kept[..kept.len() - lines].join("\n") + "\n").unwrap();
     let _ = std::fs::remove_file(project.run().join("report.md"));
+}
+
+/// Lines after the one that says that a limit was reached. Before that is journalled, the order of the answers decides
+/// which call the limit hits.
+fn after_limit(project: &Project) -> usize {
+    let journal = project.read(project.run().join("journal.jsonl"));
+    journal.lines().rev().position(|line| line.contains("limit_reached")).unwrap_or(usize::MAX)
 }
 
 #[test]
@@ -57,7 +61,7 @@ fn a_limit_in_dollars_holds_and_the_run_ends_as_planned_and_resumes_alike() {
     }
     let (whole, asked) = (identity(&project.run()), provider.server.stats().requests);
     for lines in [1, 2, 4] {
-        forget(&project, lines);
+        forget(&project, lines.min(after_limit(&project)));
         let ran = project.ratchet(&["resume", "--quiet"]);
         assert_eq!(ran.code, 0, "{}", ran.err);
         assert_same(&whole, &identity(&project.run()));
@@ -120,15 +124,13 @@ fn a_run_whose_time_is_up_ends_as_planned_and_a_resumed_one_stops_at_the_same_pl
     assert!(result["seconds"].as_f64().unwrap() < 12.0, "{result}");
     let (whole, asked) = (identity(&project.run()), provider.server.stats().requests);
     // Killed right after the limit was journalled: its time is up, and it still ends like that.
-    let journal = project.read(project.run().join("journal.jsonl"));
-    let after_limit = journal.lines().rev().position(|line| line.contains("limit_reached")).unwrap();
-    forget(&project, after_limit.min(1));
+    forget(&project, after_limit(&project).min(1));
     let ran = project.ratchet(&["resume", "--quiet"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert_same(&whole, &identity(&project.run()));
     assert_eq!(provider.server.stats().requests, asked);
     // Killed before it: there is no time left, unless it is given more.
-    forget(&project, after_limit + 1);
+    forget(&project, after_limit(&project) + 1);
     std::fs::write(project.run().join("spend.json"), r#"{"seconds": 1.6, "spend": {}}"#).unwrap();
     let refused = project.ratchet(&["resume"]);
     assert_eq!(refused.code, 2, "{}", refused.err);
