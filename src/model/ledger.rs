@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Amount, CallKey, Completion, ModelRole, Origin, Outlook};
+use super::{Amount, CallKey, Completion, ModelRole, Origin, Outlook, Paid};
 use crate::money::Money;
 
 /// What was used, by role. But for `failed` it depends on which calls were completed alone: not on their order, on how
@@ -101,6 +101,19 @@ impl Ledger {
         }
     }
 
+    /// Counts what the run paid for and has not come across again: a limit ends a stage at another row where the calls
+    /// before it take no time.
+    pub fn settle(&self, paid: &BTreeMap<ModelRole, Paid>) {
+        let mut account = self.lock();
+        for (role, paid) in paid {
+            let entry = account.spend.roles.entry(*role).or_default();
+            if paid.calls > entry.live {
+                (entry.live, entry.cost, entry.unpriced) = (paid.calls, paid.cost, paid.unpriced);
+                (entry.tokens_in, entry.tokens_out) = (paid.usage.input, paid.usage.output);
+            }
+        }
+    }
+
     /// Counts an attempt without an answer.
     pub(super) fn note_failure(&self, role: ModelRole) {
         self.lock().spend.roles.entry(role).or_default().failed += 1;
@@ -143,6 +156,10 @@ mod tests {
         assert_eq!((total.tokens_in, total.tokens_out, total.cost), (20, 4, Money::from_dollars(0.5)));
         let json = serde_json::to_value(&spend).unwrap();
         assert_eq!(json["task"]["live"], 1);
+        let more = Paid { calls: 3, cost: Money::from_dollars(1.5), ..Paid::default() };
+        ledger.settle(&[(ModelRole::Task, more), (ModelRole::Judge, Paid::default())].into());
+        let task = ledger.spend().roles[&ModelRole::Task];
+        assert_eq!((task.live, task.stored, task.cost), (3, 1, more.cost), "what was not come across counts");
         let outlook = ledger.outlook(ModelRole::Task);
         assert_eq!((outlook.seen, outlook.largest), (took + took, most), "stored calls are seen too");
     }

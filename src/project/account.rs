@@ -67,6 +67,10 @@ impl Account for Purse {
         self.models.budget().keep_back(expected + Amount { calls: 0, ..margin });
     }
 
+    fn settle(&self) -> Result<(), CallError> {
+        self.models.settle()
+    }
+
     fn close(&self, reason: Option<CallError>) {
         self.models.budget().close(reason);
     }

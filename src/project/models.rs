@@ -13,8 +13,8 @@ use crate::digest::Digest;
 use crate::eval::{ChatSettings, ChatTarget, Evaluator};
 use crate::model::embedded::{self, Embedded};
 use crate::model::{
-    Amount, Budget, Chat, Interrupt, Ledger, Limit, LimitSettings, Limits, ModelRole, Notice, OpenAi, OpenAiConfig,
-    Provider, ProviderId, RetryPolicy, Session, Spend, Stack, Store,
+    Amount, Budget, CallError, Chat, Interrupt, Ledger, Limit, LimitSettings, Limits, ModelRole, Notice, OpenAi,
+    OpenAiConfig, Provider, ProviderId, RetryPolicy, Session, Spend, Stack, Store,
 };
 use crate::propose::{ModelProposer, ProposerSettings};
 
@@ -38,6 +38,8 @@ pub struct Models {
     pub task: Arc<Stack>,
     /// Proposes edits.
     pub proposer: Arc<Stack>,
+    store: Arc<Store>,
+    payer: String,
     ledger: Arc<Ledger>,
     budget: Arc<Budget>,
     limits: Vec<(ModelRole, Limit)>,
@@ -60,6 +62,12 @@ impl Models {
             let (role, listener) = (*role, listener.clone());
             limit.listen(move |notice| listener(role, notice));
         }
+    }
+
+    /// Counts all that was paid for, also what this process has not come across.
+    pub(super) fn settle(&self) -> Result<(), CallError> {
+        self.ledger.settle(&self.store.paid(&self.payer)?);
+        Ok(())
     }
 
     /// What was used so far.
@@ -99,7 +107,8 @@ impl Project {
             Some(_) => stack(ModelRole::Proposer)?,
             None => Arc::clone(&task),
         };
-        Ok(Models { task, proposer, ledger: session.ledger, budget: session.budget, limits })
+        let Session { store, ledger, budget, .. } = session;
+        Ok(Models { task, proposer, store, payer: use_.payer.clone(), ledger, budget, limits })
     }
 
     /// What measures prompts.

@@ -37,6 +37,14 @@ pub trait Account: Send + Sync {
     /// Keeps what so many task calls take back from now on; 0 gives it free.
     fn keep_back(&self, _task_calls: u64) {}
 
+    /// Counts all that the run paid for: at its end, where a resumed run may not have come across every call again.
+    ///
+    /// # Errors
+    /// The response store can't be read.
+    fn settle(&self) -> Result<(), CallError> {
+        Ok(())
+    }
+
     /// Refuses every call that isn't stored with this error from now on; with none they are made again.
     fn close(&self, _reason: Option<CallError>) {}
 }

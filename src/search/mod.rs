@@ -172,6 +172,7 @@ impl Search<'_> {
     }
 
     fn end(&self, stopped: Stopped, why: String, winner: String) -> Result<RunEnded, Halt> {
+        self.account.settle().map_err(OutcomeError::Call)?;
         let spent = (self.spent)();
         let calls = BTreeMap::from([("task".to_owned(), spent.task), ("proposer".to_owned(), spent.proposer)]);
         let ended = RunEnded { stopped, why, winner, calls };

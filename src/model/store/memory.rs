@@ -30,6 +30,7 @@ impl MemoryShelf {
             entry.usage.output += response.completion.usage.output;
             entry.usage.cached += response.completion.usage.cached;
             entry.cost += response.completion.cost.unwrap_or_default();
+            entry.unpriced += u64::from(response.completion.cost.is_none());
         }
         paid
     }

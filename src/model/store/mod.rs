@@ -40,6 +40,8 @@ pub struct Paid {
     pub usage: Usage,
     /// Their cost, as far as it is known.
     pub cost: Money,
+    /// Calls whose cost isn't known.
+    pub unpriced: u64,
 }
 
 /// The answers of a project, shared by all its runs.

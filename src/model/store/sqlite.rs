@@ -46,7 +46,8 @@ const INSERT: &str = "INSERT INTO responses
     (key, run, role, model, finish, input, output, cached, latency_ms, cost, text, trace)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT (key) DO NOTHING";
 
-const PAID: &str = "SELECT role, count(*), sum(input), sum(output), sum(cached), coalesce(sum(cost), 0)
+const PAID: &str =
+    "SELECT role, count(*), sum(input), sum(output), sum(cached), coalesce(sum(cost), 0), count(*) - count(cost)
     FROM responses WHERE run = ?1 GROUP BY role";
 
 /// How long another process may hold the file.
@@ -114,10 +115,8 @@ impl SqliteShelf {
             let rows = statement.query_map([run], |row| {
                 let usage =
                     Usage { input: count(row, 2)?, output: count(row, 3)?, cached: count(row, 4)?, cache_write: 0 };
-                Ok((
-                    value(&ROLES, row, 0)?,
-                    Paid { calls: count(row, 1)?, usage, cost: Money::from_picos(count(row, 5)?) },
-                ))
+                let cost = Money::from_picos(count(row, 5)?);
+                Ok((value(&ROLES, row, 0)?, Paid { calls: count(row, 1)?, usage, cost, unpriced: count(row, 6)? }))
             })?;
             rows.collect()
         };

@@ -60,8 +60,12 @@ async fn the_store_survives_being_reopened_with_every_field() {
     Store::open(&path).unwrap().write(response.clone()).await.unwrap();
     let store = Store::open(&path).unwrap();
     assert_eq!(store.read(key).unwrap(), Some(response));
-    let paid =
-        Paid { calls: 1, usage: Usage { input: 7, output: 5, cached: 3, cache_write: 0 }, cost: Money::from_picos(9) };
+    let paid = Paid {
+        calls: 1,
+        usage: Usage { input: 7, output: 5, cached: 3, cache_write: 0 },
+        cost: Money::from_picos(9),
+        unpriced: 0,
+    };
     assert_eq!(store.paid("r1").unwrap(), [(ModelRole::Judge, paid)].into());
     assert_eq!(store.paid("r2").unwrap(), BTreeMap::new());
 }
