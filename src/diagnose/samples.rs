@@ -29,6 +29,7 @@ pub(super) fn scored(text: &str, scores: &[(&str, f64, Option<&str>)]) -> Answer
             scorer: (*scorer).to_string(),
             value: *value,
             reason: reason.map(str::to_string),
+            criterion: None,
         })
         .collect();
     let completion = Completion {

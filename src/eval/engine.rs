@@ -15,9 +15,9 @@ use tokio::time::sleep;
 
 use super::{Answer, Evaluation, Outcome, OutcomeError, Target};
 use crate::dataset::Example;
-use crate::model::{BoxFuture, CallError};
+use crate::model::{BoxFuture, CallError, Chat};
 use crate::prompt::PromptSet;
-use crate::score::ScorerSet;
+use crate::score::{ScorerSet, Scoring};
 
 /// Called for every outcome as it arrives, in no particular order; for progress only.
 pub type OnOutcome<'a> = &'a (dyn Fn(&Outcome) + Send + Sync);
@@ -60,17 +60,24 @@ struct Work {
 pub struct Evaluator {
     target: Arc<dyn Target>,
     scorers: Arc<ScorerSet>,
+    judge: Option<Arc<dyn Chat>>,
 }
 
 impl Evaluator {
     /// An evaluator of `target` by `scorers`.
     pub fn new(target: Arc<dyn Target>, scorers: Arc<ScorerSet>) -> Self {
-        Self { target, scorers }
+        Self { target, scorers, judge: None }
+    }
+
+    /// The same with the model that judges among the scorers ask.
+    pub fn judged_by(self, judge: Arc<dyn Chat>) -> Self {
+        Self { judge: Some(judge), ..self }
     }
 
     async fn outcome(&self, prompts: &PromptSet, example: &Arc<Example>, sample: u32) -> Outcome {
+        let scoring = Scoring { sample, judge: self.judge.as_deref() };
         let result = match self.target.answer(prompts, example, sample).await {
-            Ok(completion) => match self.scorers.score(example, &completion).await {
+            Ok(completion) => match self.scorers.score(example, &completion, scoring).await {
                 Ok((scores, value)) => Ok(Answer { completion, scores, value }),
                 Err(error) => Err(error.into()),
             },
@@ -154,6 +161,6 @@ impl Evaluate for Evaluator {
     }
 
     fn is_deterministic(&self) -> bool {
-        self.target.is_deterministic()
+        self.target.is_deterministic() && self.scorers.is_deterministic()
     }
 }

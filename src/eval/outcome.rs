@@ -31,7 +31,17 @@ pub enum OutcomeError {
     Call(#[from] CallError),
     /// A scorer failed.
     #[error(transparent)]
-    Score(#[from] ScoreError),
+    Score(ScoreError),
+}
+
+impl From<ScoreError> for OutcomeError {
+    /// A call that the judge's provider, the budget or the time denied counts as one: what is done about it is the same.
+    fn from(error: ScoreError) -> Self {
+        match error.call {
+            Some(call) => Self::Call(call),
+            None => Self::Score(error),
+        }
+    }
 }
 
 /// What became of one example.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::worker::{Row, Worker, WorkerSpec};
-use super::{DEFAULT_SCORER_TIMEOUT, Score, ScoreError, Scorer, ScorerSetupError};
+use super::{DEFAULT_SCORER_TIMEOUT, Score, ScoreError, Scorer, ScorerSetupError, Scoring};
 use crate::dataset::Example;
 use crate::model::{BoxFuture, Completion};
 
@@ -91,11 +91,12 @@ impl Scorer for CommandScorer {
         &'a self,
         example: &'a Example,
         completion: &'a Completion,
+        _scoring: Scoring<'a>,
     ) -> BoxFuture<'a, Result<Score, ScoreError>> {
         Box::pin(async move {
             let row = Row::new(example, completion, |_| true);
             let grade = self.worker.ask(&row).await.map_err(|failure| failure.of(&self.name))?;
-            Ok(Score { scorer: self.name.clone(), value: grade.value, reason: grade.reason })
+            Ok(Score { scorer: self.name.clone(), value: grade.value, reason: grade.reason, criterion: None })
         })
     }
 }
@@ -118,7 +119,7 @@ mod tests {
     }
 
     async fn score(scorer: &CommandScorer, answer: &str) -> Result<Score, ScoreError> {
-        scorer.score(&row("yes"), &says(answer)).await
+        scorer.score(&row("yes"), &says(answer), Scoring::default()).await
     }
 
     /// Replies to each line with `$reply`, in which ID stands for the line's id.
@@ -133,7 +134,10 @@ mod tests {
         let scorer = start(replying(r#"{"id": ID, "score": 0.5, "reason": "so so"}"#)).await;
         assert!(!scorer.needs_expected());
         for score in join_all(["a", "é", "c\nd"].map(|answer| score(&scorer, answer))).await {
-            assert_eq!(score.unwrap(), Score { scorer: "command".into(), value: 0.5, reason: Some("so so".into()) });
+            assert_eq!(
+                score.unwrap(),
+                Score { scorer: "command".into(), value: 0.5, reason: Some("so so".into()), criterion: None }
+            );
         }
         assert_eq!(score(&start(replying(r#"{"id": ID, "score": true}"#)).await, "a").await.unwrap().value, 1.0);
     }

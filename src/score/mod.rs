@@ -4,7 +4,7 @@
 //! [`ScoreError`]: the row is then missing, never a zero. What is wrong with a scorer itself (a pattern that doesn't
 //! compile, a script that isn't there) is a [`ScorerSetupError`], before any row is scored.
 //!
-//! Most scorers are pure functions of the two texts. [`PythonScorer`] and [`CommandScorer`] ask a long-lived process;
+//! Most scorers are pure functions of the two texts. A [`Judge`] asks a model. [`PythonScorer`] and [`CommandScorer`] ask a long-lived process;
 //! `worker` owns its life. [`ScorerSet`] combines scorers, and is where the rules that hold for all of them live.
 
 mod answer;
@@ -15,6 +15,7 @@ mod items;
 mod json;
 mod json_fields;
 mod json_valid;
+mod judge;
 mod levenshtein;
 mod list_match;
 mod numeric;
@@ -37,6 +38,7 @@ pub use exact_match::{ExactMatch, ExactMatchOptions};
 pub use items::ItemOptions;
 pub use json_fields::{JsonFields, JsonFieldsOptions};
 pub use json_valid::{JsonValid, JsonValidOptions};
+pub use judge::{Ballot, Choice, Combine, Criterion, Judge, JudgeModel, JudgeOptions, Question};
 pub use levenshtein::Levenshtein;
 pub use list_match::ListMatch;
 pub use numeric::{Numeric, NumericOptions};
@@ -46,7 +48,7 @@ pub use set::ScorerSet;
 pub use set_match::SetMatch;
 
 use crate::dataset::Example;
-use crate::model::{BoxFuture, Completion};
+use crate::model::{BoxFuture, CallError, Chat, Completion};
 
 /// How long a python or command scorer may work on one row, where the config says nothing.
 pub const DEFAULT_SCORER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -58,9 +60,21 @@ pub struct Score {
     pub scorer: String,
     /// In [0, 1].
     pub value: f64,
-    /// Why, where the scorer can say.
+    /// Why, where the scorer can say. Where it names a criterion, the first line is about that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Which of a judge's criteria cost the most, where one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub criterion: Option<String>,
+}
+
+/// What scoring one answer may draw on.
+#[derive(Clone, Copy, Default)]
+pub struct Scoring<'a> {
+    /// Which draw of the row the answer is, 0 first: a judge draws as often as the target does.
+    pub sample: u32,
+    /// The model that judges ask; only those need it.
+    pub judge: Option<&'a dyn Chat>,
 }
 
 /// A scorer could not score a row.
@@ -74,17 +88,21 @@ pub struct ScoreError {
     /// Whether no later row can be scored either, so that the work should stop at once.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub systemic: bool,
+    /// The judge's call that failed, where that is the cause: an outage or a limit is the same for every model. No
+    /// longer than until the outcome: see [`OutcomeError`](crate::eval::OutcomeError).
+    #[serde(skip)]
+    pub call: Option<CallError>,
 }
 
 impl ScoreError {
     /// An error of this row only.
     pub fn of_row(scorer: impl Into<String>, message: impl Into<String>) -> ScoreError {
-        ScoreError { scorer: scorer.into(), message: message.into(), systemic: false }
+        ScoreError { scorer: scorer.into(), message: message.into(), systemic: false, call: None }
     }
 
     /// An error that every later row would meet as well.
     pub fn of_scorer(scorer: impl Into<String>, message: impl Into<String>) -> ScoreError {
-        ScoreError { scorer: scorer.into(), message: message.into(), systemic: true }
+        ScoreError { scorer: scorer.into(), message: message.into(), systemic: true, call: None }
     }
 }
 
@@ -120,11 +138,17 @@ pub trait Scorer: Send + Sync {
         Ok(())
     }
 
+    /// The judges in it: those ask a model, and may ask it the same twice and hear something else.
+    fn judges(&self) -> Vec<&Judge> {
+        Vec::new()
+    }
+
     /// Scores `completion` as an answer to `example`.
     fn score<'a>(
         &'a self,
         example: &'a Example,
         completion: &'a Completion,
+        scoring: Scoring<'a>,
     ) -> BoxFuture<'a, Result<Score, ScoreError>>;
 }
 
@@ -183,9 +207,12 @@ impl<T: Grader> Scorer for T {
         &'a self,
         example: &'a Example,
         completion: &'a Completion,
+        _scoring: Scoring<'a>,
     ) -> BoxFuture<'a, Result<Score, ScoreError>> {
         let score = match self.grade(example, &completion.text) {
-            Ok(Grade { value, reason }) => Ok(Score { scorer: Grader::name(self).to_owned(), value, reason }),
+            Ok(Grade { value, reason }) => {
+                Ok(Score { scorer: Grader::name(self).to_owned(), value, reason, criterion: None })
+            }
             Err(message) => Err(ScoreError::of_row(Grader::name(self), message)),
         };
         Box::pin(std::future::ready(score))

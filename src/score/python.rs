@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::worker::{Row, Worker, WorkerSpec};
-use super::{DEFAULT_SCORER_TIMEOUT, Score, ScoreError, Scorer, ScorerSetupError};
+use super::{DEFAULT_SCORER_TIMEOUT, Score, ScoreError, Scorer, ScorerSetupError, Scoring};
 use crate::dataset::Example;
 use crate::model::{BoxFuture, Completion};
 
@@ -91,11 +91,12 @@ impl Scorer for PythonScorer {
         &'a self,
         example: &'a Example,
         completion: &'a Completion,
+        _scoring: Scoring<'a>,
     ) -> BoxFuture<'a, Result<Score, ScoreError>> {
         Box::pin(async move {
             let row = Row::new(example, completion, |field| self.wants.iter().any(|wanted| wanted == field));
             let grade = self.worker.ask(&row).await.map_err(|failure| failure.of(&self.name))?;
-            Ok(Score { scorer: self.name.clone(), value: grade.value, reason: grade.reason })
+            Ok(Score { scorer: self.name.clone(), value: grade.value, reason: grade.reason, criterion: None })
         })
     }
 }
@@ -149,7 +150,7 @@ mod tests {
     }
 
     async fn score(scorer: &PythonScorer, expected: impl Into<Value>, answer: &str) -> Result<Score, ScoreError> {
-        scorer.score(&row(expected), &says(answer)).await
+        scorer.score(&row(expected), &says(answer), Scoring::default()).await
     }
 
     #[tokio::test]
@@ -195,14 +196,14 @@ def handler(output, /, trace, *, input, metadata, tags, expected=None, own=1):
         assert!(!scorer.needs_expected(), "`expected` has a default");
         let step = TraceStep { name: "look".into(), input: Value::Null, output: Value::Null, error: None };
         let answer = crate::model::Completion { trace: Some(vec![step]), ..says("ü\n") };
-        let score = scorer.score(&row(json!({"a": None::<u8>})), &answer).await.unwrap();
+        let score = scorer.score(&row(json!({"a": None::<u8>})), &answer, Scoring::default()).await.unwrap();
         assert_eq!(score.reason.unwrap(), r"['ü\n', {'a': None}, 'what is it?', {'level': 2}, ['edge'], ['look'], 1]");
-        let score = scorer.score(&row(Value::Null), &says("")).await.unwrap();
+        let score = scorer.score(&row(Value::Null), &says(""), Scoring::default()).await.unwrap();
         assert_eq!(score.reason.unwrap(), "['', None, 'what is it?', {'level': 2}, ['edge'], [], 1]");
         assert!(start("def handler(output, expected): return 1").await.needs_expected());
         assert!(!start("def handler(output): return 1").await.needs_expected());
         let all = start("def handler(output, **row): return 1, ' '.join(sorted(row))").await;
-        let score = all.score(&row(1), &says("")).await.unwrap();
+        let score = all.score(&row(1), &says(""), Scoring::default()).await.unwrap();
         assert_eq!(score.reason.unwrap(), "expected input metadata tags trace");
     }
 
@@ -246,7 +247,7 @@ def handler(output, /, trace, *, input, metadata, tags, expected=None, own=1):
         }
         let scorer = start("def handler(output, expected): return 1.5").await;
         let set = super::super::ScorerSet::new(vec![(std::sync::Arc::new(scorer), 1.0)]).unwrap();
-        let error = set.score(&row("x"), &says("y")).await.unwrap_err();
+        let error = set.score(&row("x"), &says("y"), Scoring::default()).await.unwrap_err();
         assert_eq!(error.to_string(), "scorer python: gave 1.5; a score must be a number from 0 to 1");
     }
 

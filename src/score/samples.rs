@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::dataset::Example;
 use crate::model::{Completion, FinishReason, Origin, Usage};
-use crate::score::{Score, ScoreError, Scorer};
+use crate::score::{Score, ScoreError, Scorer, Scoring};
 
 /// A row with `expected`; `Value::Null` makes it a row without.
 pub(super) fn row(expected: impl Into<Value>) -> Example {
@@ -38,7 +38,8 @@ pub(super) fn says(text: &str) -> Completion {
 /// Scores one answer with a pure scorer.
 pub(super) fn try_score(scorer: &dyn Scorer, expected: impl Into<Value>, answer: &str) -> Result<Score, ScoreError> {
     let (row, answer) = (row(expected), says(answer));
-    futures_util::FutureExt::now_or_never(scorer.score(&row, &answer)).expect("a pure scorer never waits")
+    futures_util::FutureExt::now_or_never(scorer.score(&row, &answer, Scoring::default()))
+        .expect("a pure scorer never waits")
 }
 
 /// The value that a pure scorer gives.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Score, ScoreError, Scorer, ScorerSetupError};
+use super::{Judge, Score, ScoreError, Scorer, ScorerSetupError, Scoring};
 use crate::dataset::Example;
 use crate::model::{Completion, FinishReason};
 
@@ -43,6 +43,21 @@ impl ScorerSet {
         self.scorers.iter().find(|(scorer, _)| scorer.needs_expected()).map(|(scorer, _)| scorer.name())
     }
 
+    /// The judges among the scorers.
+    pub fn judges(&self) -> impl Iterator<Item = &Judge> {
+        self.scorers.iter().flat_map(|(scorer, _)| scorer.judges())
+    }
+
+    /// Whether the same answer always gets the same scores.
+    pub fn is_deterministic(&self) -> bool {
+        self.judges().all(Judge::is_deterministic)
+    }
+
+    /// Judge's calls that scoring one answer takes.
+    pub fn judge_calls(&self) -> u64 {
+        self.judges().map(Judge::calls).sum()
+    }
+
     /// Whether every scorer can score `example`, whatever the answer is.
     ///
     /// # Errors
@@ -59,14 +74,19 @@ impl ScorerSet {
     ///
     /// # Errors
     /// The first scorer that fails, or that gives NaN or a value outside [0, 1].
-    pub async fn score(&self, example: &Example, completion: &Completion) -> Result<(Vec<Score>, f64), ScoreError> {
+    pub async fn score(
+        &self,
+        example: &Example,
+        completion: &Completion,
+        scoring: Scoring<'_>,
+    ) -> Result<(Vec<Score>, f64), ScoreError> {
         if matches!(completion.finish, FinishReason::Refusal | FinishReason::Filter) {
             return Ok((self.names().map(refused).collect(), 0.0));
         }
         let mut scores = Vec::with_capacity(self.scorers.len());
         let (mut sum, mut weights) = (0.0, 0.0);
         for (scorer, weight) in &self.scorers {
-            let mut score = checked(scorer.score(example, completion).await?)?;
+            let mut score = checked(scorer.score(example, completion, scoring).await?)?;
             if completion.finish == FinishReason::Length && score.value < 1.0 {
                 note_cut(&mut score);
             }
@@ -86,7 +106,7 @@ impl std::fmt::Debug for ScorerSet {
 }
 
 fn refused(name: &str) -> Score {
-    Score { scorer: name.to_owned(), value: 0.0, reason: Some("refused".to_owned()) }
+    Score { scorer: name.to_owned(), value: 0.0, reason: Some("refused".to_owned()), criterion: None }
 }
 
 fn checked(score: Score) -> Result<Score, ScoreError> {
@@ -126,8 +146,13 @@ mod tests {
             false
         }
 
-        fn score<'a>(&'a self, _: &'a Example, _: &'a Completion) -> BoxFuture<'a, Result<Score, ScoreError>> {
-            let score = Score { scorer: self.0.into(), value: self.1, reason: None };
+        fn score<'a>(
+            &'a self,
+            _: &'a Example,
+            _: &'a Completion,
+            _: Scoring<'a>,
+        ) -> BoxFuture<'a, Result<Score, ScoreError>> {
+            let score = Score { scorer: self.0.into(), value: self.1, reason: None, criterion: None };
             Box::pin(std::future::ready(Ok(score)))
         }
     }
@@ -138,7 +163,7 @@ mod tests {
     }
 
     fn scored(set: &ScorerSet, completion: &Completion) -> Result<(Vec<Score>, f64), ScoreError> {
-        set.score(&row("yes"), completion).now_or_never().unwrap()
+        set.score(&row("yes"), completion, Scoring::default()).now_or_never().unwrap()
     }
 
     #[test]
@@ -193,7 +218,11 @@ mod tests {
     fn an_error_stops_at_the_first_scorer_that_has_one() {
         let exact = || Arc::new(ExactMatch::new("exact_match", ExactMatchOptions::default())) as Arc<dyn Scorer>;
         let set = ScorerSet::new(vec![(exact(), 1.0), (Arc::new(Gives("odd", f64::NAN)), 1.0)]).unwrap();
-        let error = set.score(&row(serde_json::Value::Null), &says("x")).now_or_never().unwrap().unwrap_err();
+        let error = set
+            .score(&row(serde_json::Value::Null), &says("x"), Scoring::default())
+            .now_or_never()
+            .unwrap()
+            .unwrap_err();
         assert_eq!(error.scorer, "exact_match");
     }
 

@@ -209,7 +209,7 @@ mod tests {
             origin: Origin::Live,
             trace: None,
         };
-        let scores = vec![Score { scorer: "judge".to_owned(), value, reason }];
+        let scores = vec![Score { scorer: "judge".to_owned(), value, reason, criterion: None }];
         let result = Ok(Answer { completion, scores, value });
         Outcome { example: Arc::new(serde_json::from_value(row).unwrap()), sample: 0, result }
     }

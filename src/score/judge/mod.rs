@@ -1,0 +1,252 @@
+//! Judges: scorers that ask a model for a verdict. One file a kind of question; asking, voting and reading the reply
+//! are the same for all.
+//!
+//! A verdict is one of enumerated choices, each with a value, and comes with a reason that is written before it. A reply
+//! that can't be read is asked for once more, as a fresh draw; after that the row is missing, never a zero. The model is
+//! handed in with each answer ([`Scoring`]): a judge is built and checked before there is any.
+
+mod battle;
+mod case;
+mod closed_question;
+mod criterion;
+mod factuality;
+mod faithfulness;
+mod question;
+mod relevance;
+mod reply;
+mod rubric;
+mod summary;
+mod tally;
+
+use futures_util::future::join_all;
+use serde_json::{Map, Value};
+
+pub use criterion::{Choice, Criterion};
+pub use question::Question;
+pub use tally::{Ballot, Combine};
+
+use super::{Score, ScoreError, Scorer, ScorerSetupError, Scoring};
+use crate::dataset::Example;
+use crate::model::{BoxFuture, Call, CallError, ChatRequest, Completion, FinishReason, ModelRole, Origin, Usage};
+use crate::prompt::Prompt;
+use case::Order;
+
+/// The model that a judge asks, and how.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JudgeModel {
+    /// The model's name as the provider knows it.
+    pub model: String,
+    /// Sampling temperature; `None` for the provider's default.
+    pub temperature: Option<f64>,
+    /// Most tokens of a reply; `None` for the provider's default.
+    pub max_tokens: Option<u32>,
+    /// Further parameters, passed through.
+    pub extra: Map<String, Value>,
+    /// Whether the provider declares itself deterministic.
+    pub deterministic: bool,
+}
+
+/// How a judge asks.
+#[derive(Debug, Clone)]
+pub struct JudgeOptions {
+    /// The model.
+    pub model: JudgeModel,
+    /// A prompt file in place of the kind's own: the name that errors give it, and its text.
+    pub prompt: Option<(String, String)>,
+    /// How often it is asked about one answer, at least once.
+    pub votes: u32,
+    /// What several votes come to.
+    pub combine: Combine,
+}
+
+/// A scorer that asks a model.
+#[derive(Debug)]
+pub struct Judge {
+    name: String,
+    question: Question,
+    prompt: Prompt,
+    model: JudgeModel,
+    votes: u32,
+    combine: Combine,
+}
+
+impl Judge {
+    /// A judge called `name` that asks `question`.
+    ///
+    /// # Errors
+    /// A prompt file that doesn't parse, or that doesn't show what is to be judged or ask for the reply; votes that
+    /// would all be the same one.
+    pub fn new(name: impl Into<String>, question: Question, options: JudgeOptions) -> Result<Self, ScorerSetupError> {
+        let name = name.into();
+        let own = (format!("{}.prompty", question.kind), question.prompt.to_owned());
+        let (file, text) = options.prompt.unwrap_or(own);
+        let prompt = Prompt::parse(&file, &text).map_err(|error| ScorerSetupError::new(&name, error.to_string()))?;
+        let needed: &[&str] = if question.is_battle { &["input.first", "input.second"] } else { &["input.answer"] };
+        for variable in needed.iter().chain(&["input.reply"]) {
+            if !prompt.variables().contains(*variable) {
+                let message = format!(
+                    "{file}: the prompt doesn't use `{{{{ {variable} }}}}`; a judge's prompt shows what is to be judged \
+                     and ends with the form of the reply"
+                );
+                return Err(ScorerSetupError::new(name, message));
+            }
+        }
+        if options.votes > 1 && options.model.deterministic {
+            let message = format!(
+                "votes = {}, but the judge's model is declared deterministic: all votes would be the same; leave votes out",
+                options.votes
+            );
+            return Err(ScorerSetupError::new(name, message));
+        }
+        let JudgeOptions { model, votes, combine, .. } = options;
+        Ok(Self { name, question, prompt, model, votes: votes.max(1), combine })
+    }
+
+    /// What is asked.
+    pub fn question(&self) -> &Question {
+        &self.question
+    }
+
+    /// Whether the same answer always gets the same verdict.
+    pub fn is_deterministic(&self) -> bool {
+        self.model.deterministic
+    }
+
+    /// Calls that judging one answer takes.
+    pub fn calls(&self) -> u64 {
+        u64::from(self.votes) * self.orders().len() as u64
+    }
+
+    /// The orders in which it is asked.
+    fn orders(&self) -> &'static [Order] {
+        if self.question.is_battle { &[Order::AnswerFirst, Order::ReferenceFirst] } else { &[Order::AnswerFirst] }
+    }
+
+    /// One ballot for each vote and order, votes first.
+    ///
+    /// # Errors
+    /// As [`Scorer::score`].
+    pub async fn ballots(
+        &self,
+        example: &Example,
+        completion: &Completion,
+        scoring: Scoring<'_>,
+    ) -> Result<Vec<Ballot>, ScoreError> {
+        let votes = (0..self.votes).flat_map(|vote| self.orders().iter().map(move |order| (vote, *order)));
+        let ballots = join_all(votes.map(|(vote, order)| self.ballot(example, completion, scoring, vote, order))).await;
+        // All are waited for: they are paid for, and which error is the row's must not depend on timing.
+        ballots.into_iter().collect()
+    }
+
+    async fn ballot(
+        &self,
+        example: &Example,
+        completion: &Completion,
+        scoring: Scoring<'_>,
+        vote: u32,
+        order: Order,
+    ) -> Result<Ballot, ScoreError> {
+        let row = |message: String| ScoreError::of_row(&self.name, message);
+        let messages = case::messages(&self.prompt, &self.question, example, completion, order)
+            .map_err(|error| row(error.to_string()))?;
+        let Some(chat) = scoring.judge else {
+            return Err(ScoreError::of_scorer(&self.name, "there is no model to ask; this is a fault of Ratchet"));
+        };
+        let sample = scoring.sample;
+        let draw = if vote == 0 { sample.to_string() } else { format!("{sample}.{vote}") };
+        let again = format!("{sample}.{vote}.again");
+        let mut unreadable = String::new();
+        for draw in [draw, again] {
+            let call = Call { role: ModelRole::Judge, request: self.model.request(messages.clone()), draw };
+            let said = chat.complete(&call).await.map_err(|error| self.failed(error))?;
+            match self.read(&said) {
+                Ok(verdicts) => return Ok(Ballot::new(&self.question, verdicts, order)),
+                Err(message) => unreadable = message,
+            }
+        }
+        Err(row(format!(
+            "the judge's reply can't be used, nor could the one before: {unreadable}; if that happens often, use a \
+             larger model as [models.judge]"
+        )))
+    }
+
+    fn read(&self, said: &Completion) -> Result<Vec<reply::Verdict>, String> {
+        match said.finish {
+            FinishReason::Length => Err("it was cut at the token limit; raise models.judge.max_tokens".to_owned()),
+            FinishReason::Refusal | FinishReason::Filter => Err("it was refused or withheld".to_owned()),
+            FinishReason::Stop | FinishReason::Tool => reply::read(&self.question, &said.text),
+        }
+    }
+
+    /// What a failed call is: of this row alone, or the same for every model and row.
+    fn failed(&self, error: CallError) -> ScoreError {
+        let message = format!("the judge's call failed: {error}");
+        let call = (error.is_systemic() || error.is_transient()).then_some(error);
+        ScoreError { call, ..ScoreError::of_row(&self.name, message) }
+    }
+}
+
+impl JudgeModel {
+    fn request(&self, messages: Vec<crate::prompt::Message>) -> ChatRequest {
+        ChatRequest {
+            model: self.model.clone(),
+            messages,
+            temperature: self.temperature,
+            max_tokens: self.max_tokens,
+            json: true,
+            extra: self.extra.clone(),
+        }
+    }
+}
+
+impl Scorer for Judge {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn needs_expected(&self) -> bool {
+        self.question.needs_expected
+    }
+
+    /// Whether the prompt can be made for the row; what the answer is doesn't matter for that.
+    fn check(&self, example: &Example) -> Result<(), String> {
+        if let Some(field) = &self.question.context {
+            case::context(example, field)?;
+        }
+        case::messages(&self.prompt, &self.question, example, &nothing(), Order::AnswerFirst)
+            .map(drop)
+            .map_err(|error| error.to_string())
+    }
+
+    fn judges(&self) -> Vec<&Judge> {
+        vec![self]
+    }
+
+    fn score<'a>(
+        &'a self,
+        example: &'a Example,
+        completion: &'a Completion,
+        scoring: Scoring<'a>,
+    ) -> BoxFuture<'a, Result<Score, ScoreError>> {
+        Box::pin(async move {
+            let ballots = self.ballots(example, completion, scoring).await?;
+            Ok(tally::score(&self.name, &self.question, &ballots, self.combine))
+        })
+    }
+}
+
+/// An answer without a word.
+fn nothing() -> Completion {
+    Completion {
+        text: String::new(),
+        finish: FinishReason::Stop,
+        usage: Usage::default(),
+        latency_ms: 0,
+        cost: None,
+        origin: Origin::Stored,
+        trace: None,
+    }
+}
+
+#[cfg(test)]
+mod tests;
