@@ -66,6 +66,7 @@ fn outcome(at: usize, random: &mut ChaCha8Rng) -> Outcome {
         latency_ms: 0,
         cost: None,
         origin: Origin::Stored,
+        reasoning: None,
         trace: None,
     };
     let scores = vec![Score { scorer: scorer.to_string(), value: 0.0, reason, criterion: None }];

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use prompt_ratchet::dataset::Example;
 use prompt_ratchet::eval::{ChatSettings, ChatTarget, Evaluate, Evaluator, Summary};
 use prompt_ratchet::model::{
-    Budget, Limit, Limits, OpenAi, OpenAiConfig, Provider, RetryPolicy, Session, Stack, Store,
+    Budget, Dialect, EndpointConfig, Limit, Limits, Provider, RetryPolicy, Session, Stack, Store,
 };
 use prompt_ratchet::prompt::{Prompt, PromptSet};
 use prompt_ratchet::run::{Event, Files, GenerationEnded, Journal, Measured, Sink};
@@ -170,7 +170,7 @@ pub fn engine(work: &Work) -> Ran {
 }
 
 fn evaluator(work: &Work) -> Evaluator {
-    let endpoint = OpenAi::new(OpenAiConfig::new(work.base_url())).unwrap();
+    let endpoint = Dialect::default().endpoint(EndpointConfig::new(work.base_url())).unwrap();
     let session = Session {
         store: Store::open(&work.folder.join("responses.sqlite")).unwrap(),
         run: "bench".into(),

@@ -39,6 +39,7 @@ pub(super) fn scored(text: &str, scores: &[(&str, f64, Option<&str>)]) -> Answer
         latency_ms: 0,
         cost: None,
         origin: Origin::Live,
+        reasoning: None,
         trace: None,
     };
     let value = scores.iter().map(|score| score.value).sum::<f64>() / scores.len() as f64;

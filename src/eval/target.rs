@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::dataset::Example;
-use crate::model::{BoxFuture, Call, CallError, Chat, ChatRequest, Completion, ModelRole};
+use crate::model::{AnswerFormat, BoxFuture, Call, CallError, Chat, ChatRequest, Completion, ModelRole};
 use crate::prompt::PromptSet;
 
 /// Something that answers an example under given prompts.
@@ -50,7 +50,7 @@ impl ChatSettings {
             messages,
             temperature: self.temperature,
             max_tokens: self.max_tokens,
-            json: false,
+            format: AnswerFormat::Text,
             extra: self.extra.clone(),
         }
     }

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::AnswerFormat;
 use crate::digest::Digest;
 use crate::money::Money;
 use crate::prompt::Message;
@@ -54,9 +55,9 @@ pub struct ChatRequest {
     /// Most tokens to answer with; absent means the provider's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<u32>,
-    /// Whether the answer must be one JSON object.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub json: bool,
+    /// The form that the answer must have.
+    #[serde(default, rename = "json", skip_serializing_if = "AnswerFormat::is_text")]
+    pub format: AnswerFormat,
     /// Further parameters, passed through as the user wrote them.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub extra: Map<String, Value>,
@@ -121,6 +122,9 @@ pub struct Usage {
     /// Of `input`, those read from the provider's cache.
     #[serde(default)]
     pub cached: u64,
+    /// Of `output`, those of reasoning, where the provider counts them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub reasoning: u64,
     /// Of `input`, those written to the provider's cache, where it counts them. Not kept in the store: the cost is.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub cache_write: u64,
@@ -134,7 +138,13 @@ impl Usage {
     /// The usage of a provider that counts tokens read from its cache and written to it beside its input, as Anthropic
     /// does.
     pub fn beside(input: u64, output: u64, cached: u64, cache_write: u64) -> Self {
-        Self { input: input.saturating_add(cached).saturating_add(cache_write), output, cached, cache_write }
+        Self {
+            input: input.saturating_add(cached).saturating_add(cache_write),
+            output,
+            cached,
+            reasoning: 0,
+            cache_write,
+        }
     }
 }
 
@@ -169,6 +179,9 @@ pub struct TraceStep {
 pub struct Completion {
     /// The answer's text.
     pub text: String,
+    /// What the model thought before it answered, where the provider shows it: kept for people, never scored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<String>,
     /// Why the model stopped.
     pub finish: FinishReason,
     /// Tokens.
@@ -182,6 +195,19 @@ pub struct Completion {
     /// The steps of an agent, where the target is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<Vec<TraceStep>>,
+}
+
+impl Completion {
+    /// A live answer, as a provider gives it; the stack adds time and cost.
+    pub fn live(text: String, finish: FinishReason, usage: Usage) -> Self {
+        Self { text, reasoning: None, finish, usage, latency_ms: 0, cost: None, origin: Origin::Live, trace: None }
+    }
+
+    /// The same answer with what was thought before it; empty text is none.
+    #[must_use]
+    pub fn thinking(self, reasoning: Option<String>) -> Self {
+        Self { reasoning: reasoning.filter(|text| !text.trim().is_empty()), ..self }
+    }
 }
 
 /// Why there is no completion. None of these is an answer, so none is ever stored or scored.

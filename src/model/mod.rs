@@ -9,7 +9,10 @@ use std::pin::Pin;
 mod amount;
 mod budget;
 mod chat;
+mod dialect;
 pub mod embedded;
+mod format;
+mod http;
 mod interrupt;
 mod ledger;
 mod limit;
@@ -28,10 +31,13 @@ pub use budget::{Budget, Reservation};
 pub use chat::{
     Call, CallError, CallKey, ChatRequest, Completion, FinishReason, ModelRole, Origin, ProviderId, TraceStep, Usage,
 };
+pub use dialect::Dialect;
+pub use format::AnswerFormat;
+pub use http::{Endpoint, EndpointConfig, EndpointError};
 pub use interrupt::Interrupt;
 pub use ledger::{Ledger, RoleSpend, Spend};
 pub use limit::{Limit, LimitSettings, Notice};
-pub use openai::{OpenAi, OpenAiConfig, OpenAiError};
+pub use openai::Formats;
 pub use outlook::Outlook;
 pub use price::{Price, Prices};
 pub use retry::RetryPolicy;

@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn cached_tokens_are_a_part_of_the_input_at_their_own_price() {
-        let usage = Usage { input: 1_000_000, output: 100_000, cached: 400_000, cache_write: 0 };
+        let usage = Usage { input: 1_000_000, output: 100_000, cached: 400_000, ..Usage::default() };
         let price = Price { input: 1.0, output: 10.0, cached: Some(0.1), ..Price::default() };
         assert_eq!(price.cost(&usage), Money::from_dollars(0.6 + 0.04 + 1.0));
         let flat = Price { cached: None, ..price };
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn more_cached_than_read_is_no_underflow() {
-        let usage = Usage { input: 10, output: 0, cached: 1000, cache_write: 1000 };
+        let usage = Usage { input: 10, output: 0, cached: 1000, cache_write: 1000, ..Usage::default() };
         let price = Price { input: 1.0, output: 1.0, cached: Some(0.0), ..Price::default() };
         assert_eq!(price.cost(&usage), Money::ZERO);
     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{BoxFuture, Call, CallError, Chat, ChatRequest, Completion, FinishReason, ModelRole, Origin, Usage};
+use super::{AnswerFormat, BoxFuture, Call, CallError, Chat, ChatRequest, Completion, FinishReason, ModelRole, Usage};
 use crate::prompt::{Message, Role};
 
 /// A task call whose draw is `draw`.
@@ -14,7 +14,7 @@ pub(super) fn call(draw: &str) -> Call {
         messages: vec![Message { role: Role::User, content: "Ticket: my card was charged twice".into() }],
         temperature: Some(0.0),
         max_tokens: None,
-        json: false,
+        format: AnswerFormat::Text,
         extra: serde_json::Map::new(),
     };
     Call { role: ModelRole::Task, request, draw: draw.into() }
@@ -22,15 +22,8 @@ pub(super) fn call(draw: &str) -> Call {
 
 /// A live answer with `text`.
 pub(crate) fn answer(text: &str) -> Completion {
-    Completion {
-        text: text.into(),
-        finish: FinishReason::Stop,
-        usage: Usage { input: 10, output: 2, ..Usage::default() },
-        latency_ms: 0,
-        cost: None,
-        origin: Origin::Live,
-        trace: None,
-    }
+    let usage = Usage { input: 10, output: 2, ..Usage::default() };
+    Completion::live(text.into(), FinishReason::Stop, usage)
 }
 
 /// Replies with the given results in order.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::config::{Config, ConfigError, Place};
 use crate::dataset::DatasetError;
-use crate::model::{CallError, ModelRole, OpenAiError};
+use crate::model::{CallError, EndpointError, ModelRole};
 use crate::prompt::PromptError;
 use crate::propose::StrategyError;
 use crate::score::ScorerSetupError;
@@ -112,7 +112,7 @@ pub enum ProjectError {
         /// The role.
         role: String,
         /// What is wrong.
-        error: OpenAiError,
+        error: EndpointError,
     },
     /// A webhook's address can't be used; it may be a secret, so it isn't shown.
     #[error("{key}: the address can't be used: {problem}")]

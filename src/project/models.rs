@@ -13,8 +13,8 @@ use crate::digest::Digest;
 use crate::eval::{ChatSettings, ChatTarget, Evaluator};
 use crate::model::embedded::{self, Embedded};
 use crate::model::{
-    Amount, Budget, CallError, Chat, Interrupt, Ledger, Limit, LimitSettings, Limits, ModelRole, Notice, OpenAi,
-    OpenAiConfig, Provider, ProviderId, RetryPolicy, Session, Spend, Stack, Store,
+    Amount, Budget, CallError, Chat, Dialect, EndpointConfig, Interrupt, Ledger, Limit, LimitSettings, Limits,
+    ModelRole, Notice, Provider, ProviderId, RetryPolicy, Session, Spend, Stack, Store,
 };
 use crate::propose::{ModelProposer, ProposerSettings};
 
@@ -163,7 +163,8 @@ fn provider(config: &Config, role: ModelRole, payer: &str, begun: &Arc<AtomicBoo
             (id, Arc::new(Embedded::new()))
         }
         ProviderKind::Openai => {
-            let endpoint = OpenAi::new(endpoint(model, role)?)
+            let endpoint = Dialect::default()
+                .endpoint(endpoint(model, role)?)
                 .map_err(|error| ProjectError::Model { role: role.to_string(), error })?;
             (endpoint.id(), Arc::new(endpoint.telling(&limit)))
         }
@@ -171,10 +172,10 @@ fn provider(config: &Config, role: ModelRole, payer: &str, begun: &Arc<AtomicBoo
     Ok(Provider { id, chat, limit, retry, price })
 }
 
-fn endpoint(model: &ModelConfig, role: ModelRole) -> Result<OpenAiConfig, ProjectError> {
+fn endpoint(model: &ModelConfig, role: ModelRole) -> Result<EndpointConfig, ProjectError> {
     let key = |name: &str| format!("models.{role}.{name}");
     let base_url = model.base_url.as_deref().unwrap_or("https://api.openai.com/v1");
-    let mut endpoint = OpenAiConfig::new(expand(&key("base_url"), base_url)?);
+    let mut endpoint = EndpointConfig::new(expand(&key("base_url"), base_url)?);
     endpoint.timeout = Project::duration(model.timeout_seconds);
     endpoint.connect_timeout = endpoint.connect_timeout.min(endpoint.timeout);
     if let Some(name) = &model.api_key_env {

@@ -9,7 +9,7 @@ use super::guards::Guards;
 use super::{Ask, Dropped, Propose, Proposed, free, leave_out, reply, request};
 use crate::dataset::Example;
 use crate::digest::Digest;
-use crate::model::{BoxFuture, Call, CallError, Chat, ChatRequest, Completion, ModelRole};
+use crate::model::{AnswerFormat, BoxFuture, Call, CallError, Chat, ChatRequest, Completion, ModelRole};
 use crate::prompt::{Message, PromptSet, Role};
 
 /// How the model is called.
@@ -64,7 +64,7 @@ impl ModelProposer {
                 messages: messages.to_vec(),
                 temperature: self.settings.temperature,
                 max_tokens: self.settings.max_tokens,
-                json: true,
+                format: AnswerFormat::Json,
                 extra: self.settings.extra.clone(),
             },
             draw: format!("{}/{}/{}/{round}", ask.seed, ask.generation, ask.slot),
@@ -72,7 +72,7 @@ impl ModelProposer {
         match self.chat.complete(&call).await {
             // Some servers don't take `response_format`; the request says in words what the reply must be.
             Err(CallError::Rejected(_)) => {
-                call.request.json = false;
+                call.request.format = AnswerFormat::Text;
                 Ok(self.chat.complete(&call).await?)
             }
             other => Ok(other?),
@@ -192,7 +192,7 @@ mod tests {
         let calls = chat.calls.lock().unwrap();
         assert_eq!(calls.len(), 1);
         assert_eq!((calls[0].role, calls[0].draw.as_str()), (ModelRole::Proposer, "1/2/3/0"));
-        assert!(calls[0].request.json);
+        assert_eq!(calls[0].request.format, AnswerFormat::Json);
     }
 
     #[tokio::test]
@@ -222,7 +222,8 @@ mod tests {
         let replies = VecDeque::from([refusal, Ok(answer(GOOD))]);
         let chat = Arc::new(Scripted { replies: Mutex::new(replies), calls: Mutex::default() });
         proposer(chat.clone()).propose(&testing::ask()).await.unwrap();
-        let json: Vec<bool> = chat.calls.lock().unwrap().iter().map(|call| call.request.json).collect();
+        let json: Vec<bool> =
+            chat.calls.lock().unwrap().iter().map(|call| call.request.format == AnswerFormat::Json).collect();
         assert_eq!(json, [true, false]);
     }
 

@@ -31,6 +31,7 @@ pub(super) fn says(text: &str) -> Completion {
         latency_ms: 0,
         cost: None,
         origin: Origin::Live,
+        reasoning: None,
         trace: None,
     }
 }

@@ -8,8 +8,8 @@ use prompt_ratchet::dataset::Example;
 use prompt_ratchet::digest::Digest;
 use prompt_ratchet::eval::{ChatSettings, ChatTarget, Evaluate, Evaluation, Evaluator};
 use prompt_ratchet::model::{
-    BoxFuture, Budget, Call, CallError, Chat, Completion, FinishReason, Limit, LimitSettings, Limits, Notice, OpenAi,
-    OpenAiConfig, Origin, Provider, RetryPolicy, Session, Spend, Stack, Store, Usage,
+    BoxFuture, Budget, Call, CallError, Chat, Completion, Dialect, EndpointConfig, FinishReason, Limit, LimitSettings,
+    Limits, Notice, Origin, Provider, RetryPolicy, Session, Spend, Stack, Store, Usage,
 };
 use prompt_ratchet::prompt::{Prompt, PromptSet};
 use prompt_ratchet::score::{ExactMatch, ExactMatchOptions, ScorerSet};
@@ -35,6 +35,7 @@ impl Chat for Fingerprint {
                 latency_ms: 0,
                 cost: None,
                 origin: Origin::Live,
+                reasoning: None,
                 trace: None,
             })
         })
@@ -86,8 +87,8 @@ pub async fn evaluate(server: &Server, rows: usize, asking: &Asking, store: Arc<
     let notices = Arc::<Mutex<Vec<Notice>>>::default();
     let notes = Arc::clone(&notices);
     limit.listen(move |notice| notes.lock().unwrap().push(notice.clone()));
-    let config = OpenAiConfig { timeout: asking.timeout, ..OpenAiConfig::new(server.base_url()) };
-    let endpoint = OpenAi::new(config).unwrap().telling(&limit);
+    let config = EndpointConfig { timeout: asking.timeout, ..EndpointConfig::new(server.base_url()) };
+    let endpoint = Dialect::default().endpoint(config).unwrap().telling(&limit);
     let session = Session {
         store,
         run: "r1".into(),

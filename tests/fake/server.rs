@@ -20,7 +20,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures_util::{StreamExt, stream};
 use prompt_ratchet::digest::Digest;
-use prompt_ratchet::model::{Call, CallError, Chat, ChatRequest, Completion, FinishReason, ModelRole};
+use prompt_ratchet::model::{AnswerFormat, Call, CallError, Chat, ChatRequest, Completion, FinishReason, ModelRole};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
@@ -425,7 +425,10 @@ async fn answer(answers: &Answers, body: &Bytes, seen: u64) -> Response {
         messages: incoming.messages,
         temperature: incoming.temperature,
         max_tokens: incoming.max_tokens,
-        json: incoming.response_format.is_some_and(|format| format["type"] == "json_object"),
+        format: match incoming.response_format {
+            Some(format) if format["type"] == "json_object" => AnswerFormat::Json,
+            _ => AnswerFormat::Text,
+        },
         extra: incoming.extra,
     };
     // HTTP doesn't say what a call is for, nor which draw it is: every repeat is another one.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use prompt_ratchet::dataset::Example;
 use prompt_ratchet::eval::{ChatSettings, ChatTarget, Evaluate, Evaluation, Evaluator, OutcomeError};
 use prompt_ratchet::model::{
-    Budget, CallError, Ceiling, Limit, Limits, ModelRole, OpenAi, OpenAiConfig, Origin, Provider, RetryPolicy, Session,
-    Stack, Store,
+    Budget, CallError, Ceiling, Dialect, EndpointConfig, Limit, Limits, ModelRole, Origin, Provider, RetryPolicy,
+    Session, Stack, Store,
 };
 use prompt_ratchet::prompt::{Prompt, PromptSet};
 use prompt_ratchet::score::{ExactMatch, ExactMatchOptions, ScorerSet};
@@ -22,7 +22,7 @@ const CONCURRENCY: usize = 16;
 
 /// Evaluates all rows on behalf of `run`, with the store at `path`.
 async fn evaluate(server: &Server, path: &Path, run: &str, limits: Limits) -> Result<Evaluation, OutcomeError> {
-    let endpoint = OpenAi::new(OpenAiConfig::new(server.base_url())).unwrap();
+    let endpoint = Dialect::default().endpoint(EndpointConfig::new(server.base_url())).unwrap();
     let session = Session {
         store: Store::open(path).unwrap(),
         run: run.into(),

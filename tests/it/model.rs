@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use prompt_ratchet::model::embedded::Embedded;
 use prompt_ratchet::model::{
-    Budget, Call, CallError, Chat, ChatRequest, Completion, Limit, Limits, ModelRole, OpenAi, OpenAiConfig, Provider,
-    RetryPolicy, Session, Stack, Store,
+    AnswerFormat, Budget, Call, CallError, Chat, ChatRequest, Completion, Dialect, Endpoint, EndpointConfig, Limit,
+    Limits, ModelRole, Provider, RetryPolicy, Session, Stack, Store,
 };
 use prompt_ratchet::prompt::{Message, Role};
 use serde_json::json;
@@ -21,7 +21,7 @@ fn call(content: &str) -> Call {
         messages: vec![Message { role: Role::User, content: content.into() }],
         temperature: None,
         max_tokens: None,
-        json: false,
+        format: AnswerFormat::Text,
         extra: serde_json::Map::new(),
     };
     Call { role: ModelRole::Task, request, draw: "0".into() }
@@ -31,9 +31,9 @@ async fn server(behaviour: Behaviour) -> Server {
     Server::start(0, Answers::Fixed("billing".into()), behaviour).await.unwrap()
 }
 
-fn client(server: &Server) -> OpenAi {
-    let config = OpenAiConfig { api_key: Some("sk-very-secret".into()), ..OpenAiConfig::new(server.base_url()) };
-    OpenAi::new(config).unwrap()
+fn client(server: &Server) -> Endpoint {
+    let config = EndpointConfig { api_key: Some("sk-very-secret".into()), ..EndpointConfig::new(server.base_url()) };
+    Dialect::default().endpoint(config).unwrap()
 }
 
 /// What a client makes of the first response being `fault`.
@@ -53,7 +53,7 @@ fn session(store: &Arc<Store>) -> Session {
 }
 
 /// A stack that asks again at once.
-fn stack(provider: OpenAi, session: &Session) -> Stack {
+fn stack(provider: Endpoint, session: &Session) -> Stack {
     let provider = Provider {
         id: provider.id(),
         chat: Arc::new(provider),
@@ -108,8 +108,8 @@ async fn faults_of_the_line_may_pass_and_those_that_may_have_been_billed_are_tol
 #[tokio::test]
 async fn a_call_without_a_response_ends_with_its_timeout() {
     let server = server(Behaviour { first: [Some(Fault::Stall)].into(), ..Behaviour::default() }).await;
-    let config = OpenAiConfig { timeout: Duration::from_millis(30), ..OpenAiConfig::new(server.base_url()) };
-    let error = OpenAi::new(config).unwrap().complete(&call("hello")).await.unwrap_err();
+    let config = EndpointConfig { timeout: Duration::from_millis(30), ..EndpointConfig::new(server.base_url()) };
+    let error = Dialect::default().endpoint(config).unwrap().complete(&call("hello")).await.unwrap_err();
     assert!(matches!(&error, CallError::Unanswered(message) if message.contains("timed out")), "{error}");
 }
 
@@ -118,7 +118,7 @@ async fn a_port_where_nothing_listens_is_unreachable() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
     drop(listener);
-    let provider = OpenAi::new(OpenAiConfig::new(base_url)).unwrap();
+    let provider = Dialect::default().endpoint(EndpointConfig::new(base_url)).unwrap();
     let error = provider.complete(&call("hello")).await.unwrap_err();
     assert!(matches!(&error, CallError::Unreachable(message) if message.contains("refused")), "{error}");
 }

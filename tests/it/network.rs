@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use prompt_ratchet::model::{Call, CallError, Chat, ModelRole, OpenAi, OpenAiConfig, RetryPolicy, Store};
+use prompt_ratchet::model::{Call, CallError, Chat, Dialect, EndpointConfig, ModelRole, RetryPolicy, Store};
 use prompt_ratchet::prompt::{Message, Role};
 
 use crate::fake::rows::{Asking, evaluate, server, settings};
@@ -68,9 +68,9 @@ async fn a_200_is_an_answer_whatever_stands_beside_it() {
 #[tokio::test]
 async fn a_body_in_which_nothing_comes_any_more_is_cut() {
     let server = server(Behaviour { first: [Some(Fault::Hang)].into(), ..Behaviour::default() }).await;
-    let config = OpenAiConfig { idle_timeout: Duration::from_millis(30), ..OpenAiConfig::new(server.base_url()) };
+    let config = EndpointConfig { idle_timeout: Duration::from_millis(30), ..EndpointConfig::new(server.base_url()) };
     let messages = vec![Message { role: Role::User, content: "ticket 1".into() }];
     let call = Call { role: ModelRole::Task, request: settings(1).request(messages), draw: "0".into() };
-    let error = OpenAi::new(config).unwrap().complete(&call).await.unwrap_err();
+    let error = Dialect::default().endpoint(config).unwrap().complete(&call).await.unwrap_err();
     assert!(matches!(&error, CallError::Unanswered(text) if text.contains("nothing for 0.03 s")), "{error}");
 }

@@ -346,6 +346,7 @@ fn answer(passes: bool) -> Answer {
             latency_ms: 0,
             cost: None,
             origin: Origin::Live,
+            reasoning: None,
             trace: None,
         },
         scores: Vec::new(),

@@ -207,6 +207,7 @@ mod tests {
             latency_ms: 0,
             cost: None,
             origin: Origin::Live,
+            reasoning: None,
             trace: None,
         };
         let scores = vec![Score { scorer: "judge".to_owned(), value, reason, criterion: None }];

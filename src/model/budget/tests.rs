@@ -40,7 +40,7 @@ impl Billing {
         let most = worst_case(&call.request, Some(&self.price));
         let output = u64::from(call.request.max_tokens.unwrap_or(64));
         let (input, output) = ((most.tokens - output) * percent / 100, output * percent / 100);
-        Usage { input: input.max(1), output, cached: input / 3, cache_write: input / 4 }
+        Usage { input: input.max(1), output, cached: input / 3, reasoning: 0, cache_write: input / 4 }
     }
 }
 

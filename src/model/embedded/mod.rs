@@ -68,7 +68,7 @@ impl Embedded {
             return reply;
         }
         let located = input::locate(&request.messages);
-        let instructions = self.instructions(&located, request.json);
+        let instructions = self.instructions(&located, !request.format.is_text());
         let words = Words::of(located.input);
         let label_of = |field: &reading::Field| match &field.classifier {
             Some(classifier) => classifier.ask(&words).to_owned(),
@@ -144,6 +144,7 @@ impl Chat for Embedded {
                 latency_ms: 0,
                 cost: Some(Money::ZERO),
                 origin: Origin::Live,
+                reasoning: None,
                 trace: None,
             })
         })

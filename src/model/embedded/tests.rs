@@ -1,7 +1,7 @@
 //! The embedded model as a task model, on domains made up for these tests.
 
 use super::*;
-use crate::model::ModelRole;
+use crate::model::{AnswerFormat, ModelRole};
 use crate::prompt::Message;
 
 /// Garden questions, as people ask them.
@@ -69,7 +69,7 @@ fn call(messages: Vec<Message>) -> Call {
         messages,
         temperature: None,
         max_tokens: None,
-        json: false,
+        format: AnswerFormat::Text,
         extra: serde_json::Map::new(),
     };
     Call { role: ModelRole::Task, request, draw: "0".into() }

@@ -1,329 +1,296 @@
-//! Any endpoint that speaks OpenAI's chat completions: one attempt, no retries. What a status or body means for the
-//! stack is decided here; how bodies look is in [`wire`].
-//!
-//! The key goes into one header and nowhere else: `Debug` and errors never show it.
+//! OpenAI's chat completions, and whatever speaks like them: what is sent, and what comes back. Typed all the way, so
+//! that fields which nobody reads cost nothing.
 
 use std::fmt;
-use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Client, Response, StatusCode, Url, redirect};
-use secrecy::{ExposeSecret, SecretString};
-use tokio::time::timeout;
+use reqwest::Url;
+use serde::de::{SeqAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Value, json};
 
-use super::log::note_status;
-use super::{BoxFuture, Call, CallError, Chat, Completion, Limit, ProviderId};
-use wire::{Meaning, Problem, Reply};
+use super::http::{Problem, Refused, Reply, Wire, described};
+use super::{AnswerFormat, CallError, ChatRequest, Completion, FinishReason, Usage};
 
-mod headers;
-mod wire;
-
-/// How to reach an endpoint.
-#[derive(Debug, Clone)]
-pub struct OpenAiConfig {
-    /// The address up to and without `/chat/completions`, for example `http://127.0.0.1:8000/v1`.
-    pub base_url: String,
-    /// The key; a local server may need none.
-    pub api_key: Option<SecretString>,
-    /// Longest time to connect.
-    pub connect_timeout: Duration,
-    /// Longest time for a whole call.
-    pub timeout: Duration,
-    /// Longest time within a response's body in which nothing comes.
-    pub idle_timeout: Duration,
+/// The dialect.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct OpenAi {
+    /// Which answer formats the server knows.
+    pub(super) formats: Formats,
 }
 
-impl OpenAiConfig {
-    /// `base_url` without a key and with the usual patience: 10 s to connect, 120 s for a call, 30 s between two
-    /// parts of a body.
-    pub fn new(base_url: impl Into<String>) -> Self {
-        Self {
-            base_url: base_url.into(),
-            api_key: None,
-            connect_timeout: Duration::from_secs(10),
-            timeout: Duration::from_secs(120),
-            idle_timeout: Duration::from_secs(30),
-        }
+/// The answer formats that a server knows: the others would be refused, or passed over in silence.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Formats {
+    /// Objects and schemas.
+    #[default]
+    Both,
+    /// Objects: a schema is asked for as one.
+    Object,
+    /// Schemas: an object is asked for in words alone.
+    Schema,
+}
+
+impl Wire for OpenAi {
+    fn url(&self, base: &Url, _: &ChatRequest) -> Url {
+        let mut url = base.clone();
+        let path = base.path().trim_end_matches('/').trim_end_matches("/chat/completions");
+        url.set_path(&format!("{path}/chat/completions"));
+        url
+    }
+
+    fn body(&self, request: &ChatRequest, refused: Refused) -> Result<Vec<u8>, CallError> {
+        body(request, self.formats, refused)
+    }
+
+    fn reply(&self, body: &[u8]) -> serde_json::Result<Reply> {
+        reply(body)
     }
 }
 
-/// Why an endpoint can't be set up.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenAiError {
-    /// The address can't be used.
-    #[error("base_url {url:?}: {problem}")]
-    Address {
-        /// As it was given, but for a password in it.
-        url: String,
-        /// What is wrong, and what to do.
-        problem: String,
-    },
-    /// The key can't be sent.
-    #[error("the API key holds characters that can't be sent in a header: check that it was copied whole, on one line")]
-    Key,
-    /// The HTTP client could not be built.
-    #[error("can't set up HTTPS: {0}")]
-    Client(String),
+/// The body to send, serialised once and directly.
+pub(super) fn body(request: &ChatRequest, formats: Formats, refused: Refused) -> Result<Vec<u8>, CallError> {
+    serde_json::to_vec(&Body { request, formats, refused })
+        .map_err(|error| CallError::Local(format!("request: {error}")))
 }
 
-/// One endpoint.
-pub struct OpenAi {
-    client: Client,
-    url: Url,
-    base_url: String,
-    api_key: Option<SecretString>,
-    headers: HeaderMap,
-    idle_timeout: Duration,
-    /// Where to say what responses tell of the rate limits.
-    limit: Option<Limit>,
+struct Body<'a> {
+    request: &'a ChatRequest,
+    formats: Formats,
+    refused: Refused,
 }
 
-/// Largest body that is read, in bytes; a longer one is no answer.
-const LARGEST_BODY: usize = 32 << 20;
-
-/// Up to this announced length, in bytes, memory is set aside before the body is there.
-const TRUSTED_LENGTH: usize = 64 << 10;
-
-/// Longest message of a provider that an error repeats, in characters.
-const LONGEST_MESSAGE: usize = 400;
-
-impl OpenAi {
-    /// Sets up the endpoint; nothing is sent yet.
-    ///
-    /// # Errors
-    /// [`OpenAiError`] when the address or the key can't be used.
-    pub fn new(config: OpenAiConfig) -> Result<Self, OpenAiError> {
-        let url = endpoint(&config.base_url)?;
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some(key) = &config.api_key {
-            let mut bearer = HeaderValue::from_str(&format!("Bearer {}", key.expose_secret().trim()))
-                .map_err(|_| OpenAiError::Key)?;
-            bearer.set_sensitive(true);
-            headers.insert(AUTHORIZATION, bearer);
-        }
-        let client = client(&config, &url)?;
-        let OpenAiConfig { base_url, api_key, idle_timeout, .. } = config;
-        Ok(Self { client, url, base_url, api_key, headers, idle_timeout, limit: None })
-    }
-
-    /// Has `limit` told what responses say of the rate limits.
-    #[must_use]
-    pub fn telling(self, limit: &Limit) -> Self {
-        Self { limit: Some(limit.clone()), ..self }
-    }
-
-    /// Which provider this is, for keys.
-    pub fn id(&self) -> ProviderId {
-        ProviderId { kind: "openai".into(), base_url: self.base_url.trim_end_matches('/').into() }
-    }
-
-    async fn attempt(&self, call: &Call) -> Result<Completion, CallError> {
-        let body = wire::body(&call.request).map_err(|error| CallError::Local(format!("request: {error}")))?;
-        let request = self.client.post(self.url.clone()).headers(self.headers.clone()).body(body);
-        let mut response = request.send().await.map_err(|error| self.unsent(error))?;
-        let body = self.read(&mut response).await;
-        let (status, headers) = (response.status(), response.headers());
-        note_status(status.as_u16());
-        if let Some(limit) = &self.limit
-            && let Some(told) = headers::rates(headers)
-        {
-            limit.told(&told);
-        }
-        if !status.is_success() {
-            // An error's body is only told; that it was cut doesn't change what the status means.
-            let problem = wire::problem(&body.unwrap_or_default());
-            return Err(self.refused(status, headers, &problem));
-        }
-        match wire::reply(&body?) {
-            Ok(Reply::Answer(completion)) => Ok(completion),
-            Ok(Reply::Problem(problem)) => Err(self.failed_inside(headers, &problem)),
-            Err(error) => Err(CallError::Unanswered(format!("{}: invalid body: {error}", self.place()))),
-        }
-    }
-
-    /// Reads the body, up to the largest size.
-    async fn read(&self, response: &mut Response) -> Result<Vec<u8>, CallError> {
-        let announced = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
-        let mut body = Vec::with_capacity(announced.min(TRUSTED_LENGTH));
-        loop {
-            // Nearly always the rest is there already: then no timer is set.
-            let Ok(chunk) = timeout(self.idle_timeout, response.chunk()).await else {
-                let seconds = self.idle_timeout.as_secs_f64();
-                return Err(CallError::Unanswered(format!(
-                    "{}: nothing for {seconds} s within the body",
-                    self.place()
-                )));
-            };
-            match chunk {
-                Ok(Some(chunk)) if body.len() + chunk.len() > LARGEST_BODY => {
-                    let limit = LARGEST_BODY >> 20;
-                    return Err(CallError::Unanswered(format!("{}: body of more than {limit} MiB", self.place())));
-                }
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                Ok(None) => return Ok(body),
-                Err(error) if error.is_timeout() => {
-                    return Err(CallError::Unanswered(format!("{}: timed out within the body", self.place())));
-                }
-                Err(error) => {
-                    return Err(CallError::Unanswered(format!("{}: body cut: {}", self.place(), cause(&error))));
-                }
+impl Body<'_> {
+    fn response_format(&self) -> Option<Value> {
+        let object = json!({"type": "json_object"});
+        match (&self.request.format, self.formats) {
+            _ if self.refused.format => None,
+            (AnswerFormat::Text, _) | (AnswerFormat::Json, Formats::Schema) => None,
+            (AnswerFormat::Json, _) | (AnswerFormat::Schema { .. }, Formats::Object) => Some(object),
+            (AnswerFormat::Schema { name, schema }, _) => {
+                let schema = json!({"name": name, "schema": schema, "strict": true});
+                Some(json!({"type": "json_schema", "json_schema": schema}))
             }
         }
     }
+}
 
-    /// What it means that there was no response.
-    fn unsent(&self, error: reqwest::Error) -> CallError {
-        let error = error.without_url();
-        if error.is_connect() || error.is_dns() {
-            CallError::Unreachable(self.scrub(&format!("{}: {}", self.place(), cause(&error))))
-        } else if error.is_timeout() {
-            CallError::Unanswered(format!("{}: timed out", self.place()))
-        } else {
-            CallError::Unanswered(self.scrub(&format!("{}: {}", self.place(), cause(&error))))
+impl Serialize for Body<'_> {
+    /// A key in `extra` takes the place of ours: it is what the user wrote.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let ChatRequest { model, messages, temperature, max_tokens, format: _, extra } = self.request;
+        let ours = |key: &str| !extra.contains_key(key);
+        let mut map = serializer.serialize_map(None)?;
+        if ours("model") {
+            map.serialize_entry("model", model)?;
+        }
+        if ours("messages") {
+            map.serialize_entry("messages", messages)?;
+        }
+        if let Some(temperature) = temperature.filter(|_| ours("temperature") && !self.refused.temperature) {
+            map.serialize_entry("temperature", &temperature)?;
+        }
+        let most = if self.refused.max_tokens { "max_completion_tokens" } else { "max_tokens" };
+        if let Some(max_tokens) = max_tokens.filter(|_| ours("max_tokens") && ours(most)) {
+            map.serialize_entry(most, &max_tokens)?;
+        }
+        if let Some(format) = self.response_format().filter(|_| ours("response_format")) {
+            map.serialize_entry("response_format", &format)?;
+        }
+        for (key, value) in extra {
+            map.serialize_entry(key, value)?;
+        }
+        map.end()
+    }
+}
+
+#[derive(Deserialize)]
+struct RawReply {
+    choices: Option<Vec<Choice>>,
+    usage: Option<RawUsage>,
+    error: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    message: Option<RawMessage>,
+    finish_reason: Option<String>,
+    /// Where a gateway reports that the model behind it failed.
+    error: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct RawMessage {
+    #[serde(default, deserialize_with = "content")]
+    content: Content,
+    refusal: Option<String>,
+    /// What the model thought, as vLLM, llama.cpp and DeepSeek name it.
+    reasoning_content: Option<String>,
+    /// The same, as OpenRouter, Groq and newer servers do.
+    reasoning: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RawUsage {
+    prompt_tokens: Option<u64>,
+    completion_tokens: Option<u64>,
+    prompt_tokens_details: Option<RawDetails>,
+    completion_tokens_details: Option<RawDetails>,
+    /// DeepSeek's name for cached tokens.
+    prompt_cache_hit_tokens: Option<u64>,
+    input_tokens: Option<u64>,
+    output_tokens: Option<u64>,
+    cache_read_input_tokens: Option<u64>,
+    cache_creation_input_tokens: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct RawDetails {
+    cached_tokens: Option<u64>,
+    reasoning_tokens: Option<u64>,
+}
+
+/// Reads a body with a status of success.
+pub(super) fn reply(body: &[u8]) -> serde_json::Result<Reply> {
+    let raw: RawReply = serde_json::from_slice(body)?;
+    let mut choice = raw.choices.unwrap_or_default().into_iter().next();
+    let error = raw.error.or_else(|| choice.as_mut().and_then(|choice| choice.error.take()));
+    if let Some(error) = error.filter(|error| !error.is_null()) {
+        return Ok(Reply::Problem(described(&error)));
+    }
+    let nothing = |what: &str| Reply::Problem(Problem::saying(what));
+    let Some(choice) = choice else { return Ok(nothing("no choices")) };
+    if choice.finish_reason.as_deref() == Some("error") {
+        return Ok(nothing("the model behind the endpoint failed"));
+    }
+    let Some(message) = choice.message else { return Ok(nothing("a choice without a message")) };
+    let usage = raw.usage.map(usage);
+    let refusal = message.refusal.or(message.content.refusal).filter(|refusal| !refusal.is_empty());
+    let refused = refusal.is_some() && message.content.text.is_empty();
+    let finish = if refused { FinishReason::Refusal } else { finish(choice.finish_reason.as_deref()) };
+    let told = message.reasoning_content.or(message.reasoning).or(message.content.thinking);
+    let (text, thought) = apart(if refused { refusal.unwrap_or_default() } else { message.content.text });
+    let completion = Completion::live(text, finish, usage.unwrap_or_default());
+    Ok(Reply::Answer(completion.thinking(told.or(thought))))
+}
+
+/// An answer without the reasoning that a server which doesn't know the model's marks leaves in front of it. Reasoning
+/// that was cut has no end: then there is no answer.
+pub(super) fn apart(text: String) -> (String, Option<String>) {
+    let Some(rest) = text.trim_start().strip_prefix("<think>") else { return (text, None) };
+    match rest.split_once("</think>") {
+        Some((thought, answer)) => (answer.trim_start().to_owned(), Some(thought.trim().to_owned())),
+        None => (String::new(), Some(rest.trim().to_owned())),
+    }
+}
+
+/// Tokens in one form: with OpenAI's names cached tokens are a part of the input, with Anthropic's they stand beside it.
+fn usage(raw: RawUsage) -> Usage {
+    let cached = raw.prompt_tokens_details.and_then(|details| details.cached_tokens);
+    let cached = cached.or(raw.prompt_cache_hit_tokens).or(raw.cache_read_input_tokens).unwrap_or_default();
+    let reasoning = raw.completion_tokens_details.and_then(|details| details.reasoning_tokens).unwrap_or_default();
+    let cache_write = raw.cache_creation_input_tokens.unwrap_or_default();
+    match (raw.prompt_tokens, raw.input_tokens) {
+        (None, Some(input)) => {
+            Usage { reasoning, ..Usage::beside(input, raw.output_tokens.unwrap_or_default(), cached, cache_write) }
+        }
+        (input, _) => Usage {
+            input: input.unwrap_or_default(),
+            output: raw.completion_tokens.unwrap_or_default(),
+            cached,
+            reasoning,
+            cache_write,
+        },
+    }
+}
+
+/// The finish reason by its name; names that nobody else uses (`eos`, `end_turn`) mean that the model was done.
+fn finish(name: Option<&str>) -> FinishReason {
+    match name {
+        Some("length" | "max_tokens") => FinishReason::Length,
+        Some("content_filter") => FinishReason::Filter,
+        Some("refusal") => FinishReason::Refusal,
+        Some("tool_calls" | "function_call") => FinishReason::Tool,
+        _ => FinishReason::Stop,
+    }
+}
+
+/// A message's content: a string, null, or a list of parts, whose texts are joined.
+#[derive(Default)]
+struct Content {
+    text: String,
+    refusal: Option<String>,
+    thinking: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Part {
+    text: Option<String>,
+    refusal: Option<String>,
+    /// Mistral's reasoning: a list of parts itself.
+    #[serde(default, deserialize_with = "content")]
+    thinking: Content,
+}
+
+fn content<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Content, D::Error> {
+    struct ContentVisitor;
+    impl<'de> Visitor<'de> for ContentVisitor {
+        type Value = Content;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a string, null or a list of parts")
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<Content, E> {
+            Ok(Content { text: text.into(), ..Content::default() })
+        }
+
+        fn visit_unit<E>(self) -> Result<Content, E> {
+            Ok(Content::default())
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Content, A::Error> {
+            let mut content = Content::default();
+            while let Some(part) = parts.next_element::<Part>()? {
+                content.text.push_str(part.text.as_deref().unwrap_or_default());
+                content.refusal = content.refusal.or(part.refusal);
+                if !part.thinking.text.is_empty() {
+                    content.thinking.get_or_insert_default().push_str(&part.thinking.text);
+                }
+            }
+            Ok(content)
         }
     }
-
-    /// What a status that isn't success means.
-    fn refused(&self, status: StatusCode, headers: &HeaderMap, problem: &Problem) -> CallError {
-        let message = self.message(&format!("status {}", status.as_u16()), problem);
-        match status.as_u16() {
-            _ if problem.meaning == Meaning::OutOfQuota => CallError::Denied(message),
-            429 if problem.meaning == Meaning::TooLarge => CallError::Rejected(message),
-            401..=403 => CallError::Denied(message),
-            429 | 529 => busy(message, headers),
-            // A gateway that lost patience: the model behind it may have answered.
-            504 | 524 => CallError::Unanswered(message),
-            408 | 409 | 425 | 500.. => later(message, headers),
-            _ => CallError::Rejected(message),
-        }
-    }
-
-    /// What an error object in place of an answer means.
-    fn failed_inside(&self, headers: &HeaderMap, problem: &Problem) -> CallError {
-        let message = self.message("error in place of an answer", problem);
-        match problem.meaning {
-            Meaning::OutOfQuota | Meaning::NoAccess => CallError::Denied(message),
-            Meaning::Refused | Meaning::TooLarge => CallError::Rejected(message),
-            Meaning::Busy => busy(message, headers),
-            Meaning::Unclear => later(message, headers),
-        }
-    }
-
-    fn message(&self, what: &str, problem: &Problem) -> String {
-        let said = self.scrub(&problem.message);
-        let said: String = said.split_whitespace().collect::<Vec<_>>().join(" ");
-        let end = said.char_indices().nth(LONGEST_MESSAGE).map_or(said.len(), |(end, _)| end);
-        let cut = if end < said.len() { "…" } else { "" };
-        let colon = if said.is_empty() { "" } else { ": " };
-        format!("{}: {what}{colon}{}{cut}", self.place(), &said[..end])
-    }
-
-    /// The endpoint as errors name it: host and path, no query, since that may hold a key.
-    fn place(&self) -> String {
-        let port = self.url.port().map_or(String::new(), |port| format!(":{port}"));
-        format!("{}{port}{}", self.url.host_str().unwrap_or_default(), self.url.path())
-    }
-
-    /// `text` without the key, should the provider have repeated it.
-    fn scrub(&self, text: &str) -> String {
-        match self.api_key.as_ref().map(|key| key.expose_secret().trim()) {
-            Some(key) if !key.is_empty() => text.replace(key, "[key]"),
-            _ => text.into(),
-        }
-    }
-}
-
-impl Chat for OpenAi {
-    fn complete<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Completion, CallError>> {
-        Box::pin(self.attempt(call))
-    }
-}
-
-impl fmt::Debug for OpenAi {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OpenAi").field("place", &self.place()).finish_non_exhaustive()
-    }
-}
-
-/// A failure that may pass; that of a busy provider where it asks to wait.
-fn later(message: String, headers: &HeaderMap) -> CallError {
-    match headers::asked_for(headers) {
-        Some(_) => busy(message, headers),
-        None => CallError::Transient(message),
-    }
-}
-
-/// The failure of a busy provider, with the wait that it asks for.
-fn busy(message: String, headers: &HeaderMap) -> CallError {
-    let wait = headers::asked_for(headers);
-    CallError::Busy { message, retry_after_ms: wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)) }
-}
-
-/// The innermost cause: reqwest's own words ("error sending request") say little.
-fn cause(error: &reqwest::Error) -> String {
-    let mut innermost: &dyn std::error::Error = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
-}
-
-/// The address that calls are sent to.
-fn endpoint(base_url: &str) -> Result<Url, OpenAiError> {
-    let problem = |url: &str, problem: &str| OpenAiError::Address { url: url.into(), problem: problem.into() };
-    let mut url = Url::parse(base_url.trim()).map_err(|error| {
-        // What can't be parsed can't be cleared of a password either.
-        let shown = if base_url.contains('@') { "…" } else { base_url };
-        problem(shown, &format!("{error}; write it like http://127.0.0.1:8000/v1"))
-    })?;
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(problem(url.host_str().unwrap_or("…"), "no password may stand in an address; use api_key_env"));
-    }
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(problem(base_url, "it must begin with http:// or https://"));
-    }
-    let path = url.path().trim_end_matches('/').trim_end_matches("/chat/completions").to_owned();
-    url.set_path(&format!("{path}/chat/completions"));
-    Ok(url)
-}
-
-/// The HTTP client.
-fn client(config: &OpenAiConfig, url: &Url) -> Result<Client, OpenAiError> {
-    // Building a client panics without a provider. That another one was installed before is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut builder = Client::builder()
-        .connect_timeout(config.connect_timeout)
-        .timeout(config.timeout)
-        // A redirect would turn the call into a GET, or carry the key elsewhere.
-        .redirect(redirect::Policy::none())
-        // Retries are a layer of the stack, where each is reserved and counted.
-        .retry(reqwest::retry::never());
-    if url.scheme() == "http" {
-        // Reading the system's certificates takes longer than everything else at the start.
-        builder = builder.tls_certs_only([]);
-    }
-    if url.host_str().is_some_and(is_loopback) {
-        builder = builder.no_proxy();
-    }
-    builder.build().map_err(|error| OpenAiError::Client(cause(&error)))
-}
-
-fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    deserializer.deserialize_any(ContentVisitor)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::testing::call;
 
-    fn config(base_url: &str) -> OpenAiConfig {
-        OpenAiConfig { api_key: Some("sk-very-secret".into()), ..OpenAiConfig::new(base_url) }
+    fn sent(request: &ChatRequest) -> Vec<u8> {
+        body(request, Formats::Both, Refused::default()).unwrap()
+    }
+
+    fn answer(message: Value, finish_reason: Value) -> Completion {
+        let body = json!({"id": "x", "choices": [{"index": 0, "message": message, "finish_reason": finish_reason}]});
+        match reply(body.to_string().as_bytes()).unwrap() {
+            Reply::Answer(completion) => completion,
+            Reply::Problem(problem) => panic!("{problem:?}"),
+        }
+    }
+
+    fn failure(body: &Value) -> Problem {
+        match reply(body.to_string().as_bytes()).unwrap() {
+            Reply::Problem(problem) => problem,
+            Reply::Answer(completion) => panic!("{completion:?}"),
+        }
     }
 
     #[test]
     fn the_path_is_added_to_whatever_form_the_address_has() {
+        let request = call("0").request;
         for (base, url) in [
             ("http://localhost:8000/v1", "http://localhost:8000/v1/chat/completions"),
             ("http://localhost:8000/v1/", "http://localhost:8000/v1/chat/completions"),
@@ -331,76 +298,144 @@ mod tests {
             ("https://api.example/v1/chat/completions", "https://api.example/v1/chat/completions"),
             ("https://api.example/d/x?api-version=1", "https://api.example/d/x/chat/completions?api-version=1"),
         ] {
-            assert_eq!(endpoint(base).unwrap().as_str(), url);
+            assert_eq!(OpenAi::default().url(&Url::parse(base).unwrap(), &request).as_str(), url);
         }
     }
 
     #[test]
-    fn an_address_that_cannot_be_used_is_refused_with_advice() {
-        for (base, advice) in [
-            ("127.0.0.1:8000", "write it like"),
-            ("ftp://example.org", "http://"),
-            ("", "write it like"),
-            ("http://me:hunter2@example.org/v1", "api_key_env"),
-            ("http://me:hunter2@exa mple.org:x/v1", "write it like"),
-        ] {
-            let error = OpenAi::new(config(base)).unwrap_err().to_string();
-            assert!(error.contains(advice) && !error.contains("hunter2"), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_key_that_no_header_can_carry_is_refused_without_showing_it() {
-        let config = OpenAiConfig { api_key: Some("sk-\nvery".into()), ..OpenAiConfig::new("http://localhost/v1") };
-        let error = OpenAi::new(config).unwrap_err();
-        assert!(matches!(error, OpenAiError::Key) && !error.to_string().contains("sk-"));
-    }
-
-    #[test]
-    fn the_key_shows_in_no_debug_form_and_no_error() {
-        let config = config("http://localhost:1/v1?key=query-secret");
-        assert!(!format!("{config:?}").contains("very-secret"));
-        let provider = OpenAi::new(config).unwrap();
-        let shown = format!("{provider:?} {:?}", provider.headers);
-        assert!(!shown.contains("very-secret") && !shown.contains("query-secret"), "{shown}");
-        let problem = Problem { message: "wrong key: sk-very-secret".into(), ..Problem::default() };
-        let error = provider.refused(StatusCode::UNAUTHORIZED, &HeaderMap::new(), &problem);
+    fn only_what_is_set_is_sent_and_extra_keys_win() {
+        let mut request = call("0").request;
+        request.temperature = None;
+        let plain: Value = serde_json::from_slice(&sent(&request)).unwrap();
+        let messages = json!([{"role": "user", "content": "Ticket: my card was charged twice"}]);
+        assert_eq!(plain, json!({"model": "tiny", "messages": messages}));
+        request.temperature = Some(0.0);
+        request.max_tokens = Some(9);
+        request.format = AnswerFormat::Json;
+        request.extra = json!({"max_tokens": 3, "seed": 1}).as_object().unwrap().clone();
+        let full = String::from_utf8(sent(&request)).unwrap();
+        assert_eq!(full.matches("max_tokens").count(), 1);
+        let full: Value = serde_json::from_str(&full).unwrap();
         assert_eq!(
-            error.to_string(),
-            "no access to the provider: localhost:1/v1/chat/completions: status 401: wrong key: [key]"
+            full,
+            json!({"model": "tiny", "messages": messages, "temperature": 0.0, "max_tokens": 3, "seed": 1,
+                   "response_format": {"type": "json_object"}})
         );
     }
 
     #[test]
-    fn every_status_means_what_the_stack_needs_to_know() {
-        let provider = OpenAi::new(config("http://localhost:1/v1")).unwrap();
-        let kind = |status: u16| {
-            let status = StatusCode::from_u16(status).unwrap();
-            match provider.refused(status, &HeaderMap::new(), &Problem::default()) {
-                CallError::Denied(_) => "denied",
-                CallError::Rejected(_) => "rejected",
-                CallError::Transient(_) => "transient",
-                CallError::Unanswered(_) => "unanswered",
-                CallError::Busy { .. } => "busy",
-                _ => "other",
-            }
+    fn a_refused_parameter_is_left_out_or_goes_by_its_other_name() {
+        let mut request = call("0").request;
+        request.max_tokens = Some(9);
+        request.format = AnswerFormat::Json;
+        let refused = Refused { temperature: true, max_tokens: true, format: true };
+        let mut sent: Value = serde_json::from_slice(&body(&request, Formats::Both, refused).unwrap()).unwrap();
+        sent.as_object_mut().unwrap().remove("messages");
+        assert_eq!(sent, json!({"model": "tiny", "max_completion_tokens": 9}));
+    }
+
+    #[test]
+    fn a_schema_is_sent_where_the_server_knows_schemas() {
+        let mut request = call("0").request;
+        let form = |request: &ChatRequest, formats| {
+            let body: Value = serde_json::from_slice(&body(request, formats, Refused::default()).unwrap()).unwrap();
+            body["response_format"].clone()
         };
-        for (statuses, expected) in [
-            (vec![401, 402, 403], "denied"),
-            (vec![301, 400, 404, 405, 413, 422], "rejected"),
-            (vec![408, 409, 425, 500, 502, 503], "transient"),
-            (vec![429, 529], "busy"),
-            (vec![504, 524], "unanswered"),
+        request.format = AnswerFormat::Schema { name: "verdict".into(), schema: json!({"type": "object"}) };
+        let schema = json!({"name": "verdict", "schema": {"type": "object"}, "strict": true});
+        assert_eq!(form(&request, Formats::Both), json!({"type": "json_schema", "json_schema": schema}));
+        assert_eq!(form(&request, Formats::Object), json!({"type": "json_object"}));
+        request.format = AnswerFormat::Json;
+        assert_eq!(form(&request, Formats::Schema), Value::Null);
+    }
+
+    #[test]
+    fn reasoning_is_kept_apart_from_the_answer_wherever_it_stands() {
+        let parts = json!([{"type": "thinking", "thinking": [{"type": "text", "text": "a card"}]},
+                           {"type": "text", "text": "billing"}]);
+        for message in [
+            json!({"content": "billing", "reasoning_content": "a card"}),
+            json!({"content": "billing", "reasoning": "a card"}),
+            json!({"content": parts}),
+            json!({"content": "<think>\na card\n</think>\n\nbilling"}),
         ] {
-            assert!(statuses.iter().all(|status| kind(*status) == expected), "{expected}");
+            let completion = answer(message.clone(), json!("stop"));
+            assert_eq!(
+                (completion.text.as_str(), completion.reasoning.as_deref()),
+                ("billing", Some("a card")),
+                "{message}"
+            );
+        }
+        let cut = answer(json!({"content": "<think>a card and"}), json!("length"));
+        assert_eq!((cut.text.as_str(), cut.finish), ("", FinishReason::Length));
+        assert_eq!(answer(json!({"content": "a <think> tag", "reasoning": ""}), json!("stop")).reasoning, None);
+    }
+
+    #[test]
+    fn content_may_be_a_string_null_absent_or_parts() {
+        let parts = json!([{"type": "text", "text": "bil"}, {"type": "image"}, {"type": "text", "text": "ling"}]);
+        for (message, text) in [
+            (json!({"role": "assistant", "content": "billing"}), "billing"),
+            (json!({"content": null}), ""),
+            (json!({}), ""),
+            (json!({"content": parts}), "billing"),
+        ] {
+            let completion = answer(message, json!("stop"));
+            assert_eq!((completion.text.as_str(), completion.finish), (text, FinishReason::Stop));
         }
     }
 
     #[test]
-    fn a_long_message_is_cut_between_characters() {
-        let provider = OpenAi::new(config("http://localhost:1/v1")).unwrap();
-        let problem = Problem { message: "é".repeat(5000), ..Problem::default() };
-        let message = provider.message("status 400", &problem);
-        assert!(message.ends_with("é…") && message.chars().count() < 500);
+    fn finish_reasons_are_told_apart() {
+        for (name, reason) in [
+            (json!("stop"), FinishReason::Stop),
+            (json!(null), FinishReason::Stop),
+            (json!("eos"), FinishReason::Stop),
+            (json!("length"), FinishReason::Length),
+            (json!("content_filter"), FinishReason::Filter),
+            (json!("tool_calls"), FinishReason::Tool),
+        ] {
+            assert_eq!(answer(json!({"content": "a"}), name).finish, reason);
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_an_answer_whose_text_is_the_refusal() {
+        let parts = json!([{"type": "refusal", "refusal": "I can't"}]);
+        for message in [json!({"content": null, "refusal": "I can't"}), json!({"content": parts})] {
+            let completion = answer(message, json!("stop"));
+            assert_eq!((completion.text.as_str(), completion.finish), ("I can't", FinishReason::Refusal));
+        }
+        let fine = answer(json!({"content": "billing", "refusal": null}), json!("stop"));
+        assert_eq!(fine.finish, FinishReason::Stop);
+    }
+
+    #[test]
+    fn usage_is_read_with_cached_tokens_and_may_be_absent() {
+        let body = json!({"choices": [{"message": {"content": "a"}}], "usage": {"prompt_tokens": 30,
+            "completion_tokens": 4, "total_tokens": 34, "prompt_tokens_details": {"cached_tokens": 20}, "completion_tokens_details": {"reasoning_tokens": 3}}});
+        let Reply::Answer(completion) = reply(body.to_string().as_bytes()).unwrap() else { panic!() };
+        assert_eq!(completion.usage, Usage { input: 30, output: 4, cached: 20, reasoning: 3, cache_write: 0 });
+        assert_eq!(answer(json!({"content": "a"}), json!("stop")).usage, Usage::default());
+    }
+
+    #[test]
+    fn tokens_that_are_counted_beside_the_input_become_a_part_of_it() {
+        let body = json!({"choices": [{"message": {"content": "a"}}], "usage": {"input_tokens": 10, "output_tokens": 4,
+            "cache_read_input_tokens": 20, "cache_creation_input_tokens": 5}});
+        let Reply::Answer(completion) = reply(body.to_string().as_bytes()).unwrap() else { panic!() };
+        assert_eq!(completion.usage, Usage { input: 35, output: 4, cached: 20, reasoning: 0, cache_write: 5 });
+    }
+
+    #[test]
+    fn an_error_object_or_no_choice_is_no_answer() {
+        assert_eq!(failure(&json!({"choices": []})).message, "no choices");
+        assert_eq!(failure(&json!({"error": {"message": "overloaded", "code": 502}})).message, "overloaded");
+        assert_eq!(failure(&json!({"error": "overloaded", "choices": null})).message, "overloaded");
+        let inner = json!({"choices": [{"message": {"content": ""}, "error": {"message": "gone"}}]});
+        assert_eq!(failure(&inner).message, "gone");
+        assert!(!failure(&json!({"choices": [{"finish_reason": "error"}]})).message.is_empty());
+        assert!(reply(b"{\"choices\": [{\"mess").is_err());
+        assert!(reply(b"<html>").is_err());
     }
 }

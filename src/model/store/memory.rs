@@ -28,6 +28,7 @@ impl MemoryShelf {
             entry.calls += 1;
             entry.usage.input += response.completion.usage.input;
             entry.usage.output += response.completion.usage.output;
+            entry.usage.reasoning += response.completion.usage.reasoning;
             entry.usage.cached += response.completion.usage.cached;
             entry.cost += response.completion.cost.unwrap_or_default();
             entry.unpriced += u64::from(response.completion.cost.is_none());

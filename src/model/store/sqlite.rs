@@ -17,7 +17,13 @@ use crate::model::{CallError, CallKey, Completion, FinishReason, ModelRole, Orig
 use crate::money::Money;
 
 /// Version of the file's layout, in its `user_version`.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
+
+/// What makes a file of version 1 one of version 2: reasoning beside the answer.
+const FROM_1: &str = "
+ALTER TABLE responses ADD COLUMN reasoning_tokens INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE responses ADD COLUMN reasoning TEXT;
+PRAGMA user_version = 2;";
 
 /// The key is the place of a row: `WITHOUT ROWID` saves a second tree. Long columns come last, so that counting never
 /// reads them.
@@ -31,24 +37,26 @@ CREATE TABLE responses (
     input      INTEGER NOT NULL,
     output     INTEGER NOT NULL,
     cached     INTEGER NOT NULL,
+    reasoning_tokens INTEGER NOT NULL DEFAULT 0,
     latency_ms INTEGER NOT NULL,
     cost       INTEGER,
     created    INTEGER NOT NULL DEFAULT (unixepoch()),
     text       TEXT NOT NULL,
-    trace      TEXT
+    trace      TEXT,
+    reasoning  TEXT
 ) WITHOUT ROWID, STRICT;
-PRAGMA user_version = 1;";
+PRAGMA user_version = 2;";
 
-const READ: &str = "SELECT run, role, model, finish, input, output, cached, latency_ms, cost, text, trace
-    FROM responses WHERE key = ?1";
+const READ: &str = "SELECT run, role, model, finish, input, output, cached, latency_ms, cost, text, trace,
+    reasoning_tokens, reasoning FROM responses WHERE key = ?1";
 
 const INSERT: &str = "INSERT INTO responses
-    (key, run, role, model, finish, input, output, cached, latency_ms, cost, text, trace)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT (key) DO NOTHING";
+    (key, run, role, model, finish, input, output, cached, latency_ms, cost, text, trace, reasoning_tokens, reasoning)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) ON CONFLICT (key) DO NOTHING";
 
 const PAID: &str =
-    "SELECT role, count(*), sum(input), sum(output), sum(cached), coalesce(sum(cost), 0), count(*) - count(cost)
-    FROM responses WHERE run = ?1 GROUP BY role";
+    "SELECT role, count(*), sum(input), sum(output), sum(cached), coalesce(sum(cost), 0), count(*) - count(cost),
+    sum(reasoning_tokens) FROM responses WHERE run = ?1 GROUP BY role";
 
 /// How long another process may hold the file.
 const BUSY: Duration = Duration::from_secs(30);
@@ -113,8 +121,8 @@ impl SqliteShelf {
         let paid = || -> rusqlite::Result<_> {
             let mut statement = reader.prepare_cached(PAID)?;
             let rows = statement.query_map([run], |row| {
-                let usage =
-                    Usage { input: count(row, 2)?, output: count(row, 3)?, cached: count(row, 4)?, cache_write: 0 };
+                let (input, output, cached) = (count(row, 2)?, count(row, 3)?, count(row, 4)?);
+                let usage = Usage { input, output, cached, reasoning: count(row, 7)?, cache_write: 0 };
                 let cost = Money::from_picos(count(row, 5)?);
                 Ok((value(&ROLES, row, 0)?, Paid { calls: count(row, 1)?, usage, cost, unpriced: count(row, 6)? }))
             })?;
@@ -145,32 +153,43 @@ pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
 /// Makes the table in a new file, and checks that an old one is ours before anything in it is touched.
 fn prepare(connection: &mut Connection, path: &Path) -> Result<(), CallError> {
     let explain = |error| explained(path, &error);
-    if is_ready(connection, path)? {
+    if layout(connection, path)? == VERSION {
         return Ok(());
     }
     connection.pragma_update(None, "journal_mode", "WAL").map_err(explain)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(explain)?;
     // Another process may have made it in the meantime.
-    if !is_ready(&transaction, path)? {
-        transaction.execute_batch(SCHEMA).map_err(explain)?;
+    match layout(&transaction, path)? {
+        0 => transaction.execute_batch(SCHEMA).map_err(explain)?,
+        1 => transaction.execute_batch(FROM_1).map_err(explain)?,
+        _ => {}
     }
     transaction.commit().map_err(explain)
 }
 
-/// Whether the file has its table; `false` for a new file, an error for one that isn't ours.
-pub(super) fn is_ready(connection: &Connection, path: &Path) -> Result<bool, CallError> {
+/// The version of the file's layout; 0 for a new file, an error for one that isn't ours.
+fn layout(connection: &Connection, path: &Path) -> Result<i64, CallError> {
     let explain = |error| explained(path, &error);
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(explain)?;
     let tables: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(explain)?;
     match version {
-        0 if tables == 0 => Ok(false),
-        VERSION => Ok(true),
+        0 if tables == 0 => Ok(0),
+        1..=VERSION => Ok(version),
         0 => Err(CallError::Store(format!("{} is not a response store: name another file", path.display()))),
         _ => Err(CallError::Store(format!(
             "{} has version {version}, this program knows up to {VERSION}: use a newer ratchet",
             path.display()
         ))),
+    }
+}
+
+/// Whether the file holds a store, which is brought up to this version's layout; `false` for a new file, an error for
+/// one that isn't ours.
+pub(super) fn is_ready(connection: &mut Connection, path: &Path) -> Result<bool, CallError> {
+    match layout(connection, path)? {
+        0 => Ok(false),
+        _ => prepare(connection, path).map(|()| true),
     }
 }
 
@@ -216,7 +235,7 @@ impl Writer {
 }
 
 fn insert(connection: &Connection, response: &Response) -> rusqlite::Result<usize> {
-    let Completion { text, finish, usage, latency_ms, cost, trace, origin: _ } = &response.completion;
+    let Completion { text, reasoning, finish, usage, latency_ms, cost, trace, origin: _ } = &response.completion;
     let trace = trace.as_ref().map(serde_json::to_string).transpose();
     connection.prepare_cached(INSERT)?.execute(params![
         response.key.as_bytes(),
@@ -231,6 +250,8 @@ fn insert(connection: &Connection, response: &Response) -> rusqlite::Result<usiz
         cost.map(|cost| integer(cost.picos())),
         text,
         trace.map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?,
+        integer(usage.reasoning),
+        reasoning,
     ])
 }
 
@@ -240,10 +261,12 @@ fn read(connection: &Connection, key: CallKey) -> rusqlite::Result<Option<Respon
 }
 
 pub(super) fn response(key: CallKey, row: &Row<'_>) -> rusqlite::Result<Response> {
-    let usage = Usage { input: count(row, 4)?, output: count(row, 5)?, cached: count(row, 6)?, cache_write: 0 };
+    let (input, output, cached) = (count(row, 4)?, count(row, 5)?, count(row, 6)?);
+    let usage = Usage { input, output, cached, reasoning: count(row, 11)?, cache_write: 0 };
     let trace = row.get_ref(10)?.as_str_or_null()?.map(serde_json::from_str).transpose();
     let completion = Completion {
         text: row.get(9)?,
+        reasoning: row.get(12)?,
         finish: value(&FINISHES, row, 3)?,
         usage,
         latency_ms: count(row, 7)?,

@@ -49,10 +49,11 @@ async fn the_store_survives_being_reopened_with_every_field() {
     let completion = Completion {
         text: "Schrödinger's \u{1f408}\n".into(),
         finish: FinishReason::Length,
-        usage: Usage { input: 7, output: 5, cached: 3, cache_write: 0 },
+        usage: Usage { input: 7, output: 5, cached: 3, reasoning: 2, cache_write: 0 },
         latency_ms: 42,
         cost: Some(Money::from_picos(9)),
         origin: Origin::Stored,
+        reasoning: Some("It has a tail.".into()),
         trace: Some(trace),
     };
     let key = CallKey::of(b"k");
@@ -62,7 +63,7 @@ async fn the_store_survives_being_reopened_with_every_field() {
     assert_eq!(store.read(key).unwrap(), Some(response));
     let paid = Paid {
         calls: 1,
-        usage: Usage { input: 7, output: 5, cached: 3, cache_write: 0 },
+        usage: Usage { input: 7, output: 5, cached: 3, reasoning: 2, cache_write: 0 },
         cost: Money::from_picos(9),
         unpriced: 0,
     };
@@ -190,6 +191,37 @@ fn a_file_that_is_no_store_is_refused_and_left_as_it_is() {
     let other = folder.path().join("other.sqlite");
     rusqlite::Connection::open(&other).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
     assert!(refusal(&other).contains("not a response store"), "{}", refusal(&other));
+}
+
+#[tokio::test]
+async fn a_file_of_the_first_version_opens_with_its_answers_and_takes_new_ones() {
+    let folder = folder();
+    let path = folder.path().join("s");
+    rusqlite::Connection::open(&path)
+        .unwrap()
+        .execute_batch(
+            "CREATE TABLE responses (key BLOB PRIMARY KEY, run TEXT NOT NULL, role TEXT NOT NULL, model TEXT NOT NULL,
+                finish TEXT NOT NULL, input INTEGER NOT NULL, output INTEGER NOT NULL, cached INTEGER NOT NULL,
+                latency_ms INTEGER NOT NULL, cost INTEGER, created INTEGER NOT NULL DEFAULT (unixepoch()),
+                text TEXT NOT NULL, trace TEXT) WITHOUT ROWID, STRICT;
+            PRAGMA user_version = 1;",
+        )
+        .unwrap();
+    let old = call("old");
+    rusqlite::Connection::open(&path)
+        .unwrap()
+        .execute(
+            "INSERT INTO responses (key, run, role, model, finish, input, output, cached, latency_ms, text)
+                VALUES (?1, 'r0', 'task', 'tiny', 'stop', 7, 5, 3, 42, 'kept')",
+            [key(&old).as_bytes()],
+        )
+        .unwrap();
+    // Whoever only looks after it brings it up to date too.
+    assert_eq!(Upkeep::open(&path).unwrap().unwrap().verify().unwrap(), Vec::<String>::new());
+    let stored = Stored::new(Arc::<Echo>::default(), Store::open(&path).unwrap(), "r1".into());
+    let answer = stored.answer(key(&old), &old).await.unwrap();
+    assert_eq!((answer.text.as_str(), answer.reasoning, answer.usage.input), ("kept", None, 7));
+    assert_eq!(ask(&stored, "new").await.unwrap().text, "new");
 }
 
 #[test]

@@ -10,12 +10,13 @@ use crate::model::{CallError, CallKey};
 use crate::money::Money;
 
 /// One line a run. Sizes are told without reading the long columns.
-const USAGE: &str = "SELECT run, count(*), sum(octet_length(text) + coalesce(octet_length(trace), 0)), sum(input),
+const USAGE: &str = "SELECT run, count(*), sum(octet_length(text) + coalesce(octet_length(trace), 0)
+    + coalesce(octet_length(reasoning), 0)), sum(input),
     sum(output), coalesce(sum(cost), 0), count(*) - count(cost), min(created), max(created)
     FROM responses GROUP BY run ORDER BY run";
 
-const ALL: &str = "SELECT run, role, model, finish, input, output, cached, latency_ms, cost, text, trace, key
-    FROM responses";
+const ALL: &str = "SELECT run, role, model, finish, input, output, cached, latency_ms, cost, text, trace,
+    reasoning_tokens, reasoning, key FROM responses";
 
 /// Most problems that [`Upkeep::verify`] lists.
 const LISTED: usize = 20;
@@ -74,9 +75,9 @@ impl Upkeep {
         if !path.exists() {
             return Ok(None);
         }
-        let connection = connect(path).map_err(|error| explained(path, &error))?;
+        let mut connection = connect(path).map_err(|error| explained(path, &error))?;
         // An empty file is what a start leaves that was cut off: a store without answers.
-        Ok(is_ready(&connection, path)?.then(|| Self { path: path.to_path_buf(), connection }))
+        Ok(is_ready(&mut connection, path)?.then(|| Self { path: path.to_path_buf(), connection }))
     }
 
     /// What the store holds, by who paid.
@@ -153,7 +154,7 @@ impl Upkeep {
         let mut statement = self.connection.prepare(ALL).map_err(explain)?;
         let mut rows = statement.query([]).map_err(explain)?;
         while let Some(row) = rows.next().map_err(explain)? {
-            let key: Vec<u8> = row.get(11).map_err(explain)?;
+            let key: Vec<u8> = row.get(13).map_err(explain)?;
             let name: String = key.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
             if key.len() != CallKey::of(b"").as_bytes().len() {
                 problems.push(format!("answer {name}: its key has {} bytes", key.len()));

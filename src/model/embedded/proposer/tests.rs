@@ -50,7 +50,7 @@ fn request(strategy: &str, variant: usize, prompt: &str, tried: &str) -> ChatReq
         messages: vec![message(Role::System, "You improve prompts. Reply in JSON."), message(Role::User, &content)],
         temperature: None,
         max_tokens: None,
-        json: true,
+        format: crate::model::AnswerFormat::Json,
         extra: serde_json::Map::new(),
     }
 }
@@ -75,7 +75,7 @@ fn right(prompt: &str) -> usize {
         let example: Example = serde_json::from_value(serde_json::json!({"id": "r", "input": text})).unwrap();
         let mut request = request("", 0, PROMPT, "");
         request.messages = prompt.render(&example).unwrap();
-        request.json = false;
+        request.format = crate::model::AnswerFormat::Text;
         model.answer(&request) == *label
     });
     answers.filter(|right| *right).count()

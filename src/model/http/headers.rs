@@ -1,8 +1,9 @@
 //! What response headers say: how long to wait (`retry-after-ms`, or `Retry-After` in seconds or as a date), and what
-//! is left of the rate limits (`x-ratelimit-*`).
+//! is left of the rate limits (`x-ratelimit-*`, or `anthropic-ratelimit-*`).
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
 use reqwest::header::{DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 
@@ -10,21 +11,39 @@ use crate::model::limit::{Rate, Told};
 
 /// What `headers` say of the rate limits; `None` where they say nothing that can be read.
 pub(super) fn rates(headers: &HeaderMap) -> Option<Told> {
-    let told = Told { requests: rate(headers, REQUESTS), tokens: rate(headers, TOKENS) };
+    let either = |names: [Names; 2]| names.into_iter().find_map(|names| rate(headers, names));
+    let told = Told { requests: either(REQUESTS), tokens: either(TOKENS) };
     (told != Told::default()).then_some(told)
 }
 
 /// Limit, what remains of it, and when all of it will be there again.
 type Names = [&'static str; 3];
 
-const REQUESTS: Names = ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"];
-const TOKENS: Names = ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"];
+const REQUESTS: [Names; 2] = [
+    ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"],
+    [
+        "anthropic-ratelimit-requests-limit",
+        "anthropic-ratelimit-requests-remaining",
+        "anthropic-ratelimit-requests-reset",
+    ],
+];
+const TOKENS: [Names; 2] = [
+    ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"],
+    ["anthropic-ratelimit-tokens-limit", "anthropic-ratelimit-tokens-remaining", "anthropic-ratelimit-tokens-reset"],
+];
 
 fn rate(headers: &HeaderMap, [limit, remaining, reset]: Names) -> Option<Rate> {
     let text = |name: &str| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).map(str::trim);
     let number = |name: &str| text(name)?.parse::<f64>().ok().filter(|number| number.is_finite() && *number >= 0.0);
     let limit = number(limit).filter(|limit| *limit >= 1.0)?;
-    Some(Rate { limit, remaining: number(remaining)?.min(limit), reset: text(reset).and_then(span) })
+    let reset = text(reset).and_then(|text| span(text).or_else(|| until(text, headers)));
+    Some(Rate { limit, remaining: number(remaining)?.min(limit), reset })
+}
+
+/// How far away a moment is (RFC 3339) by the provider's own clock; nothing where it is over.
+fn until(moment: &str, headers: &HeaderMap) -> Option<Duration> {
+    let now = DateTimeParser::new().parse_timestamp(headers.get(DATE)?.to_str().ok()?.trim()).ok()?;
+    Duration::try_from(moment.parse::<Timestamp>().ok()?.duration_since(now)).ok()
 }
 
 /// A span of time as providers write it: `12`, `1.5s`, `20ms`, `6m0s`, `1h2m3.5s`.
@@ -96,6 +115,7 @@ mod tests {
             assert_eq!(asked_for(&headers(&pairs)), wait.map(Duration::from_millis), "{pairs:?}");
         }
     }
+
     #[test]
     fn rate_limits_are_read_with_every_form_of_their_reset() {
         for (text, millis) in [
@@ -123,6 +143,20 @@ mod tests {
         let requests = Rate { limit: 500.0, remaining: 499.0, reset: Some(Duration::from_millis(120)) };
         let tokens = Rate { limit: 30_000.0, remaining: 29_000.0, reset: None };
         assert_eq!(rates(&told), Some(Told { requests: Some(requests), tokens: Some(tokens) }));
+    }
+
+    #[test]
+    fn rate_limits_whose_reset_is_a_moment_are_read_by_the_providers_own_clock() {
+        let mut told = headers(&[
+            ("anthropic-ratelimit-requests-limit", "50"),
+            ("anthropic-ratelimit-requests-remaining", "49"),
+            ("anthropic-ratelimit-requests-reset", "2015-10-21T07:28:30Z"),
+            ("date", "Wed, 21 Oct 2015 07:28:00 GMT"),
+        ]);
+        let reset = |told: &HeaderMap| rates(told).unwrap().requests.unwrap().reset;
+        assert_eq!(reset(&told), Some(Duration::from_secs(30)));
+        told.remove("date");
+        assert_eq!(reset(&told), None);
     }
 
     #[test]
