@@ -27,7 +27,9 @@ pub use tally::{Ballot, Combine};
 
 use super::{Score, ScoreError, Scorer, ScorerSetupError, Scoring};
 use crate::dataset::Example;
-use crate::model::{BoxFuture, Call, CallError, ChatRequest, Completion, FinishReason, ModelRole, Origin, Usage};
+use crate::model::{
+    AnswerFormat, BoxFuture, Call, CallError, ChatRequest, Completion, FinishReason, ModelRole, Origin, Usage,
+};
 use crate::prompt::Prompt;
 use case::Order;
 
@@ -193,7 +195,7 @@ impl JudgeModel {
             messages,
             temperature: self.temperature,
             max_tokens: self.max_tokens,
-            json: true,
+            format: AnswerFormat::Json,
             extra: self.extra.clone(),
         }
     }
@@ -244,6 +246,7 @@ fn nothing() -> Completion {
         latency_ms: 0,
         cost: None,
         origin: Origin::Stored,
+        reasoning: None,
         trace: None,
     }
 }
