@@ -382,9 +382,7 @@ impl Bench {
         }
         let runs = self.project.runs();
         let dataset = self.project.dataset.fingerprint;
-        let mut ledger = SplitUses::read(&runs)?;
-        ledger.note(dataset, name, uses);
-        ledger.write(&runs)?;
+        let ledger = SplitUses::record(&runs, dataset, name, uses)?;
         if uses.test > 0 {
             let total = ledger.total(dataset).test;
             let times = if total == 1 { "the first time".to_owned() } else { format!("{total} times by now") };

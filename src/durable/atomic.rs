@@ -72,13 +72,24 @@ pub fn create_folder(folder: &Path) -> Result<(), DurableError> {
 /// Removes the temporary files that a killed process may have left in `folder` and below, so that a resumed run ends
 /// with the same files as one that was never killed. Only for a folder that nobody else writes to (see [`super::Lock`]).
 pub fn remove_leftovers(folder: &Path) -> Result<(), DurableError> {
+    remove_in(folder, true)
+}
+
+/// The same for `folder` alone, not for those below it.
+pub fn remove_leftovers_here(folder: &Path) -> Result<(), DurableError> {
+    remove_in(folder, false)
+}
+
+fn remove_in(folder: &Path, and_below: bool) -> Result<(), DurableError> {
     for entry in fs::read_dir(folder).map_err(DurableError::io("list", folder))? {
         let entry = entry.map_err(DurableError::io("list", folder))?;
         let (path, name) = (entry.path(), entry.file_name());
         let name = name.to_string_lossy();
         let kind = entry.file_type().map_err(DurableError::io("inspect", &path))?;
         if kind.is_dir() {
-            remove_leftovers(&path)?;
+            if and_below {
+                remove_in(&path, true)?;
+            }
         } else if name.starts_with(PREFIX) && name.ends_with(SUFFIX) {
             fs::remove_file(&path).map_err(DurableError::io("remove", &path))?;
         }
@@ -141,6 +152,8 @@ mod tests {
         for name in [".ratchet-abc123.tmp", ".gitignore", "notes.tmp"] {
             fs::write(folder.join(name), "").unwrap();
         }
+        remove_leftovers_here(root.path()).unwrap();
+        assert_eq!(names(&folder).len(), 3);
         remove_leftovers(root.path()).unwrap();
         let mut left = names(&folder);
         left.sort();

@@ -27,15 +27,7 @@ impl Lock {
     /// Takes the lock file at `path`, creating it where missing; doesn't wait for a holder to end. `since` is the time
     /// to tell others, for example `clock::timestamp(clock.now())`. [`DurableError::Held`] names the holder.
     pub fn acquire(path: &Path, since: &str) -> Result<Self, DurableError> {
-        create_folder(&folder_of(path))?;
-        let mut options = OpenOptions::new();
-        let mut file = options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(DurableError::io("open", path))?;
+        let mut file = open(path)?;
         take(&file, path)?;
         let host = gethostname::gethostname();
         let text = format!("pid {} on {} since {since}\n", std::process::id(), host.to_string_lossy());
@@ -43,6 +35,17 @@ impl Lock {
             .and_then(|()| file.rewind())
             .and_then(|()| file.write_all(text.as_bytes()))
             .map_err(DurableError::io("write", path))?;
+        Ok(Self { path: path.to_path_buf(), file })
+    }
+
+    /// Takes the lock file at `path`, creating it where missing; waits for whoever has it. For what is done in a moment,
+    /// so it doesn't say who holds it.
+    ///
+    /// # Errors
+    /// The file can't be opened or locked.
+    pub fn wait(path: &Path) -> Result<Self, DurableError> {
+        let file = open(path)?;
+        file.lock().map_err(DurableError::io("lock", path))?;
         Ok(Self { path: path.to_path_buf(), file })
     }
 
@@ -76,6 +79,14 @@ impl Drop for Lock {
         // Nobody holds it any more; what is left behind is the same after every run.
         let _ = self.file.set_len(0);
     }
+}
+
+/// The lock file at `path`, made where it is missing.
+fn open(path: &Path) -> Result<File, DurableError> {
+    create_folder(&folder_of(path))?;
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    options.open(path).map_err(DurableError::io("open", path))
 }
 
 /// Locks `file`, which is the one at `path`.

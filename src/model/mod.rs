@@ -42,7 +42,7 @@ pub use outlook::Outlook;
 pub use price::{Price, Prices};
 pub use retry::RetryPolicy;
 pub use stack::{Provider, Session, Stack};
-pub use store::{Forget, Paid, RunUsage, Store, StoreUsage, Upkeep};
+pub use store::{Forget, Paid, RunUsage, Store, StoreUsage, UNSTORED, Upkeep};
 
 /// A boxed future, as the object-safe traits return it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

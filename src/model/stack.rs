@@ -67,11 +67,13 @@ impl Stack {
         // Between the wait for a place and the reservation: what is stopped here was neither sent nor counted.
         let begun = Arc::new(Interruptible { inner: budgeted, interrupt: session.interrupt.clone() });
         let limited = Arc::new(Limited { inner: begun, limit: provider.limit.clone() });
+        let at_once = provider.limit.max_concurrency();
         let retry = Arc::new(Retry::new(limited, provider.retry, provider.limit));
         Self {
             id: provider.id,
             stored: Stored::new(
                 Arc::new(LoggedCall { inner: retry }),
+                at_once,
                 Arc::clone(&session.store),
                 Arc::clone(&session.run),
             ),

@@ -72,7 +72,7 @@ impl LiveFile {
         }
     }
 
-    /// The run has ended as planned: what it came to is in its journal.
+    /// The run has ended as planned, or is about to: what it came to is in its journal.
     pub fn ended(&self) {
         let mut state = self.shared.state();
         // The writer may be about to write once more.
@@ -85,7 +85,7 @@ impl LiveFile {
         {
             let mut state = self.shared.state();
             state.live.halted = Some(halt.to_string());
-            state.is_written = false;
+            (state.is_written, state.has_ended) = (false, false);
         }
         self.shared.write();
     }

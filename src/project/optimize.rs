@@ -214,13 +214,12 @@ async fn run(
     let write = || {
         output.books.write()?;
         note_pulls(&folder)?;
+        output.live.ended();
+        // Last: with the report there, the run is finished, and nothing goes on with it.
         report::write(&folder)
     };
     match result.and_then(|ended| write().map(|()| ended).map_err(Halt::from)) {
-        Ok(ended) => {
-            output.live.ended();
-            Ok(Optimized { folder, ended })
-        }
+        Ok(ended) => Ok(Optimized { folder, ended }),
         Err(halt) => {
             // Why it halted matters more than that the books can't be written either.
             let _ = output.books.write();
@@ -233,9 +232,7 @@ async fn run(
 /// Takes what the strategies came to in the run, which has ended, into the project's ledger.
 fn note_pulls(folder: &RunFolder) -> Result<(), RunError> {
     let runs = folder.path.parent().unwrap_or(Path::new(""));
-    let mut ledger = PullsLedger::read(runs)?;
-    ledger.note(&folder.manifest.run, Pulls::of(&folder.events()?));
-    ledger.write(runs)
+    PullsLedger::record(runs, &folder.manifest.run, Pulls::of(&folder.events()?))
 }
 
 /// Has `output` take what the models' providers tell of themselves. It holds the models, so they must not hold it.
@@ -314,9 +311,7 @@ impl Books {
             Event::NoiseMeasured(_) | Event::GenerationEnded(_) | Event::AttemptsLost(_) => return self.write(),
             _ => return Ok(()),
         }
-        let mut ledger = SplitUses::read(&self.runs)?;
-        ledger.note(self.dataset, &self.run, *uses);
-        ledger.write(&self.runs)
+        SplitUses::record(&self.runs, self.dataset, &self.run, *uses).map(drop)
     }
 
     fn write(&self) -> Result<(), RunError> {

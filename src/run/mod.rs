@@ -4,6 +4,7 @@ mod event;
 mod files;
 mod folder;
 mod journal;
+mod ledger;
 mod live;
 mod pulls;
 mod sink;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, Normal};
 
 use super::files::write_json;
+use super::ledger::alone;
 use super::{Event, Raced, RunError};
 
 const FILE: &str = "strategy-pulls.json";
@@ -173,8 +174,19 @@ impl PullsLedger {
             .map_err(|error| RunError::Unreadable { message: damaged(error.to_string()), path })
     }
 
-    /// Takes in the pulls of `run`, which has ended.
-    pub fn note(&mut self, run: &str, pulls: Pulls) {
+    /// Takes the pulls of `run`, which has ended, into the ledger in the folder `runs`.
+    ///
+    /// # Errors
+    /// The file is damaged or can't be written.
+    pub fn record(runs: &Path, run: &str, pulls: Pulls) -> Result<(), RunError> {
+        alone(runs, || {
+            let mut ledger = Self::read(runs)?;
+            ledger.note(run, pulls);
+            write_json(&runs.join(FILE), &ledger)
+        })
+    }
+
+    fn note(&mut self, run: &str, pulls: Pulls) {
         match self.runs.iter_mut().find(|noted| noted.run == run) {
             Some(noted) => noted.pulls = pulls,
             None => self.runs.push(RunPulls { run: run.to_owned(), pulls }),
@@ -206,14 +218,6 @@ impl PullsLedger {
             *tally = Tally { pulls: share * tally.pulls, wins: share * tally.wins, reward: share * tally.reward };
         }
         past
-    }
-
-    /// Writes the ledger into the folder `runs`.
-    ///
-    /// # Errors
-    /// It can't be written.
-    pub fn write(&self, runs: &Path) -> Result<(), RunError> {
-        write_json(&runs.join(FILE), self)
     }
 }
 
@@ -318,7 +322,7 @@ mod tests {
         let mut ledger = PullsLedger::read(runs.path()).unwrap();
         assert_eq!(ledger, PullsLedger::default());
         ledger.note("a", pulls(1, 2));
-        ledger.write(runs.path()).unwrap();
+        PullsLedger::record(runs.path(), "a", pulls(1, 2)).unwrap();
         assert_eq!(PullsLedger::read(runs.path()).unwrap(), ledger);
         for (text, advice) in
             [("{\"format\":1,", "delete it"), ("{\"format\":2,\"all\":0}", "update"), ("[]", "delete it")]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::RunError;
 use super::files::write_json;
+use super::ledger::alone;
 use crate::digest::Digest;
 
 const FILE: &str = "split-uses.json";
@@ -42,9 +43,23 @@ impl SplitUses {
         })
     }
 
-    /// Says that `run` has used the rows of `dataset` so often in all.
-    pub fn note(&mut self, dataset: Digest, run: &str, uses: UseCount) {
-        self.datasets.entry(dataset.to_string()).or_default().insert(run.to_owned(), uses);
+    /// Writes into the ledger in `runs` that `run` has used the rows of `dataset` so often in all, or more often where
+    /// that is known already: a resumed run counts from the beginning. Returns the ledger as it is then.
+    ///
+    /// # Errors
+    /// The file is damaged or can't be written.
+    pub fn record(runs: &Path, dataset: Digest, run: &str, uses: UseCount) -> Result<Self, RunError> {
+        alone(runs, || {
+            let mut ledger = Self::read(runs)?;
+            ledger.note(dataset, run, uses);
+            write_json(&runs.join(FILE), &ledger)?;
+            Ok(ledger)
+        })
+    }
+
+    fn note(&mut self, dataset: Digest, run: &str, uses: UseCount) {
+        let known = self.datasets.entry(dataset.to_string()).or_default().entry(run.to_owned()).or_default();
+        *known = UseCount { dev: known.dev.max(uses.dev), test: known.test.max(uses.test) };
     }
 
     /// Uses of `dataset` by all runs together.
@@ -54,14 +69,6 @@ impl SplitUses {
             .into_iter()
             .flat_map(BTreeMap::values)
             .fold(UseCount::default(), |sum, uses| UseCount { dev: sum.dev + uses.dev, test: sum.test + uses.test })
-    }
-
-    /// Writes the ledger into the folder `runs`.
-    ///
-    /// # Errors
-    /// It can't be written.
-    pub fn write(&self, runs: &Path) -> Result<(), RunError> {
-        write_json(&runs.join(FILE), self)
     }
 }
 
@@ -73,12 +80,10 @@ mod tests {
     fn a_use_noted_twice_counts_once_and_runs_add_up() {
         let runs = tempfile::tempdir().unwrap();
         let dataset = Digest::of(b"tickets");
-        let mut uses = SplitUses::read(runs.path()).unwrap();
-        for _ in 0..2 {
-            uses.note(dataset, "a", UseCount { dev: 3, test: 1 });
+        // The third is a run that was killed and begins to count anew.
+        for (run, dev, test) in [("a", 3, 1), ("a", 3, 1), ("a", 1, 0), ("b", 2, 0)] {
+            SplitUses::record(runs.path(), dataset, run, UseCount { dev, test }).unwrap();
         }
-        uses.note(dataset, "b", UseCount { dev: 2, test: 0 });
-        uses.write(runs.path()).unwrap();
         let read = SplitUses::read(runs.path()).unwrap();
         assert_eq!(read.total(dataset), UseCount { dev: 5, test: 1 });
         assert_eq!(read.total(Digest::of(b"other")), UseCount::default());

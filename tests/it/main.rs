@@ -11,6 +11,8 @@ mod cli_eval;
 mod cli_review;
 mod docs;
 mod engine;
+#[cfg(target_os = "linux")]
+mod kill;
 mod layers;
 mod model;
 mod network;

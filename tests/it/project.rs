@@ -124,7 +124,17 @@ pub struct Project {
 
 impl Project {
     pub fn new() -> Self {
-        let project = Self { folder: tempfile::tempdir().unwrap() };
+        Self::inside(tempfile::tempdir().unwrap())
+    }
+
+    /// In memory where the system has a place for that: for tests that would wait for the disk most of the time.
+    pub fn in_memory() -> Self {
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        Self::inside(folder.unwrap())
+    }
+
+    fn inside(folder: tempfile::TempDir) -> Self {
+        let project = Self { folder };
         project.write("ratchet.toml", CONFIG);
         project.write("prompts/library.prompty", PROMPT);
         project.write("library.jsonl", rows());

@@ -1,6 +1,6 @@
 //! Runs that are killed, interrupted or started twice, through the real binary against the fake provider over HTTP.
 
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,7 @@ use crate::fake::server::{Answers, Behaviour};
 use crate::project::{Project, Provider, assert_same, ended, identity};
 
 /// Requests under way at once.
-const CONCURRENCY: u64 = 4;
+pub const CONCURRENCY: u64 = 4;
 
 /// The embedded model, which says when it has been asked so often.
 #[derive(Default)]
@@ -95,33 +95,37 @@ impl World {
     }
 
     pub fn with_grace(settings: &str, grace: u32) -> Self {
+        Self::of(Project::new(), settings, grace)
+    }
+
+    /// `calm` is the project that nobody interrupts.
+    pub fn of(calm: Project, settings: &str, grace: u32) -> Self {
         let model = Arc::<Counting>::default();
         let provider = Provider::start(Answers::Chat(model.clone()), Behaviour::default());
-        let mut world =
-            Self { model, provider, grace, settings: settings.to_owned(), calm: Project::new(), requests: 0 };
+        let mut world = Self { model, provider, grace, settings: settings.to_owned(), calm, requests: 0 };
         let ran = ended(world.optimize(&world.calm).wait_with_output().unwrap());
         assert_eq!(ran.code, 0, "{}", ran.err);
         world.requests = world.model.asked();
         world
     }
 
-    pub fn optimize(&self, project: &Project) -> Child {
-        let setting = format!("models.task={{{}, {}}}", self.provider.table(), self.settings);
-        let concurrency = format!("models.task.max_concurrency={CONCURRENCY}");
-        let retries = "models.task.retries=2";
+    /// What starts a run of `project`.
+    pub fn command(&self, project: &Project) -> Command {
+        let model =
+            format!("models.task={{{}, {}, max_concurrency={CONCURRENCY}}}", self.provider.table(), self.settings);
         let grace = format!("grace_seconds={}", self.grace);
-        project.start(&[
-            "optimize",
-            "--json",
-            "--set",
-            &setting,
-            "--set",
-            &concurrency,
-            "--set",
-            retries,
-            "--set",
-            &grace,
-        ])
+        let mut command = project.command(&["optimize", "--json", "--set", &model, "--set", &grace]);
+        command.args(["--set", "models.task.retries=2"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    pub fn optimize(&self, project: &Project) -> Child {
+        self.command(project).spawn().unwrap()
+    }
+
+    /// The project whose run nobody interrupted.
+    pub fn calm(&self) -> &Project {
+        &self.calm
     }
 
     /// Answers that `project`'s run has paid for and that are durable.
@@ -153,7 +157,7 @@ impl World {
 }
 
 /// What `project` has learned of strategies: once from each run, however often that was killed.
-fn learned(project: &Project) -> serde_json::Value {
+pub fn learned(project: &Project) -> serde_json::Value {
     let listed = project.ratchet(&["strategies", "--json"]);
     assert_eq!(listed.code, 0, "{}", listed.err);
     listed.json()

@@ -107,10 +107,9 @@ fn progress(rows: usize, quiet: bool) -> ProgressBar {
 /// Counts the use of dev in the project's ledger.
 fn note_use(session: &Session) -> Result<(), Failure> {
     let (Some(started), Some(runs)) = (&session.view.started, session.folder.path.parent()) else { return Ok(()) };
-    let mut ledger = SplitUses::read(runs)?;
     let uses = UseCount { dev: u32::try_from(session.review.measured()).unwrap_or(u32::MAX), test: 0 };
-    ledger.note(started.dataset, &format!("{}-review", session.view.manifest.run), uses);
-    Ok(ledger.write(runs)?)
+    SplitUses::record(runs, started.dataset, &format!("{}-review", session.view.manifest.run), uses)?;
+    Ok(())
 }
 
 impl Outcome {

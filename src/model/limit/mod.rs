@@ -62,6 +62,7 @@ pub enum Notice {
 #[derive(Clone)]
 pub struct Limit {
     gate: Arc<Gate>,
+    max_concurrency: usize,
 }
 
 impl Limit {
@@ -80,12 +81,17 @@ impl Limit {
 
     /// A gate as `settings` say.
     pub fn with(settings: &LimitSettings) -> Self {
-        Self { gate: Gate::new(settings) }
+        Self { gate: Gate::new(settings), max_concurrency: settings.max_concurrency.max(1) }
     }
 
     /// Has `listener` told of outages. The first listener stays.
     pub fn listen(&self, listener: impl Fn(&Notice) + Send + Sync + 'static) {
         self.gate.listen(Box::new(listener));
+    }
+
+    /// Most attempts at a time.
+    pub(super) fn max_concurrency(&self) -> usize {
+        self.max_concurrency
     }
 
     /// Takes over what the provider says of its rate limits beside a response.

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use super::{Call, CallError, CallKey, Chat, Completion, ModelRole, Origin, Usage};
 use crate::money::Money;
 use file::FileShelf;
@@ -102,24 +104,33 @@ impl Store {
     }
 }
 
+/// Calls that a stack has under way beyond those that its provider takes at a time: their answers have come, and are being
+/// committed. A commit takes some milliseconds, in which a fast provider answers as many. A process that is killed pays
+/// once more for what was under way, so this is its bound, too.
+pub const UNSTORED: usize = 256;
+
 /// The outermost layer of the stack: answers from the store, or asks once and stores.
 pub(super) struct Stored {
     inner: Arc<dyn Chat>,
     store: Arc<Store>,
     run: Arc<str>,
+    /// For calls whose answers aren't committed yet.
+    places: Arc<Semaphore>,
 }
 
 impl Stored {
-    pub(super) fn new(inner: Arc<dyn Chat>, store: Arc<Store>, run: Arc<str>) -> Self {
-        Self { inner, store, run }
+    /// The layer around `inner`, which takes `at_once` calls at a time.
+    pub(super) fn new(inner: Arc<dyn Chat>, at_once: usize, store: Arc<Store>, run: Arc<str>) -> Self {
+        let places = Arc::new(Semaphore::new(at_once.saturating_add(UNSTORED).min(Semaphore::MAX_PERMITS)));
+        Self { inner, store, run, places }
     }
 
     /// The answer to `call`, whose key is `key`.
     pub(super) async fn answer(&self, key: CallKey, call: &Call) -> Result<Completion, CallError> {
         let flight = self.store.flights.join(key, || {
             let (inner, store, run) = (Arc::clone(&self.inner), Arc::clone(&self.store), Arc::clone(&self.run));
-            let call = call.clone();
-            Box::pin(async move { fetch(inner, store, run, key, call).await })
+            let (places, call) = (Arc::clone(&self.places), call.clone());
+            Box::pin(async move { fetch(inner, store, run, places, key, call).await })
         });
         let response = flight.await?;
         let origin = if response.run == self.run { Origin::Live } else { Origin::Stored };
@@ -133,12 +144,15 @@ async fn fetch(
     inner: Arc<dyn Chat>,
     store: Arc<Store>,
     run: Arc<str>,
+    places: Arc<Semaphore>,
     key: CallKey,
     call: Call,
 ) -> Result<Response, CallError> {
     if let Some(response) = store.read(key)? {
         return Ok(response);
     }
+    // Nobody closes the semaphore. The place is kept until the answer is committed.
+    let _place = places.acquire().await.map_err(|_| CallError::Interrupted)?;
     let completion = inner.complete(&call).await?;
     store.write(Response { key, run, role: call.role, model: call.request.model, completion }).await
 }

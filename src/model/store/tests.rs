@@ -79,7 +79,7 @@ async fn the_in_memory_twin_counts_what_the_file_counts() {
     for store in [&file, &memory] {
         let echo: Arc<Echo> = Arc::default();
         for (run, draws) in [("r1", 0..5), ("r2", 3..9)] {
-            let stored = Stored::new(echo.clone(), Arc::clone(store), run.into());
+            let stored = Stored::new(echo.clone(), 8, Arc::clone(store), run.into());
             for draw in draws {
                 ask(&stored, &draw.to_string()).await.unwrap();
             }
@@ -95,7 +95,7 @@ async fn nothing_is_asked_for_twice_however_many_ask() {
     let folder = folder();
     let store = Store::open(&folder.path().join("s")).unwrap();
     let echo: Arc<Echo> = Arc::default();
-    let stored = Arc::new(Stored::new(echo.clone(), store, "r1".into()));
+    let stored = Arc::new(Stored::new(echo.clone(), 8, store, "r1".into()));
     let tasks = (0..600).map(|n| {
         let stored = Arc::clone(&stored);
         tokio::spawn(async move { ask(&stored, &(n % 50).to_string()).await.unwrap().text })
@@ -106,10 +106,34 @@ async fn nothing_is_asked_for_twice_however_many_ask() {
     assert_eq!(echo.asked.load(Ordering::Relaxed), 50);
 }
 
+/// Never answers.
+#[derive(Default)]
+struct Silent(AtomicUsize);
+
+impl Chat for Silent {
+    fn complete<'a>(&'a self, _call: &'a Call) -> BoxFuture<'a, Result<Completion, CallError>> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test]
+async fn no_more_calls_are_under_way_than_may_be_paid_for_twice() {
+    let silent: Arc<Silent> = Arc::default();
+    let stored = Stored::new(silent.clone(), 8, Store::in_memory(), "r1".into());
+    let draws: Vec<String> = (0..400).map(|draw| draw.to_string()).collect();
+    let mut all = std::pin::pin!(join_all(draws.iter().map(|draw| ask(&stored, draw))));
+    for _ in 0..draws.len() {
+        assert!(futures_util::poll!(&mut all).is_pending());
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(silent.0.load(Ordering::Relaxed), 8 + UNSTORED);
+}
+
 #[tokio::test]
 async fn a_caller_who_gives_up_does_not_take_the_answer_from_others() {
     let echo: Arc<Echo> = Arc::default();
-    let stored = Stored::new(echo.clone(), Store::in_memory(), "r1".into());
+    let stored = Stored::new(echo.clone(), 8, Store::in_memory(), "r1".into());
     let mut first = Box::pin(ask(&stored, "0"));
     let mut second = Box::pin(ask(&stored, "0"));
     assert!(futures_util::poll!(&mut first).is_pending());
@@ -146,7 +170,7 @@ async fn the_file_appears_with_the_first_answer_and_not_with_an_error() {
     let folder = folder();
     let path = folder.path().join("deep/s");
     let store = Store::open(&path).unwrap();
-    let stored = |store: &Arc<Store>, inner: Arc<dyn Chat>| Stored::new(inner, Arc::clone(store), "r1".into());
+    let stored = |store: &Arc<Store>, inner: Arc<dyn Chat>| Stored::new(inner, 8, Arc::clone(store), "r1".into());
     let broken = Arc::new(crate::model::testing::Script::new(vec![Err(CallError::Unreachable("refused".into()))]));
     ask(&stored(&store, broken), "0").await.unwrap_err();
     assert_eq!((store.paid("r1").unwrap(), path.parent().unwrap().exists()), (BTreeMap::new(), false));
@@ -237,7 +261,7 @@ fn a_file_of_a_newer_version_is_refused() {
 async fn a_damaged_page_is_an_error_that_says_what_to_do() {
     let folder = folder();
     let path = folder.path().join("s");
-    let stored = Stored::new(Arc::<Echo>::default(), Store::open(&path).unwrap(), "r1".into());
+    let stored = Stored::new(Arc::<Echo>::default(), 8, Store::open(&path).unwrap(), "r1".into());
     for draw in 0..200 {
         ask(&stored, &draw.to_string()).await.unwrap();
     }
@@ -245,7 +269,7 @@ async fn a_damaged_page_is_an_error_that_says_what_to_do() {
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[4096..].fill(0xAB);
     std::fs::write(&path, bytes).unwrap();
-    let stored = Stored::new(Arc::<Echo>::default(), Store::open(&path).unwrap(), "r1".into());
+    let stored = Stored::new(Arc::<Echo>::default(), 8, Store::open(&path).unwrap(), "r1".into());
     let error = ask(&stored, "0").await.unwrap_err();
     assert!(matches!(&error, CallError::Store(message) if message.contains("damaged")), "{error}");
 }
