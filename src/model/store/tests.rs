@@ -242,7 +242,7 @@ async fn a_file_of_the_first_version_opens_with_its_answers_and_takes_new_ones()
         .unwrap();
     // Whoever only looks after it brings it up to date too.
     assert_eq!(Upkeep::open(&path).unwrap().unwrap().verify().unwrap(), Vec::<String>::new());
-    let stored = Stored::new(Arc::<Echo>::default(), Store::open(&path).unwrap(), "r1".into());
+    let stored = Stored::new(Arc::<Echo>::default(), 8, Store::open(&path).unwrap(), "r1".into());
     let answer = stored.answer(key(&old), &old).await.unwrap();
     assert_eq!((answer.text.as_str(), answer.reasoning, answer.usage.input), ("kept", None, 7));
     assert_eq!(ask(&stored, "new").await.unwrap().text, "new");
