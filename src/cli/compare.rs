@@ -266,7 +266,7 @@ fn common_run(sides: &[Side; 2]) -> Option<&RunFolder> {
 fn measured_with(bench: &Bench, run: Option<&RunFolder>) -> String {
     let config = &bench.project.config;
     let model = config.models.task.model.as_deref().unwrap_or("the embedded model");
-    let scorers: Vec<&str> = config.scorers.iter().map(|scorer| scorer.name()).collect();
+    let scorers: Vec<_> = config.scorers.iter().map(|scorer| scorer.name()).collect();
     let whose = match run {
         Some(_) => "measured as the run was",
         None => "measured as the config is now",

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::error::{Cause, ConfigError, Place, Problem};
 use super::schema::{Finding, check, dotted};
 use super::source::{At, Source};
-use super::{Config, Provider};
+use super::{Config, Provider, ScorerConfig, ScorerKind};
 
 /// What the model of the provider `embedded` may be called.
 const EMBEDDED: &str = "embedded";
@@ -93,13 +93,37 @@ impl Config {
             let message = format!("a chat model is sent one prompt, and there are {}; keep one", self.prompts.len());
             found.push(finding(&["prompts"], Cause::Conflict(message)));
         }
-        for (index, scorer) in self.scorers.iter().enumerate() {
-            if self.scorers[..index].iter().any(|earlier| earlier.name() == scorer.name()) {
-                let message = format!("two scorers are called `{}`; give one of them another `name`", scorer.name());
-                found.push(finding(&["scorers", &index.to_string()], Cause::Conflict(message)));
-            }
-        }
+        scorer_conflicts(&self.scorers, &["scorers".to_owned()], true, &mut found);
         found
+    }
+}
+
+/// What the scorers of a list at `path` have against one another or within themselves; `weighed`: their weights count.
+fn scorer_conflicts(scorers: &[ScorerConfig], path: &[String], weighed: bool, found: &mut Vec<Finding>) {
+    for (index, scorer) in scorers.iter().enumerate() {
+        let place = [path, &[index.to_string()]].concat();
+        let mut report = |message: String| found.push(Finding { path: place.clone(), cause: Cause::Conflict(message) });
+        let name = scorer.name();
+        if scorers[..index].iter().any(|earlier| earlier.name() == name) {
+            report(format!("two scorers are called `{name}`; give one of them another `name`"));
+        }
+        if !weighed && scorer.weight != 1.0 {
+            report(format!(
+                "the weight of `{name}` does nothing: `all_of` is the least of its scores; leave it out, or give `all_of` a \
+                 `threshold` for the weighted mean"
+            ));
+        }
+        match &scorer.kind {
+            ScorerKind::JsonSchema { schema: Some(_), path: Some(_), .. } => {
+                report(format!("`{name}` has both `schema` and `path`; keep one of them"));
+            }
+            ScorerKind::JsonSchema { schema: None, path: None, .. } => {
+                report(format!("`{name}` has no schema; write it as `schema = {{ .. }}`, or name its file as `path`"));
+            }
+            _ => {}
+        }
+        let weighed = scorer.threshold.is_some() || !matches!(scorer.kind, ScorerKind::AllOf { .. });
+        scorer_conflicts(scorer.parts(), &[place.as_slice(), &["scorers".to_owned()]].concat(), weighed, found);
     }
 }
 

@@ -1,10 +1,12 @@
 //! `[[scorers]]`: how answers are scored.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// One scorer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -18,15 +20,35 @@ pub struct ScorerConfig {
     #[serde(default = "one")]
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub weight: f64,
+    /// Score in (0, 1] from which it counts as 1, and below which as 0; without it the score counts as it is. In `all_of`,
+    /// of the weighted mean.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
+    pub threshold: Option<f64>,
+    /// Whether the opposite is wanted: 1 less its score. It is called `not-<type>` then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub not: bool,
     /// What it does. (Unknown keys are refused by the check against the schema: serde can't both flatten and refuse.)
     #[serde(flatten)]
     pub kind: ScorerKind,
 }
 
 impl ScorerConfig {
-    /// The name in reports: as given, else the type.
-    pub fn name(&self) -> &str {
-        self.name.as_deref().unwrap_or(self.kind.type_name())
+    /// The name in reports: as given, else the type, after `not-` where the opposite is wanted.
+    pub fn name(&self) -> Cow<'_, str> {
+        match &self.name {
+            Some(name) => name.into(),
+            None if self.not => format!("not-{}", self.kind.type_name()).into(),
+            None => self.kind.type_name().into(),
+        }
+    }
+
+    /// The scorers within this one, of a group.
+    pub fn parts(&self) -> &[ScorerConfig] {
+        match &self.kind {
+            ScorerKind::AllOf { scorers } | ScorerKind::AnyOf { scorers } => scorers,
+            _ => &[],
+        }
     }
 }
 
@@ -57,6 +79,16 @@ pub enum ScorerKind {
         #[serde(default)]
         ignore_case: bool,
     },
+    /// 1 where the answer begins with the expected text.
+    StartsWith {
+        /// What it must begin with instead of the expected text.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(length(min = 1))]
+        prefix: Option<String>,
+        /// Whether upper and lower case are the same.
+        #[serde(default)]
+        ignore_case: bool,
+    },
     /// 1 where a regular expression matches somewhere in the answer.
     Regex {
         /// The regular expression; by default the row's expected text is one.
@@ -78,8 +110,14 @@ pub enum ScorerKind {
         #[schemars(range(min = 0.0))]
         relative: f64,
     },
+    /// Nearness of the number in the answer to the expected one: 1 - |a - b| / (|a| + |b|).
+    NumericDiff {},
     /// Levenshtein similarity of the answer and the expected text.
-    Levenshtein {},
+    Levenshtein {
+        /// The greatest distance, in characters, of a 1; above it 0.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_distance: Option<usize>,
+    },
     /// 1 where the answer is valid JSON.
     JsonValid {
         /// Whether a Markdown code fence around the JSON is ignored.
@@ -93,6 +131,38 @@ pub enum ScorerKind {
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "fields_with_weights")]
         #[schemars(with = "FieldsOrWeights")]
         fields: BTreeMap<String, f64>,
+        /// Whether upper and lower case are the same.
+        #[serde(default)]
+        ignore_case: bool,
+    },
+    /// Similarity of the JSON of the answer and of the expected value, field by field.
+    JsonDiff {
+        /// Whether strings within the values that hold JSON are compared as text.
+        #[serde(default)]
+        preserve_strings: bool,
+    },
+    /// 1 where the answer is JSON that a JSON Schema takes; give `schema` or `path`.
+    JsonSchema {
+        /// The schema itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        schema: Option<Map<String, Value>>,
+        /// The file of the schema, in JSON.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(length(min = 1))]
+        path: Option<PathBuf>,
+        /// Whether a Markdown code fence around the JSON is ignored.
+        #[serde(default)]
+        allow_fence: bool,
+    },
+    /// 1 where one place of a JSON answer holds the expected value.
+    JsonPath {
+        /// The place, as `order.items.0.sku` or `$.order.items[0]['sku']`.
+        #[schemars(length(min = 1))]
+        path: String,
+        /// What it must hold instead of the row's expected value.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(extend("additionalProperties" = true))]
+        equals: Option<Value>,
         /// Whether upper and lower case are the same.
         #[serde(default)]
         ignore_case: bool,
@@ -116,6 +186,77 @@ pub enum ScorerKind {
         /// Whether upper and lower case are the same.
         #[serde(default)]
         ignore_case: bool,
+    },
+    /// Similarity of the items of the answer and the expected list, paired as they fit best, in any order.
+    ListContains {
+        /// What stands between two items.
+        #[serde(default = "comma")]
+        #[schemars(length(min = 1))]
+        separator: String,
+        /// Whether upper and lower case are the same.
+        #[serde(default)]
+        ignore_case: bool,
+        /// Whether further items in the answer cost nothing.
+        #[serde(default)]
+        allow_extra: bool,
+    },
+    /// F1 of the words of the answer and the expected text (SQuAD).
+    TokenF1 {},
+    /// ROUGE-L of the answer and the expected text: F1 by their longest common sequence of words.
+    RougeL {},
+    /// Sentence BLEU of the answer and the expected text.
+    Bleu {
+        /// Whether upper and lower case are the same.
+        #[serde(default)]
+        ignore_case: bool,
+    },
+    /// chrF of the answer and the expected text, by n-grams of characters.
+    Chrf {
+        /// Whether upper and lower case are the same.
+        #[serde(default)]
+        ignore_case: bool,
+    },
+    /// 1 where the answer has so many words; give `min`, `max` or both.
+    WordCount {
+        /// The fewest words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        min: Option<usize>,
+        /// The most words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max: Option<usize>,
+    },
+    /// 1 where the answer has so many characters; give `min`, `max` or both.
+    Length {
+        /// The fewest characters.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        min: Option<usize>,
+        /// The most characters.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max: Option<usize>,
+    },
+    /// 1 where the answer came in time.
+    Latency {
+        /// The most seconds that it may take.
+        #[schemars(extend("exclusiveMinimum" = 0.0))]
+        max_seconds: f64,
+    },
+    /// 1 where the answer was cheap enough. A row whose price isn't known is missing.
+    Cost {
+        /// The most US dollars that it may cost.
+        #[schemars(range(min = 0.0))]
+        max_usd: f64,
+    },
+    /// The least of the scores of several scorers; with `threshold`, 1 where their weighted mean reaches it.
+    AllOf {
+        /// The scorers. Their weights count with `threshold` alone.
+        #[schemars(length(min = 1))]
+        scorers: Vec<ScorerConfig>,
+    },
+    /// The greatest of the scores of several scorers, each times its weight by the greatest weight.
+    AnyOf {
+        /// The scorers.
+        #[schemars(length(min = 1))]
+        scorers: Vec<ScorerConfig>,
     },
     /// What the Python function `handler` returns: called with `output, expected` and those of `input`, `metadata`,
     /// `tags` and `trace` that its signature names.
@@ -146,13 +287,29 @@ impl ScorerKind {
         match self {
             Self::ExactMatch { .. } => "exact_match",
             Self::Contains { .. } => "contains",
+            Self::StartsWith { .. } => "starts_with",
             Self::Regex { .. } => "regex",
             Self::Numeric { .. } => "numeric",
-            Self::Levenshtein {} => "levenshtein",
+            Self::NumericDiff {} => "numeric_diff",
+            Self::Levenshtein { .. } => "levenshtein",
             Self::JsonValid { .. } => "json_valid",
             Self::JsonFields { .. } => "json_fields",
+            Self::JsonDiff { .. } => "json_diff",
+            Self::JsonSchema { .. } => "json_schema",
+            Self::JsonPath { .. } => "json_path",
             Self::SetMatch { .. } => "set_match",
             Self::ListMatch { .. } => "list_match",
+            Self::ListContains { .. } => "list_contains",
+            Self::TokenF1 {} => "token_f1",
+            Self::RougeL {} => "rouge_l",
+            Self::Bleu { .. } => "bleu",
+            Self::Chrf { .. } => "chrf",
+            Self::WordCount { .. } => "word_count",
+            Self::Length { .. } => "length",
+            Self::Latency { .. } => "latency",
+            Self::Cost { .. } => "cost",
+            Self::AllOf { .. } => "all_of",
+            Self::AnyOf { .. } => "any_of",
             Self::Python { .. } => "python",
             Self::Command { .. } => "command",
         }

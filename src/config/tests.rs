@@ -95,6 +95,27 @@ timeout_seconds = 5
 [[scorers]]
 type = "command"
 run = ["./score.sh", "--fast"]
+[[scorers]]
+type = "any_of"
+not = true
+threshold = 0.5
+scorers = [{ type = "starts_with", prefix = "Dear" }, { type = "json_path", path = "a.b", equals = { c = [2] }, weight = 2 }, { type = "all_of", threshold = 0.8, scorers = [{ type = "json_schema", schema = { type = "object", required = ["a"] }, weight = 0.5 }, { type = "token_f1", not = true, threshold = 0.3 }] }]
+[[scorers]]
+type = "json_schema"
+path = "ticket.schema.json"
+[[scorers]]
+type = "list_contains"
+allow_extra = true
+[[scorers]]
+type = "word_count"
+min = 2
+max = 30
+[[scorers]]
+type = "latency"
+max_seconds = 2.5
+[[scorers]]
+type = "cost"
+max_usd = 0.001
 
 [search]
 generations = 4
@@ -165,7 +186,9 @@ fn a_small_config_has_the_documented_defaults() {
 fn a_config_that_uses_every_key_is_read_and_survives_being_written() {
     let config = read(FULL).unwrap();
     assert_eq!(config.guards.protected_tags["edge"], 0.02);
-    assert_eq!(config.scorers.len(), 12);
+    assert_eq!(config.scorers.len(), 18);
+    assert_eq!(config.scorers[12].name(), "not-any_of");
+    assert_eq!(config.scorers[12].parts()[2].parts()[1].name(), "not-token_f1");
     let written = toml::to_string(&config).unwrap();
     assert_eq!(Config::parse_snapshot("ratchet.toml", &written).unwrap(), config, "{written}");
 }
@@ -183,7 +206,7 @@ fn an_unknown_key_is_named_with_its_line_and_the_nearest_known_one() {
     assert_snapshot!(errors("[serach]\n"), @"ratchet.toml:9:2: unknown key `serach` at the top level; did you mean `search`?");
     assert_snapshot!(errors("[store]\nzzz = 1\n"), @"ratchet.toml:10:1: unknown key `zzz` in [store]; allowed: path");
     assert_snapshot!(errors("[[scorers]]\ntype = \"numeric\"\n\ntolerence = 1\n"), @"ratchet.toml:12:1: unknown key `tolerence` in [scorers.1]; did you mean `tolerance`?");
-    assert_snapshot!(errors("[[scorers]]\ntype = \"json_valid\"\ntrim = true\n"), @"ratchet.toml:11:1: unknown key `trim` in [scorers.1]; allowed: name, weight, allow_fence, type");
+    assert_snapshot!(errors("[[scorers]]\ntype = \"json_valid\"\ntrim = true\n"), @"ratchet.toml:11:1: unknown key `trim` in [scorers.1]; allowed: name, not, threshold, weight, allow_fence, type");
     assert_snapshot!(errors_with("\"d.jsonl\"", "{ path = \"d\",\n  fields = { inptu = \"text\" } }"), @"ratchet.toml:3:14: unknown key `inptu` in [dataset.fields]; did you mean `input`?");
     assert_snapshot!(errors("[budget.task]\n\"x.y\" = 1\n"), @"ratchet.toml:10:1: unknown key `x.y` in [budget.task]; allowed: calls, tokens, usd");
 }
@@ -218,8 +241,8 @@ fn a_value_out_of_range_is_shown_with_the_range() {
 #[test]
 fn an_unknown_provider_or_scorer_is_shown_with_those_that_there_are() {
     assert_snapshot!(errors_with("embedded", "opnai"), @r#"ratchet.toml:5:12: `models.task.provider` is "opnai", but must be "embedded" or "openai"; did you mean `openai`?"#);
-    assert_snapshot!(errors_with("exact_match", "exactmatch"), @r#"ratchet.toml:8:8: `scorers.0.type` is "exactmatch", but must be "exact_match", "contains", "regex", "numeric", "levenshtein", "json_valid", "json_fields", "set_match", "list_match", "python" or "command"; did you mean `exact_match`?"#);
-    assert_snapshot!(errors_with("type = \"exact_match\"", "weight = 2"), @r#"ratchet.toml:7:1: `scorers.0.type` is missing: "exact_match", "contains", "regex", "numeric", "levenshtein", "json_valid", "json_fields", "set_match", "list_match", "python" or "command""#);
+    assert_snapshot!(errors_with("exact_match", "exactmatch"), @r#"ratchet.toml:8:8: `scorers.0.type` is "exactmatch", but must be "exact_match", "contains", "starts_with", "regex", "numeric", "numeric_diff", "levenshtein", "json_valid", "json_fields", "json_diff", "json_schema", "json_path", "set_match", "list_match", "list_contains", "token_f1", "rouge_l", "bleu", "chrf", "word_count", "length", "latency", "cost", "all_of", "any_of", "python" or "command"; did you mean `exact_match`?"#);
+    assert_snapshot!(errors_with("type = \"exact_match\"", "weight = 2"), @r#"ratchet.toml:7:1: `scorers.0.type` is missing: "exact_match", "contains", "starts_with", "regex", "numeric", "numeric_diff", "levenshtein", "json_valid", "json_fields", "json_diff", "json_schema", "json_path", "set_match", "list_match", "list_contains", "token_f1", "rouge_l", "bleu", "chrf", "word_count", "length", "latency", "cost", "all_of", "any_of", "python" or "command""#);
 }
 
 #[test]
@@ -236,6 +259,27 @@ fn what_must_be_there_is_asked_for() {
     assert_snapshot!(errors("[[scorers]]\ntype = \"exact_match\"\n"), @"ratchet.toml:9:1: two scorers are called `exact_match`; give one of them another `name`");
     assert_snapshot!(errors("[prompts]\na = \"a.prompty\"\n"), @"ratchet.toml:9:2: both `prompt` and [prompts] are given; keep one of them");
     assert_snapshot!(set(SMALL, &[("scorers", "[]")]).unwrap_err(), @"--set scorers: `scorers` is an empty list, but must be a list that is not empty");
+}
+
+#[test]
+fn what_does_not_go_together_in_a_scorer_is_refused_at_its_place() {
+    assert_snapshot!(errors("[[scorers]]\ntype = \"json_schema\"\n"), @"ratchet.toml:9:1: `json_schema` has no schema; write it as `schema = { .. }`, or name its file as `path`");
+    assert_snapshot!(errors("[[scorers]]\ntype = \"json_schema\"\nschema = {}\npath = \"x.json\"\n"), @"ratchet.toml:9:1: `json_schema` has both `schema` and `path`; keep one of them");
+    assert_snapshot!(errors("[[scorers]]\ntype = \"all_of\"\nscorers = [\n  { type = \"bleu\", weight = 2 },\n  { type = \"bleu\" },\n]\n"), @"
+    ratchet.toml:12:3: the weight of `bleu` does nothing: `all_of` is the least of its scores; leave it out, or give `all_of` a `threshold` for the weighted mean
+    ratchet.toml:13:3: two scorers are called `bleu`; give one of them another `name`
+    ");
+    assert_snapshot!(errors("[[scorers]]\ntype = \"any_of\"\nscorers = [\n  { type = \"bleu\", ignorecase = true },\n]\n"), @"ratchet.toml:12:20: unknown key `ignorecase` in [scorers.1.scorers.0]; did you mean `ignore_case`?");
+    assert_snapshot!(errors("[[scorers]]\ntype = \"any_of\"\nscorers = []\n"), @"ratchet.toml:11:11: `scorers.1.scorers` is an empty list, but must be a list that is not empty");
+    assert_snapshot!(errors("[[scorers]]\ntype = \"latency\"\nmax_seconds = 0\nthreshold = 1.5\nnot = 1\n"), @"
+    ratchet.toml:11:15: `scorers.1.max_seconds` is 0, but must be a number above 0
+    ratchet.toml:12:13: `scorers.1.threshold` is 1.5, but must be a number above 0 and at most 1
+    ratchet.toml:13:7: `scorers.1.not` is 1, but must be true or false
+    ");
+    assert_snapshot!(errors("[[scorers]]\ntype = \"cost\"\nmin = 1\n"), @"
+    ratchet.toml:9:1: `scorers.1.max_usd` is missing: The most US dollars that it may cost.
+    ratchet.toml:11:1: unknown key `min` in [scorers.1]; allowed: name, not, threshold, weight, max_usd, type
+    ");
 }
 
 #[test]
@@ -291,8 +335,8 @@ fn an_override_takes_the_place_of_any_key_or_adds_it() {
             ("search.generations", "3"),
             ("models.task.model", "foo"),
             ("scorers.0", "{ type = \"contains\", name = \"has\" }"),
-            ("scorers.12.type", "levenshtein"),
-            ("scorers.12.name", "near"),
+            ("scorers.18.type", "levenshtein"),
+            ("scorers.18.name", "near"),
             ("guards.protected_tags.\"channel:chat\"", "0.1"),
             ("search.seed", "5"),
             ("search.seed", "6"),
@@ -303,7 +347,7 @@ fn an_override_takes_the_place_of_any_key_or_adds_it() {
     assert_eq!((config.search.generations, config.search.seed), (3, 6));
     assert_eq!(config.models.task.model.as_deref(), Some("foo"));
     assert_eq!(config.scorers[0].kind, ScorerKind::Contains { any: None, all: None, ignore_case: false });
-    assert_eq!(config.scorers[12].kind, ScorerKind::Levenshtein {});
+    assert_eq!(config.scorers[18].kind, ScorerKind::Levenshtein { max_distance: None });
     assert_eq!(config.guards.protected_tags["channel:chat"], 0.1);
     assert_eq!(config.models.task.extra["nested"], serde_json::json!([1, 2]));
     let without_scorers = SMALL.split("[[").next().unwrap();
@@ -315,7 +359,7 @@ fn an_error_in_an_override_names_the_override() {
     assert_snapshot!(set(SMALL, &[("search.generatoins", "3")]).unwrap_err(), @"--set search.generatoins: unknown key `generatoins` in [search]; did you mean `generations`?");
     assert_snapshot!(set(SMALL, &[("serch.generations", "3")]).unwrap_err(), @"--set serch.generations: unknown key `serch` at the top level; did you mean `search`?");
     assert_snapshot!(set(SMALL, &[("search.generations", "many")]).unwrap_err(), @r#"--set search.generations: `search.generations` is "many", but must be a whole number of at least 1"#);
-    assert_snapshot!(set(SMALL, &[("scorers.0.type", "\"contain\"")]).unwrap_err(), @r#"--set scorers.0.type: `scorers.0.type` is "contain", but must be "exact_match", "contains", "regex", "numeric", "levenshtein", "json_valid", "json_fields", "set_match", "list_match", "python" or "command"; did you mean `contains`?"#);
+    assert_snapshot!(set(SMALL, &[("scorers.0.type", "\"contain\"")]).unwrap_err(), @r#"--set scorers.0.type: `scorers.0.type` is "contain", but must be "exact_match", "contains", "starts_with", "regex", "numeric", "numeric_diff", "levenshtein", "json_valid", "json_fields", "json_diff", "json_schema", "json_path", "set_match", "list_match", "list_contains", "token_f1", "rouge_l", "bleu", "chrf", "word_count", "length", "latency", "cost", "all_of", "any_of", "python" or "command"; did you mean `contains`?"#);
     assert_snapshot!(set(SMALL, &[("scorers.5.type", "contains")]).unwrap_err(), @"--set scorers.5.type: `scorers` is a list of 1; `5` is no place in it");
     assert_snapshot!(set(SMALL, &[("prompt.x", "1")]).unwrap_err(), @r#"--set prompt.x: `prompt` is "p.prompty", which has no key `x`"#);
     assert_snapshot!(set(SMALL, &[("search..seed", "1")]).unwrap_err(), @"--set search..seed: `search..seed` is not a dotted key; write it like `search.generations` or `scorers.0.weight`");

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::scorers::path_to;
 use crate::config::{Config, ConfigError, Place};
 use crate::dataset::DatasetError;
 use crate::model::{CallError, EndpointError, ModelRole};
@@ -136,8 +137,7 @@ impl ProjectError {
             Self::Model { role, .. } => Some(path(&format!("models.{role}"))),
             Self::Strategy(StrategyError::Unknown { .. }) => Some(path("search.disable")),
             Self::Scorer(error) => {
-                let index = config.scorers.iter().position(|scorer| scorer.name() == error.scorer);
-                Some(index.map_or_else(|| path("scorers"), |index| path(&format!("scorers.{index}"))))
+                Some(path(&path_to(&config.scorers, &error.scorer).unwrap_or_else(|| "scorers".to_owned())))
             }
             _ => None,
         }

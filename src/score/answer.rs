@@ -17,6 +17,18 @@ pub(super) fn expected(example: &Example) -> Result<&Value, String> {
         .ok_or_else(|| "the row has no expected answer; give it one, or use a scorer that needs none".to_owned())
 }
 
+/// The texts that an answer is measured against, at least one: the elements of an expected array, else the expected text.
+/// The best of them counts.
+pub(super) fn references(example: &Example) -> Result<Vec<Cow<'_, str>>, String> {
+    match expected(example)? {
+        Value::Array(texts) if texts.is_empty() => {
+            Err("the row's expected list is empty; give it the texts that would do, or one".to_owned())
+        }
+        Value::Array(texts) => Ok(texts.iter().map(text_of).collect()),
+        one => Ok(vec![text_of(one)]),
+    }
+}
+
 /// A JSON string as it is, any other value as JSON.
 pub(super) fn text_of(value: &Value) -> Cow<'_, str> {
     match value {

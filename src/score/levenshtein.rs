@@ -11,18 +11,27 @@ const COMPARED: usize = 4_000;
 /// Levenshtein's (V. I. Levenshtein, Soviet Physics Doklady 10, 1966): the fewest insertions, deletions and
 /// substitutions. Two empty texts are alike.
 ///
+/// With a greatest distance it is 1 up to that distance, else 0, as promptfoo's `levenshtein` (which doesn't trim).
+///
 /// Beyond 4,000 characters (after the common start and end) further ones count as substituted, so that a runaway
 /// answer can't hold up the evaluation; the similarity is then a lower bound.
 #[derive(Debug, Clone)]
 pub struct Levenshtein {
     name: String,
+    max_distance: Option<usize>,
 }
 
 impl Levenshtein {
-    /// A scorer called `name` in reports.
-    pub fn new(name: impl Into<String>) -> Levenshtein {
-        Levenshtein { name: name.into() }
+    /// A scorer called `name` in reports; with `max_distance`, of the distance in characters, else of the similarity.
+    pub fn new(name: impl Into<String>, max_distance: Option<usize>) -> Levenshtein {
+        Levenshtein { name: name.into(), max_distance }
     }
+}
+
+/// Similarity of two texts as they are, in [0, 1]: 1 - distance / length of the longer.
+pub(super) fn similarity(a: &str, b: &str) -> f64 {
+    let longer = a.chars().count().max(b.chars().count());
+    if longer == 0 { 1.0 } else { 1.0 - distance(a, b) as f64 / longer as f64 }
 }
 
 /// The edit distance; beyond [`COMPARED`] characters an upper bound of it, at most the longer length.
@@ -58,10 +67,11 @@ impl Grader for Levenshtein {
         }
         let longer = expected.chars().count().max(answer.chars().count());
         let distance = distance(expected, answer);
-        Ok(Grade {
-            value: 1.0 - distance as f64 / longer as f64,
-            reason: Some(format!("{distance} of {longer} characters differ")),
-        })
+        let value = match self.max_distance {
+            Some(most) => f64::from(u8::from(distance <= most)),
+            None => 1.0 - distance as f64 / longer as f64,
+        };
+        Ok(Grade::graded(value, || format!("{distance} of {longer} characters differ")))
     }
 }
 
@@ -74,7 +84,17 @@ mod tests {
     use super::*;
 
     fn scorer() -> Levenshtein {
-        Levenshtein::new("levenshtein")
+        Levenshtein::new("levenshtein", None)
+    }
+
+    #[test]
+    fn with_a_greatest_distance_it_is_all_or_nothing() {
+        let within = |most| Levenshtein::new("levenshtein", Some(most));
+        assert_eq!(value(&within(3), "kitten", "sitting"), 1.0);
+        assert_eq!(value(&within(2), "kitten", "sitting"), 0.0);
+        assert_eq!(reason(&within(3), "kitten", "sitting"), "");
+        assert_eq!(reason(&within(2), "kitten", "sitting"), "3 of 7 characters differ");
+        assert_eq!(value(&within(0), "same", " same\n"), 1.0);
     }
 
     #[test]

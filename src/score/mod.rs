@@ -8,22 +8,40 @@
 //! `worker` owns its life. [`ScorerSet`] combines scorers, and is where the rules that hold for all of them live.
 
 mod answer;
+mod assignment;
+mod bleu;
+mod bounds;
+mod chrf;
 mod command;
 mod contains;
+mod cost;
 mod exact_match;
+mod group;
 mod items;
 mod json;
+mod json_diff;
 mod json_fields;
+mod json_path;
+mod json_schema;
 mod json_valid;
 mod judge;
+mod latency;
+mod length;
 mod levenshtein;
+mod list_contains;
 mod list_match;
 mod numeric;
+mod numeric_diff;
 mod python;
 mod regex_match;
+mod rouge_l;
 mod set;
 mod set_match;
+mod starts_with;
+mod token_f1;
+mod word_count;
 mod worker;
+mod wrapped;
 
 #[cfg(test)]
 mod samples;
@@ -32,20 +50,37 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use bleu::Bleu;
+pub use bounds::Bounds;
+pub use chrf::Chrf;
 pub use command::{CommandOptions, CommandScorer};
 pub use contains::{Contains, ContainsOptions};
+pub use cost::Cost;
 pub use exact_match::{ExactMatch, ExactMatchOptions};
+pub use group::{Group, Rule};
 pub use items::ItemOptions;
+pub use json_diff::JsonDiff;
 pub use json_fields::{JsonFields, JsonFieldsOptions};
+pub use json_path::{JsonPath, JsonPathOptions};
+pub use json_schema::JsonSchema;
 pub use json_valid::{JsonValid, JsonValidOptions};
 pub use judge::{Ballot, Choice, Combine, Criterion, Judge, JudgeModel, JudgeOptions, Question};
+pub use latency::Latency;
+pub use length::Length;
 pub use levenshtein::Levenshtein;
+pub use list_contains::ListContains;
 pub use list_match::ListMatch;
 pub use numeric::{Numeric, NumericOptions};
+pub use numeric_diff::NumericDiff;
 pub use python::{PythonOptions, PythonScorer};
 pub use regex_match::{RegexMatch, RegexOptions};
+pub use rouge_l::RougeL;
 pub use set::ScorerSet;
 pub use set_match::SetMatch;
+pub use starts_with::StartsWith;
+pub use token_f1::TokenF1;
+pub use word_count::WordCount;
+pub use wrapped::{Not, Threshold};
 
 use crate::dataset::Example;
 use crate::model::{BoxFuture, CallError, Chat, Completion};
@@ -168,6 +203,11 @@ impl Grade {
     /// Wrong, and why.
     fn fail(reason: impl Into<String>) -> Grade {
         Grade { value: 0.0, reason: Some(reason.into()) }
+    }
+
+    /// A value, and the reason where it is below 1.
+    fn graded(value: f64, reason: impl FnOnce() -> String) -> Grade {
+        Grade { value, reason: (value < 1.0).then(reason) }
     }
 }
 

@@ -47,7 +47,7 @@ impl Numeric {
 }
 
 /// The expected number, or the last one in an expected text.
-fn expected_number(example: &Example) -> Result<f64, String> {
+pub(super) fn expected_number(example: &Example) -> Result<f64, String> {
     let value = expected(example)?;
     let wanted = match value {
         Value::Number(number) => number.as_f64(),
@@ -58,7 +58,7 @@ fn expected_number(example: &Example) -> Result<f64, String> {
 }
 
 /// The last finite number written in a text.
-fn last_number(text: &str) -> Option<f64> {
+pub(super) fn last_number(text: &str) -> Option<f64> {
     let mut last = None;
     let mut at = 0;
     while let Some(start) = text[at..].find(|c: char| c.is_ascii_digit()).map(|offset| at + offset) {

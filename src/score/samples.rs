@@ -1,9 +1,11 @@
 //! Rows and answers that the tests of scorers are written with.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use crate::dataset::Example;
-use crate::model::{Completion, FinishReason, Origin, Usage};
+use crate::model::{BoxFuture, Completion, FinishReason, Origin, Usage};
 use crate::score::{Score, ScoreError, Scorer, Scoring};
 
 /// A row with `expected`; `Value::Null` makes it a row without.
@@ -51,4 +53,31 @@ pub(super) fn value(scorer: &dyn Scorer, expected: impl Into<Value>, answer: &st
 /// The reason that a pure scorer gives, or nothing.
 pub(super) fn reason(scorer: &dyn Scorer, expected: impl Into<Value>, answer: &str) -> String {
     try_score(scorer, expected, answer).expect("the row can be scored").reason.unwrap_or_default()
+}
+
+/// A scorer that always gives the same value.
+pub(super) fn gives(name: &'static str, value: f64) -> Arc<dyn Scorer> {
+    Arc::new(Gives(name, value))
+}
+
+struct Gives(&'static str, f64);
+
+impl Scorer for Gives {
+    fn name(&self) -> &str {
+        self.0
+    }
+
+    fn needs_expected(&self) -> bool {
+        false
+    }
+
+    fn score<'a>(
+        &'a self,
+        _: &'a Example,
+        _: &'a Completion,
+        _: Scoring<'a>,
+    ) -> BoxFuture<'a, Result<Score, ScoreError>> {
+        let score = Score { scorer: self.0.into(), value: self.1, reason: None, criterion: None };
+        Box::pin(std::future::ready(Ok(score)))
+    }
 }

@@ -109,7 +109,8 @@ fn refused(name: &str) -> Score {
     Score { scorer: name.to_owned(), value: 0.0, reason: Some("refused".to_owned()), criterion: None }
 }
 
-fn checked(score: Score) -> Result<Score, ScoreError> {
+/// The score, if its value is one.
+pub(super) fn checked(score: Score) -> Result<Score, ScoreError> {
     // NaN is in no range.
     if (0.0..=1.0).contains(&score.value) {
         return Ok(score);
@@ -129,37 +130,13 @@ fn note_cut(score: &mut Score) {
 mod tests {
     use futures_util::FutureExt;
 
-    use super::super::samples::{row, says};
+    use super::super::samples::{gives, row, says};
     use super::super::{ExactMatch, ExactMatchOptions, Levenshtein};
     use super::*;
-    use crate::model::BoxFuture;
-
-    /// Always gives the same value.
-    struct Gives(&'static str, f64);
-
-    impl Scorer for Gives {
-        fn name(&self) -> &str {
-            self.0
-        }
-
-        fn needs_expected(&self) -> bool {
-            false
-        }
-
-        fn score<'a>(
-            &'a self,
-            _: &'a Example,
-            _: &'a Completion,
-            _: Scoring<'a>,
-        ) -> BoxFuture<'a, Result<Score, ScoreError>> {
-            let score = Score { scorer: self.0.into(), value: self.1, reason: None, criterion: None };
-            Box::pin(std::future::ready(Ok(score)))
-        }
-    }
 
     fn set(scorers: Vec<(&'static str, f64, f64)>) -> Result<ScorerSet, ScorerSetupError> {
         let scorers = scorers.into_iter();
-        ScorerSet::new(scorers.map(|(name, value, weight)| (Arc::new(Gives(name, value)) as _, weight)).collect())
+        ScorerSet::new(scorers.map(|(name, value, weight)| (gives(name, value), weight)).collect())
     }
 
     fn scored(set: &ScorerSet, completion: &Completion) -> Result<(Vec<Score>, f64), ScoreError> {
@@ -203,7 +180,7 @@ mod tests {
     fn a_cut_answer_is_scored_as_it_is_and_says_so_where_it_fails() {
         let set = ScorerSet::new(vec![
             (Arc::new(ExactMatch::new("exact_match", ExactMatchOptions::default())) as _, 1.0),
-            (Arc::new(Levenshtein::new("levenshtein")) as _, 1.0),
+            (Arc::new(Levenshtein::new("levenshtein", None)) as _, 1.0),
         ])
         .unwrap();
         assert_eq!(set.needs_expected(), Some("exact_match"));
@@ -217,7 +194,7 @@ mod tests {
     #[test]
     fn an_error_stops_at_the_first_scorer_that_has_one() {
         let exact = || Arc::new(ExactMatch::new("exact_match", ExactMatchOptions::default())) as Arc<dyn Scorer>;
-        let set = ScorerSet::new(vec![(exact(), 1.0), (Arc::new(Gives("odd", f64::NAN)), 1.0)]).unwrap();
+        let set = ScorerSet::new(vec![(exact(), 1.0), (gives("odd", f64::NAN), 1.0)]).unwrap();
         let error = set
             .score(&row(serde_json::Value::Null), &says("x"), Scoring::default())
             .now_or_never()

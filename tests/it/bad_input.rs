@@ -79,6 +79,11 @@ fn a_setting_that_is_wrong_is_refused() {
     setting_refused("dataset=${RATCHET_TEST_NO_SUCH}/a.jsonl", &["--set dataset: ", "RATCHET_TEST_NO_SUCH"]);
     setting_refused("scorers=[{type='regex', pattern='('}]", &["--set scorers: ", "regex"]);
     setting_refused("scorers=[{type='numeric'}]", &["library.jsonl:1: row `", "scorer numeric: ", "a number"]);
+    let schema = "scorers=[{type='any_of', scorers=[{type='json_schema', schema={type='strng'}}]}]";
+    setting_refused(schema, &["--set scorers: ", "any_of/json_schema: the schema at `/type` doesn't compile", "strng"]);
+    setting_refused("scorers=[{type='json_schema', path='no.json'}]", &["--set scorers: ", "no.json", "no such file"]);
+    setting_refused("scorers=[{type='json_path', path='$..a'}]", &["json_path", "no path to one place; write it like"]);
+    setting_refused("scorers=[{type='length', min=9, max=3}]", &["`min` is 9, above `max`"]);
     setting_refused("scorers=[{type='json_fields'}]", &["library.jsonl:1: row `", "a JSON object"]);
     setting_refused("models.task.model=gpt", &["models.task.model", "gpt", "embedded"]);
     setting_refused("models.task.temperature=0", &["models.task.temperature", "does nothing", "leave it out"]);

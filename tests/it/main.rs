@@ -20,5 +20,6 @@ mod optimize;
 mod project;
 mod readme;
 mod resume;
+mod scorers;
 mod unattended;
 mod worlds;

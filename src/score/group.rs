@@ -1,0 +1,174 @@
+//! `all_of` and `any_of`: several scorers as one.
+
+use std::sync::Arc;
+
+use super::set::checked;
+use super::{Judge, Score, ScoreError, Scorer, ScorerSetupError, Scoring};
+use crate::dataset::Example;
+use crate::model::{BoxFuture, Completion};
+
+/// How the values of several scorers become one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Rule {
+    /// The least: every one must be satisfied. Weights play no part.
+    Least,
+    /// 1 where the weighted mean is at least so much, else 0 (the assertion set of promptfoo, with a threshold).
+    Mean(f64),
+    /// The greatest, each value times its scorer's weight by the greatest weight: one is enough, and one of half the
+    /// weight is worth a half.
+    Greatest,
+}
+
+/// Several scorers as one.
+pub struct Group {
+    name: String,
+    rule: Rule,
+    /// At least one, each with its weight.
+    scorers: Vec<(Arc<dyn Scorer>, f64)>,
+}
+
+impl Group {
+    /// A scorer called `name` in reports, of `scorers` with their weights.
+    ///
+    /// # Errors
+    /// No scorer, or a weight that isn't above zero and finite.
+    pub fn new(
+        name: impl Into<String>,
+        rule: Rule,
+        scorers: Vec<(Arc<dyn Scorer>, f64)>,
+    ) -> Result<Group, ScorerSetupError> {
+        let name = name.into();
+        if scorers.is_empty() {
+            return Err(ScorerSetupError::new(name, "has no scorers; list some as `scorers = [{ type = .. }, ..]`"));
+        }
+        match scorers.iter().find(|(_, weight)| !(weight.is_finite() && *weight > 0.0)) {
+            Some((scorer, weight)) => {
+                Err(ScorerSetupError::new(scorer.name(), format!("weight is {weight}; it must be above 0")))
+            }
+            None => Ok(Group { name, rule, scorers }),
+        }
+    }
+
+    /// The value of the group, and the scorers that took something from it.
+    fn combine(&self, scores: &[Score]) -> (f64, Vec<usize>) {
+        let values = || scores.iter().map(|score| score.value);
+        let below_one = || (0..scores.len()).filter(|at| scores[*at].value < 1.0).collect();
+        match self.rule {
+            Rule::Least => (values().fold(1.0, f64::min), below_one()),
+            Rule::Greatest => {
+                let heaviest = self.scorers.iter().map(|(_, weight)| *weight).fold(0.0, f64::max);
+                let shares = values().zip(&self.scorers).map(|(value, (_, weight))| value * (weight / heaviest));
+                (shares.fold(0.0, f64::max), below_one())
+            }
+            Rule::Mean(threshold) => {
+                let whole: f64 = self.scorers.iter().map(|(_, weight)| weight).sum();
+                let sum: f64 = values().zip(&self.scorers).map(|(value, (_, weight))| value * weight).sum();
+                // Rounding must not keep a mean below the threshold that it is.
+                let reached = sum / whole + 1e-12 >= threshold;
+                (f64::from(u8::from(reached)), below_one())
+            }
+        }
+    }
+}
+
+/// `contains: lacks "a"; length: 9 characters, of at most 4`, without the name of the group before each.
+fn reasons(group: &str, scores: &[Score], of: &[usize]) -> String {
+    let told = of.iter().map(|at| {
+        let Score { scorer, value, reason, .. } = &scores[*at];
+        let name = scorer.strip_prefix(group).and_then(|name| name.strip_prefix('/')).unwrap_or(scorer);
+        match reason {
+            Some(reason) => format!("{name}: {reason}"),
+            None => format!("{name}: {value:.2}"),
+        }
+    });
+    told.collect::<Vec<_>>().join("; ")
+}
+
+impl Scorer for Group {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn needs_expected(&self) -> bool {
+        self.scorers.iter().any(|(scorer, _)| scorer.needs_expected())
+    }
+
+    fn check(&self, example: &Example) -> Result<(), String> {
+        self.scorers.iter().try_for_each(|(scorer, _)| scorer.check(example))
+    }
+
+    fn judges(&self) -> Vec<&Judge> {
+        self.scorers.iter().flat_map(|(scorer, _)| scorer.judges()).collect()
+    }
+
+    fn score<'a>(
+        &'a self,
+        example: &'a Example,
+        completion: &'a Completion,
+        scoring: Scoring<'a>,
+    ) -> BoxFuture<'a, Result<Score, ScoreError>> {
+        Box::pin(async move {
+            let mut scores = Vec::with_capacity(self.scorers.len());
+            for (scorer, _) in &self.scorers {
+                scores.push(checked(scorer.score(example, completion, scoring).await?)?);
+            }
+            let (value, of) = self.combine(&scores);
+            let reason = (value < 1.0).then(|| reasons(&self.name, &scores, &of));
+            Ok(Score { scorer: self.name.clone(), value, reason, criterion: None })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::super::samples::{gives, reason, try_score, value};
+    use super::super::{ExactMatch, ExactMatchOptions};
+    use super::*;
+
+    fn group(rule: Rule, of: &[(&'static str, f64, f64)]) -> Group {
+        let scorers = of.iter().map(|(name, value, weight)| (gives(name, *value), *weight)).collect();
+        Group::new("group", rule, scorers).unwrap()
+    }
+
+    fn of(rule: Rule, of: &[(&'static str, f64, f64)]) -> f64 {
+        value(&group(rule, of), Value::Null, "x")
+    }
+
+    #[test]
+    fn all_of_is_the_least_and_any_of_the_greatest() {
+        let scorers = [("group/a", 1.0, 1.0), ("group/b", 0.25, 1.0)];
+        assert_eq!(of(Rule::Least, &scorers), 0.25);
+        assert_eq!(of(Rule::Greatest, &scorers), 1.0);
+        assert_eq!(of(Rule::Least, &[("a", 1.0, 1.0), ("b", 1.0, 1.0)]), 1.0);
+        assert_eq!(reason(&group(Rule::Least, &scorers), Value::Null, "x"), "b: 0.25");
+        assert_eq!(reason(&group(Rule::Greatest, &scorers), Value::Null, "x"), "");
+    }
+
+    #[test]
+    fn in_any_of_a_lighter_scorer_is_worth_less() {
+        assert_eq!(of(Rule::Greatest, &[("exact", 0.0, 2.0), ("near", 1.0, 1.0)]), 0.5);
+        assert_eq!(of(Rule::Greatest, &[("exact", 1.0, 0.2), ("near", 1.0, 0.1)]), 1.0);
+    }
+
+    #[test]
+    fn with_a_threshold_the_weighted_mean_decides() {
+        let scorers = [("a", 1.0, 0.6), ("b", 0.5, 0.2), ("c", 0.0, 0.2)];
+        assert_eq!(of(Rule::Mean(0.7), &scorers), 1.0);
+        assert_eq!(of(Rule::Mean(0.71), &scorers), 0.0);
+        assert_eq!(reason(&group(Rule::Mean(0.9), &scorers), Value::Null, "x"), "b: 0.50; c: 0.00");
+        assert_eq!(of(Rule::Mean(1.0), &[("a", 1.0, 0.1), ("b", 1.0, 0.2), ("c", 1.0, 0.3)]), 1.0);
+    }
+
+    #[test]
+    fn errors_and_needs_of_one_are_those_of_all() {
+        let exact = || Arc::new(ExactMatch::new("exact", ExactMatchOptions::default())) as Arc<dyn Scorer>;
+        let both = Group::new("g", Rule::Greatest, vec![(gives("a", 1.0), 1.0), (exact(), 1.0)]).unwrap();
+        assert!(both.needs_expected());
+        assert_eq!(try_score(&both, Value::Null, "x").unwrap_err().scorer, "exact");
+        assert_eq!(try_score(&group(Rule::Least, &[("odd", 1.5, 1.0)]), Value::Null, "x").unwrap_err().scorer, "odd");
+        assert!(Group::new("g", Rule::Least, vec![]).is_err());
+        assert!(Group::new("g", Rule::Least, vec![(gives("a", 1.0), 0.0)]).is_err());
+    }
+}
