@@ -7,7 +7,7 @@
 //! | layer | modules |
 //! |---|---|
 //! | 0 | [`stats`], [`text`], [`durable`], [`digest`], [`money`], [`clock`], [`seed`] |
-//! | 1 | [`dataset`], [`prompt`], [`config`] |
+//! | 1 | [`dataset`], [`prompt`], [`config`], [`worker`] |
 //! | 2 | [`model`] |
 //! | 3 | [`score`] |
 //! | 4 | [`eval`] |
@@ -46,6 +46,7 @@ pub mod text;
 pub mod config;
 pub mod dataset;
 pub mod prompt;
+pub mod worker;
 
 pub mod model;
 

@@ -5,9 +5,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use crate::dataset::Example;
-
-/// Longest piece of an answer that a reason quotes, in characters.
-const QUOTE: usize = 80;
+pub(super) use crate::text::quote;
 
 /// The row's expected answer, or the message that it has none.
 pub(super) fn expected(example: &Example) -> Result<&Value, String> {
@@ -42,14 +40,6 @@ pub(super) fn same(a: &str, b: &str, ignore_case: bool) -> bool {
     a == b || (ignore_case && a.chars().flat_map(char::to_lowercase).eq(b.chars().flat_map(char::to_lowercase)))
 }
 
-/// The start of a text in quotes, escaped onto one line.
-pub(super) fn quote(text: &str) -> String {
-    match text.char_indices().nth(QUOTE) {
-        Some((end, _)) => format!("{:?}…", &text[..end]),
-        None => format!("{text:?}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,12 +49,5 @@ mod tests {
         assert!(same("ÄRGER", "ärger", true));
         assert!(!same("ÄRGER", "ärger", false));
         assert!(!same("a", "ab", true));
-    }
-
-    #[test]
-    fn quotes_are_short_and_on_one_line() {
-        assert_eq!(quote("a\nb"), r#""a\nb""#);
-        let long = "é".repeat(500);
-        assert_eq!(quote(&long).chars().count(), QUOTE + 3);
     }
 }

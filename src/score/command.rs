@@ -5,13 +5,14 @@
 //! to 1 or a bool, or `{"id", "error"}` where the row can't be scored. It must write each line out at once, and print
 //! anything else to stderr.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use super::worker::{Row, Worker, WorkerSpec};
+use super::row::{EXAMPLE, Row};
 use super::{DEFAULT_SCORER_TIMEOUT, Score, ScoreError, Scorer, ScorerSetupError, Scoring};
 use crate::dataset::Example;
 use crate::model::{BoxFuture, Completion};
+use crate::worker::{Worker, WorkerSpec, located};
 
 /// Which program, and how it is run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,24 +59,17 @@ impl CommandScorer {
             args: args.iter().map(Into::into).collect(),
             dir: Some(options.dir),
             hidden_env: options.hidden_env,
+            shown_env: Vec::new(),
+            env: Vec::new(),
             timeout: options.timeout,
             greets: false,
+            example: EXAMPLE,
         };
         match Worker::start(spec).await {
             Ok((worker, _)) => Ok(CommandScorer { name, worker }),
             Err(error) => Err(ScorerSetupError::new(name, error)),
         }
     }
-}
-
-/// Where the program is. A relative file is made absolute, since whether the system looks for it before or after it
-/// has changed the directory is not the same everywhere.
-fn located(program: &str, dir: &Path) -> PathBuf {
-    if !program.contains('/') {
-        return program.into();
-    }
-    let path = dir.join(program);
-    std::path::absolute(&path).unwrap_or(path)
 }
 
 impl Scorer for CommandScorer {
@@ -95,7 +89,7 @@ impl Scorer for CommandScorer {
     ) -> BoxFuture<'a, Result<Score, ScoreError>> {
         Box::pin(async move {
             let row = Row::new(example, completion, |_| true);
-            let grade = self.worker.ask(&row).await.map_err(|failure| failure.of(&self.name))?;
+            let grade = row.graded(&self.worker, &self.name).await?;
             Ok(Score { scorer: self.name.clone(), value: grade.value, reason: grade.reason, criterion: None })
         })
     }
@@ -209,12 +203,5 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             assert!(CommandScorer::start("command", CommandOptions::new(run, dir.path())).await.is_err());
         }
-    }
-
-    #[test]
-    fn a_program_with_a_slash_is_a_file_of_the_directory() {
-        assert_eq!(located("./score.sh", Path::new("/project")), Path::new("/project/score.sh"));
-        assert_eq!(located("/bin/score", Path::new("/project")), Path::new("/bin/score"));
-        assert_eq!(located("jq", Path::new("/project")), Path::new("jq"));
     }
 }

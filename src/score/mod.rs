@@ -4,8 +4,9 @@
 //! [`ScoreError`]: the row is then missing, never a zero. What is wrong with a scorer itself (a pattern that doesn't
 //! compile, a script that isn't there) is a [`ScorerSetupError`], before any row is scored.
 //!
-//! Most scorers are pure functions of the two texts. A [`Judge`] asks a model. [`PythonScorer`] and [`CommandScorer`] ask a long-lived process;
-//! `worker` owns its life. [`ScorerSet`] combines scorers, and is where the rules that hold for all of them live.
+//! Most scorers are pure functions of the two texts. A [`Judge`] asks a model. [`PythonScorer`] and [`CommandScorer`] ask
+//! a long-lived process ([`crate::worker`]). [`ScorerSet`] combines scorers, and is where the rules that hold for all of
+//! them live.
 
 mod answer;
 mod assignment;
@@ -35,12 +36,12 @@ mod numeric_diff;
 mod python;
 mod regex_match;
 mod rouge_l;
+mod row;
 mod set;
 mod set_match;
 mod starts_with;
 mod token_f1;
 mod word_count;
-mod worker;
 mod wrapped;
 
 #[cfg(test)]

@@ -4,10 +4,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::worker::{Row, Worker, WorkerSpec};
+use super::row::{EXAMPLE, Row};
 use super::{DEFAULT_SCORER_TIMEOUT, Score, ScoreError, Scorer, ScorerSetupError, Scoring};
 use crate::dataset::Example;
 use crate::model::{BoxFuture, Completion};
+use crate::worker::{Worker, WorkerSpec};
 
 const DRIVER: &str = include_str!("python_driver.py");
 
@@ -70,8 +71,11 @@ impl PythonScorer {
             args: vec!["-c".into(), DRIVER.into(), options.path.into()],
             dir: None,
             hidden_env: options.hidden_env,
+            shown_env: Vec::new(),
+            env: Vec::new(),
             timeout: options.timeout,
             greets: true,
+            example: EXAMPLE,
         };
         let (worker, greeting) = Worker::start(spec).await.map_err(failed)?;
         Ok(PythonScorer { name, wants: greeting.wants, needs_expected: greeting.needs_expected, worker })
@@ -95,7 +99,7 @@ impl Scorer for PythonScorer {
     ) -> BoxFuture<'a, Result<Score, ScoreError>> {
         Box::pin(async move {
             let row = Row::new(example, completion, |field| self.wants.iter().any(|wanted| wanted == field));
-            let grade = self.worker.ask(&row).await.map_err(|failure| failure.of(&self.name))?;
+            let grade = row.graded(&self.worker, &self.name).await?;
             Ok(Score { scorer: self.name.clone(), value: grade.value, reason: grade.reason, criterion: None })
         })
     }

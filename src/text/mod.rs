@@ -6,6 +6,7 @@
 mod counted;
 mod ngrams;
 mod normalize;
+mod quote;
 mod similarity;
 mod tfidf;
 mod tokens;
@@ -13,6 +14,7 @@ mod tokens;
 pub use counted::{count, plural};
 pub use ngrams::{char_ngrams, fnv1a, shingles};
 pub use normalize::normalize;
+pub use quote::quote;
 pub use similarity::{jaccard, longest_common_word_run, near_duplicates};
 pub use tfidf::{SparseVector, Tfidf};
 pub use tokens::{approximate_tokens, words};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// Modules by layer, lowest first; modules of one layer don't import each other, but for those that `WITHIN` names.
 const LAYERS: [&[&str]; 11] = [
     &["stats", "text", "durable", "digest", "money", "clock", "seed"],
-    &["dataset", "prompt", "config"],
+    &["dataset", "prompt", "config", "worker"],
     &["model"],
     &["score"],
     &["eval"],
