@@ -89,8 +89,12 @@ impl Config {
             let message = "`notify.webhook` and `notify.webhook_env` both name an address; keep one".to_owned();
             found.push(finding(&["notify", "webhook"], Cause::Conflict(message)));
         }
-        if self.prompts.len() > 1 {
-            let message = format!("a chat model is sent one prompt, and there are {}; keep one", self.prompts.len());
+        if self.prompts.len() > 1 && self.target.is_none() {
+            let message = format!(
+                "a chat model is sent one prompt, and there are {}; keep one, or name the program that takes them as \
+                 [target]",
+                self.prompts.len()
+            );
             found.push(finding(&["prompts"], Cause::Conflict(message)));
         }
         scorer_conflicts(&self.scorers, &["scorers".to_owned()], true, &mut found);

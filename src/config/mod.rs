@@ -12,6 +12,7 @@ mod schema;
 mod scorers;
 mod sections;
 mod source;
+mod target;
 #[cfg(test)]
 mod tests;
 
@@ -20,3 +21,4 @@ pub use models::{ModelConfig, Models, Price, Provider};
 pub use notify::{Notify, NotifyFormat};
 pub use scorers::{ScorerConfig, ScorerKind};
 pub use sections::{Budget, Config, Gate, Guards, RoleBudget, Search, Store};
+pub use target::Target;

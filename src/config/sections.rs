@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Models, Notify, ScorerConfig};
+use super::{Models, Notify, ScorerConfig, Target};
 use crate::dataset::Source;
 
 /// A Ratchet project: what to optimise, on which data, with which models, and how far.
@@ -39,9 +39,12 @@ pub struct Config {
     #[serde(default = "default_grace")]
     #[schemars(range(min = 0.0))]
     pub grace_seconds: f64,
-    /// The prompt files to optimise by name, for a target with several.
+    /// The prompt files to optimise by name, for a `[target]` with several.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub prompts: BTreeMap<String, PathBuf>,
+    /// What answers the rows; by default `models.task` is sent the prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
     /// The dataset: a path, or a table that also says which columns hold what.
     pub dataset: Source,
     /// The models by role.

@@ -1,5 +1,6 @@
 //! Target x examples -> evaluation; and comparisons of two evaluations, row by row.
 
+mod command;
 mod comparison;
 mod engine;
 mod outcome;
@@ -7,6 +8,7 @@ mod target;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use command::{CommandSettings, CommandTarget, ModelCalls, Program, ProgramOptions};
 pub use comparison::{Change, Comparison, PairedRow, compare};
 pub use engine::{Evaluate, Evaluator, OnOutcome};
 pub use outcome::{Answer, Evaluation, Outcome, OutcomeError, Summary};

@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use super::amount::{Above, Amount, Limits, took, worst_case};
 use super::{BoxFuture, Call, CallError, Chat, Completion, Ledger, ModelRole, Price, Usage};
 use crate::clock::Clock;
+use crate::money::Money;
 
 /// How long calls under way may go on once the time is up.
 const GRACE: Duration = Duration::from_secs(10);
@@ -168,7 +169,7 @@ impl Budget {
                         // One notice may have been for several: pass it on.
                         self.freed.notify_one();
                     }
-                    return Ok(Reservation { budget: Arc::clone(self), role, most, open: true });
+                    return Ok(Reservation { budget: Arc::clone(self), role, most, open: true, reserved: true });
                 }
                 Room::Never(error) => {
                     self.freed.notify_one();
@@ -254,9 +255,20 @@ pub struct Reservation {
     role: ModelRole,
     most: Amount,
     open: bool,
+    /// Whether others may still hope that it comes out lower.
+    reserved: bool,
 }
 
 impl Reservation {
+    /// It will not come out lower: nobody waits for it any more. For an attempt that itself makes others.
+    pub fn commit(&mut self) {
+        if std::mem::take(&mut self.reserved) {
+            let mut state = self.budget.lock();
+            let reserved = &mut state.reserved[self.role as usize];
+            *reserved = reserved.saturating_sub(self.most);
+        }
+    }
+
     /// The attempt was answered: what it used counts in place of what was set aside.
     pub fn settle(mut self, used: Amount) {
         self.close(used, true);
@@ -271,7 +283,9 @@ impl Reservation {
         self.open = false;
         let index = self.role as usize;
         let mut state = self.budget.lock();
-        state.reserved[index] = state.reserved[index].saturating_sub(self.most);
+        if self.reserved {
+            state.reserved[index] = state.reserved[index].saturating_sub(self.most);
+        }
         state.taken[index] = state.taken[index].saturating_sub(self.most) + used;
         if let Some(time) = state.time.as_mut().filter(|_| answered) {
             time.answered += 1;
@@ -321,6 +335,38 @@ impl Budgeted {
         completion.cost = completion.cost.or_else(|| known.map(|price| price.cost(&usage)));
         reservation.settle(took(&completion, self.price.as_ref(), most));
         Ok(completion)
+    }
+}
+
+/// The layer around a target's program: an answer is one call, and whatever tokens the program says that it spent
+/// elsewhere. What it asks of models through Ratchet is reserved and settled by itself.
+pub(super) struct Charged {
+    pub(super) inner: Arc<dyn Chat>,
+    pub(super) budget: Arc<Budget>,
+    pub(super) ledger: Arc<Ledger>,
+}
+
+/// What an answer of a target's program is reserved at.
+pub(super) const ANSWER: Amount = Amount { calls: 1, tokens: 0, money: Money::ZERO };
+
+impl Chat for Charged {
+    fn complete<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Completion, CallError>> {
+        Box::pin(async move {
+            let mut reservation = self.budget.reserve(call.role, ANSWER).await?;
+            // Its own calls must not wait for it, since it waits for them.
+            reservation.commit();
+            match self.inner.complete(call).await {
+                Ok(completion) => {
+                    reservation.settle(took(&completion, None, ANSWER));
+                    Ok(completion)
+                }
+                Err(error) => {
+                    self.ledger.note_failure(call.role);
+                    reservation.release();
+                    Err(error)
+                }
+            }
+        })
     }
 }
 

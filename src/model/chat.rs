@@ -159,7 +159,7 @@ pub enum Origin {
 }
 
 /// One step of an agent.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct TraceStep {
     /// What ran, a tool or a model call.
     pub name: String,
@@ -172,6 +172,15 @@ pub struct TraceStep {
     /// Its error, if it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// How long it took, in milliseconds, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_ms: Option<u64>,
+    /// Tokens, where it asked a model and they are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<Usage>,
+    /// The key of its answer in the response store, where it asked a model through Ratchet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<CallKey>,
 }
 
 /// One answer.
@@ -257,6 +266,9 @@ pub enum CallError {
     /// Something that isn't a call failed on the way, for example a template on one row.
     #[error("{0}")]
     Local(String),
+    /// The target's program can't be run, or dies whatever it is asked.
+    #[error("the target's program can't answer: {0}")]
+    Program(String),
 }
 
 impl CallError {
@@ -285,6 +297,7 @@ impl CallError {
                 | CallError::TimeUp
                 | CallError::Interrupted
                 | CallError::Store(_)
+                | CallError::Program(_)
         )
     }
 }

@@ -24,7 +24,7 @@ impl Interrupt {
     }
 
     /// Whether it is time to stop.
-    pub(super) fn is_set(&self) -> bool {
+    pub fn is_set(&self) -> bool {
         self.token.is_cancelled()
     }
 
@@ -60,7 +60,13 @@ impl Chat for Interruptible {
                 self.interrupt.over().await;
                 return Err(CallError::Interrupted);
             }
-            self.inner.complete(call).await
+            let result = self.inner.complete(call).await;
+            drop(attempt);
+            if matches!(result, Err(CallError::Interrupted)) {
+                // A target's program was refused a call of its own: it ends with the others.
+                self.interrupt.over().await;
+            }
+            result
         })
     }
 }

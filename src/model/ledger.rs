@@ -65,6 +65,30 @@ struct Account {
     outlook: [Outlook; 3],
 }
 
+impl Account {
+    /// Counts a completed call; false where it was counted before.
+    fn count(&mut self, role: ModelRole, key: CallKey, completion: &Completion, took: Amount) -> bool {
+        if !self.seen.insert((role, key)) {
+            return false;
+        }
+        self.outlook[role as usize].seen += took;
+        let entry = self.spend.roles.entry(role).or_default();
+        match completion.origin {
+            Origin::Stored => entry.stored += 1,
+            Origin::Live => {
+                entry.live += 1;
+                entry.tokens_in += completion.usage.input;
+                entry.tokens_out += completion.usage.output;
+                match completion.cost {
+                    Some(cost) => entry.cost += cost,
+                    None => entry.unpriced += 1,
+                }
+            }
+        }
+        true
+    }
+}
+
 impl Ledger {
     /// What was used so far.
     pub fn spend(&self) -> Spend {
@@ -80,25 +104,16 @@ impl Ledger {
     /// reserved at.
     pub(super) fn note(&self, role: ModelRole, key: CallKey, completion: &Completion, took: Amount, most: Amount) {
         let mut account = self.lock();
-        if !account.seen.insert((role, key)) {
-            return;
+        if account.count(role, key, completion, took) {
+            let outlook = &mut account.outlook[role as usize];
+            outlook.units += 1;
+            outlook.largest = outlook.largest.max(most);
         }
-        let outlook = &mut account.outlook[role as usize];
-        outlook.largest = outlook.largest.max(most);
-        outlook.seen += took;
-        let entry = account.spend.roles.entry(role).or_default();
-        match completion.origin {
-            Origin::Stored => entry.stored += 1,
-            Origin::Live => {
-                entry.live += 1;
-                entry.tokens_in += completion.usage.input;
-                entry.tokens_out += completion.usage.output;
-                match completion.cost {
-                    Some(cost) => entry.cost += cost,
-                    None => entry.unpriced += 1,
-                }
-            }
-        }
+    }
+
+    /// Counts a call that was made for the sake of another, once.
+    pub(super) fn note_part(&self, role: ModelRole, key: CallKey, completion: &Completion, took: Amount) {
+        self.lock().count(role, key, completion, took);
     }
 
     /// Counts what the run paid for and has not come across again: a limit ends a stage at another row where the calls
@@ -162,5 +177,7 @@ mod tests {
         assert_eq!((task.live, task.stored, task.cost), (3, 1, more.cost), "what was not come across counts");
         let outlook = ledger.outlook(ModelRole::Task);
         assert_eq!((outlook.seen, outlook.largest), (took + took, most), "stored calls are seen too");
+        ledger.note_part(ModelRole::Task, Digest::of(b"4"), &paid, took);
+        assert_eq!((ledger.outlook(ModelRole::Task).units, ledger.outlook(ModelRole::Task).seen.calls), (2, 3));
     }
 }

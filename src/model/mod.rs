@@ -19,6 +19,7 @@ mod limit;
 mod log;
 mod openai;
 mod outlook;
+mod places;
 mod price;
 mod retry;
 mod stack;

@@ -12,36 +12,44 @@ use super::{Amount, Ceiling, Limits, ModelRole, RoleSpend, Spend};
 pub struct Outlook {
     /// All distinct calls together.
     pub seen: Amount,
+    /// Calls that were made for their own sake: a target's program, with all that it asks of models, is one.
+    pub units: u64,
     /// The most that one of them had to be reserved at.
     pub largest: Amount,
 }
 
 impl Outlook {
-    /// What so many further calls will take, going by the mean; nothing but the calls where none was made yet.
+    /// What so many further calls for their own sake will take, going by the mean; nothing but the calls where none was
+    /// made yet.
     pub fn expected(&self, calls: u64) -> Amount {
         let of = |sum: u64| {
-            let mean = u128::from(sum) * u128::from(calls) / u128::from(self.seen.calls.max(1));
+            let mean = u128::from(sum) * u128::from(calls) / u128::from(self.units.max(1));
             u64::try_from(mean).unwrap_or(u64::MAX)
         };
         Amount {
-            calls,
+            calls: of(self.seen.calls).max(calls),
             tokens: of(self.seen.tokens),
             money: crate::money::Money::from_picos(of(self.seen.money.picos())),
         }
     }
 
-    /// Calls that `ceiling` leaves beyond `used`, when one of them must be reservable at the end.
+    /// Calls for their own sake that `ceiling` leaves beyond `used`, when one of them must be reservable at the end.
     fn calls_within(&self, ceiling: &Ceiling, used: Amount) -> u64 {
         let most = |limit: Option<u64>, used: u64, largest: u64, seen: u64| match limit {
             None => u64::MAX,
             Some(limit) => {
                 let left = u128::from(limit.saturating_sub(used).saturating_sub(largest));
-                let calls = left * u128::from(self.seen.calls);
+                let calls = left * u128::from(self.units);
                 // A role that has cost nothing so far is taken to go on like that.
                 calls.checked_div(u128::from(seen)).map_or(u64::MAX, |calls| u64::try_from(calls).unwrap_or(u64::MAX))
             }
         };
-        let calls = ceiling.calls.map_or(u64::MAX, |limit| limit.saturating_sub(used.calls));
+        // Without an answer so far, a call is one call.
+        let (seen, units) = if self.units == 0 { (1, 1) } else { (self.seen.calls, self.units) };
+        let of_calls = |left: u64| (u128::from(left) * u128::from(units)).checked_div(u128::from(seen)).unwrap_or(0);
+        let calls = ceiling
+            .calls
+            .map_or(u64::MAX, |limit| u64::try_from(of_calls(limit.saturating_sub(used.calls))).unwrap_or(u64::MAX));
         let tokens = most(ceiling.tokens, used.tokens, self.largest.tokens, self.seen.tokens);
         let money = ceiling.money.map(|money| money.picos());
         let money = most(money, used.money.picos(), self.largest.money.picos(), self.seen.money.picos());
@@ -86,7 +94,7 @@ mod tests {
 
     #[test]
     fn what_is_left_is_counted_in_calls_by_their_mean_cost() {
-        let outlook = Outlook { seen: amount(10, 1000, 1.0), largest: amount(1, 200, 0.5) };
+        let outlook = Outlook { seen: amount(10, 1000, 1.0), units: 10, largest: amount(1, 200, 0.5) };
         let spent = RoleSpend {
             live: 4,
             tokens_in: 300,
@@ -115,5 +123,10 @@ mod tests {
         assert_eq!(limits.calls_left(ModelRole::Task, &spend, &lost, &outlook), 1);
         assert_eq!(outlook.expected(5), amount(5, 500, 0.5));
         assert_eq!(Outlook::default().expected(5), amount(5, 0, 0.0));
+        // Two calls of a model in each answer of a program.
+        let program = Outlook { seen: amount(30, 1000, 1.0), ..outlook };
+        assert_eq!(program.expected(5), amount(15, 500, 0.5));
+        let limits = Limits { together: Ceiling { calls: Some(20), ..Ceiling::default() }, ..Limits::default() };
+        assert_eq!(limits.calls_left(ModelRole::Task, &spend, &none, &program), 5, "of 16 calls");
     }
 }

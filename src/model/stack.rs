@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::amount::{took, worst_case};
-use super::budget::Budgeted;
+use super::budget::{ANSWER, Budgeted, Charged};
 use super::interrupt::Interruptible;
 use super::limit::Limited;
 use super::log::{LoggedAttempt, LoggedCall};
+use super::places::Placed;
 use super::retry::Retry;
 use super::store::Stored;
 use super::{
@@ -52,6 +53,8 @@ pub struct Stack {
     budget: Arc<Budget>,
     ledger: Arc<Ledger>,
     interrupt: Interrupt,
+    /// Whether a program answers, which makes calls of its own.
+    is_target: bool,
 }
 
 impl Stack {
@@ -81,7 +84,32 @@ impl Stack {
             budget: Arc::clone(&session.budget),
             ledger: Arc::clone(&session.ledger),
             interrupt: session.interrupt.clone(),
+            is_target: false,
         }
+    }
+
+    /// The layers around a target's program, `chat`, known as `id`, of which so many `workers` answer at a time:
+    /// store -> place -> interrupt -> one call of the budget. What it asks of a model goes through that model's stack.
+    pub fn of_target(id: ProviderId, chat: Arc<dyn Chat>, workers: usize, session: &Session) -> Self {
+        let (budget, ledger) = (Arc::clone(&session.budget), Arc::clone(&session.ledger));
+        let charged = Arc::new(Charged { inner: chat, budget: Arc::clone(&budget), ledger: Arc::clone(&ledger) });
+        let begun = Arc::new(Interruptible { inner: charged, interrupt: session.interrupt.clone() });
+        let logged = Arc::new(LoggedCall { inner: Arc::new(Placed::new(begun, workers)) });
+        Self {
+            id,
+            stored: Stored::new(logged, workers, Arc::clone(&session.store), Arc::clone(&session.run)),
+            price: None,
+            budget,
+            ledger,
+            interrupt: session.interrupt.clone(),
+            is_target: true,
+        }
+    }
+
+    /// The same stack for calls that a target's program makes: they count when the row does that they were made for, so
+    /// that the count doesn't depend on which rows were answered from the store.
+    pub fn for_parts(self) -> Self {
+        Self { ledger: Arc::default(), ..self }
     }
 
     /// The key of `call` here: what the store and the journal know it by.
@@ -101,8 +129,13 @@ impl Stack {
             answer = self.in_time(key, call) => answer?,
             () = self.interrupt.over() => return Err(CallError::Interrupted),
         };
-        let most = worst_case(&call.request, self.price.as_ref());
+        let most = if self.is_target { ANSWER } else { worst_case(&call.request, self.price.as_ref()) };
         self.ledger.note(call.role, key, &completion, took(&completion, self.price.as_ref(), most), most);
+        for key in completion.trace.iter().flatten().filter_map(|step| step.call) {
+            if let Some(part) = self.stored.read(key)? {
+                self.ledger.note_part(call.role, key, &part, took(&part, None, ANSWER));
+            }
+        }
         Ok(completion)
     }
 
@@ -132,7 +165,7 @@ mod tests {
 
     use super::*;
     use crate::model::testing::{Script, answer, call};
-    use crate::model::{Limits, ModelRole, Origin};
+    use crate::model::{Ceiling, Limits, ModelRole, Origin, TraceStep, Usage};
 
     fn session(store: &Arc<Store>, run: &str) -> Session {
         Session {
@@ -244,5 +277,61 @@ mod tests {
         assert_eq!(texts, [Ok("5".to_owned()), interrupted(), interrupted()]);
         assert_eq!(began.elapsed().as_secs(), 12);
         assert_eq!(store.paid("r1").unwrap()[&ModelRole::Task].calls, 1);
+    }
+
+    /// A program that asks a model twice for each answer.
+    struct Agent(Arc<Stack>);
+
+    impl Chat for Agent {
+        fn complete<'a>(&'a self, row: &'a Call) -> BoxFuture<'a, Result<Completion, CallError>> {
+            Box::pin(async move {
+                let mut trace = Vec::new();
+                for part in ["a", "b"] {
+                    let asked = call(&format!("{}{part}", row.draw));
+                    self.0.complete(&asked).await?;
+                    trace.push(TraceStep { call: Some(self.0.key(&asked)), ..TraceStep::default() });
+                }
+                Ok(Completion { trace: Some(trace), usage: Usage::default(), ..answer("done") })
+            })
+        }
+    }
+
+    fn agent(session: &Session) -> (Arc<Script>, Stack) {
+        let replies = (0..9).map(|_| Ok(answer("x"))).collect();
+        let (script, model) = stack(replies, session);
+        let id = ProviderId { kind: "target".into(), base_url: String::new() };
+        (script, Stack::of_target(id, Arc::new(Agent(Arc::new(model.for_parts()))), 2, session))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_programs_answer_and_its_calls_count_the_same_when_they_are_read_back() {
+        let store = Store::in_memory();
+        let first = session(&store, "r1");
+        let (script, target) = agent(&first);
+        for draw in ["0", "1"] {
+            target.complete(&call(draw)).await.unwrap();
+        }
+        let spend = first.ledger.spend().roles[&ModelRole::Task];
+        assert_eq!((script.asked(), spend.live, spend.tokens_in, spend.cost.picos()), (4, 6, 40, 48_000_000));
+        assert_eq!(first.ledger.outlook(ModelRole::Task).units, 2);
+        assert_eq!(store.paid("r1").unwrap()[&ModelRole::Task].calls, 6);
+        let again = session(&store, "r1");
+        let (script, target) = agent(&again);
+        for draw in ["0", "1"] {
+            target.complete(&call(draw)).await.unwrap();
+        }
+        assert_eq!((script.asked(), again.ledger.spend()), (0, first.ledger.spend()));
+        assert_eq!(again.ledger.outlook(ModelRole::Task), first.ledger.outlook(ModelRole::Task));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_programs_calls_never_wait_for_the_row_that_makes_them() {
+        let limits = Limits { together: Ceiling { calls: Some(5), ..Ceiling::default() }, ..Limits::default() };
+        let session = Session { budget: Budget::new(limits), ..session(&Store::in_memory(), "r1") };
+        let (script, target) = agent(&session);
+        let calls: Vec<Call> = ["0", "1", "2"].iter().map(|draw| call(draw)).collect();
+        let results = join_all(calls.iter().map(|call| target.complete(call))).await;
+        assert!(results.iter().filter_map(|result| result.as_ref().err()).all(CallError::is_limit), "{results:?}");
+        assert!(results.iter().any(Result::is_err) && script.asked() <= 4);
     }
 }

@@ -29,6 +29,14 @@ pub enum ProjectError {
     /// A scorer.
     #[error(transparent)]
     Scorer(#[from] ScorerSetupError),
+    /// The program of `[target]`, or a file of it.
+    #[error("{key}: {problem}")]
+    Target {
+        /// The config key.
+        key: &'static str,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
     /// A file that can't be read.
     #[error("{}: can't be read: {problem}", path.display())]
     File {
@@ -134,6 +142,7 @@ impl ProjectError {
         let path = |key: &str| key.split('.').map(str::to_owned).collect();
         match self {
             Self::Environment { key, .. } | Self::Webhook { key, .. } => Some(path(key)),
+            Self::Target { key, .. } => Some(path(key)),
             Self::Model { role, .. } => Some(path(&format!("models.{role}"))),
             Self::Strategy(StrategyError::Unknown { .. }) => Some(path("search.disable")),
             Self::Scorer(error) => {

@@ -75,6 +75,7 @@ impl Project {
         let folder = strategies_folder.is_dir().then_some(strategies_folder.as_path());
         let strategies = load_strategies(folder, &config.search.disable).map_err(|error| at(error.into()))?;
         super::models::check(&config).map_err(at)?;
+        super::target::check(&config, &root).map_err(at)?;
         let scorers = Arc::new(scorers::build(&config, &root).await.map_err(at)?);
         let mut source = config.dataset.clone().under(&root);
         source.path = expand("dataset", &source.path.to_string_lossy()).map_err(at)?.into();
@@ -237,7 +238,7 @@ fn at_path(files: &BTreeMap<String, PathBuf>, error: PromptError) -> PromptError
     }
 }
 
-fn file_name(path: &Path) -> String {
+pub(super) fn file_name(path: &Path) -> String {
     path.file_name().map_or_else(|| path.to_string_lossy().into_owned(), |name| name.to_string_lossy().into_owned())
 }
 

@@ -17,6 +17,7 @@ mod plan;
 mod revision;
 mod scorers;
 mod snapshot;
+mod target;
 
 pub use error::ProjectError;
 pub use init::{FirstModel, InitError, Scaffold};

@@ -10,7 +10,7 @@ use super::load::expand;
 use super::{Project, ProjectError, limits};
 use crate::config::{Config, ModelConfig, Provider as ProviderKind};
 use crate::digest::Digest;
-use crate::eval::{ChatSettings, ChatTarget, Evaluator};
+use crate::eval::{ChatSettings, Evaluator};
 use crate::model::embedded::{self, Embedded};
 use crate::model::{
     Amount, Budget, CallError, Chat, Dialect, EndpointConfig, Interrupt, Ledger, Limit, LimitSettings, Limits,
@@ -38,6 +38,8 @@ pub struct Models {
     pub task: Arc<Stack>,
     /// Proposes edits.
     pub proposer: Arc<Stack>,
+    /// Answers rows in place of the task model, where the target is a program.
+    pub(super) target: Option<Arc<Stack>>,
     store: Arc<Store>,
     payer: String,
     ledger: Arc<Ledger>,
@@ -97,25 +99,26 @@ impl Project {
         };
         let begun = Arc::<AtomicBool>::default();
         let mut limits = Vec::new();
-        let mut stack = |role| -> Result<Arc<Stack>, ProjectError> {
+        let mut built = |role| -> Result<Provider, ProjectError> {
             let provider = provider(&self.config, role, &use_.payer, &begun)?;
             limits.push((role, provider.limit.clone()));
-            Ok(Arc::new(Stack::new(provider, &session)))
+            Ok(provider)
         };
-        let task = stack(ModelRole::Task)?;
+        let stack = |provider| Arc::new(Stack::new(provider, &session));
+        let provider = built(ModelRole::Task)?;
+        let target = self.target_stack(provider.clone(), &session)?;
+        let task = stack(provider);
         let proposer = match &self.config.models.proposer {
-            Some(_) => stack(ModelRole::Proposer)?,
+            Some(_) => stack(built(ModelRole::Proposer)?),
             None => Arc::clone(&task),
         };
         let Session { store, ledger, budget, .. } = session;
-        Ok(Models { task, proposer, store, payer: use_.payer.clone(), ledger, budget, limits })
+        Ok(Models { task, proposer, target, store, payer: use_.payer.clone(), ledger, budget, limits })
     }
 
     /// What measures prompts.
     pub fn evaluator(&self, models: &Models) -> Evaluator {
-        let config = Self::model(&self.config, ModelRole::Task);
-        let target = ChatTarget::new(Arc::clone(&models.task) as Arc<dyn Chat>, chat_settings(config));
-        Evaluator::new(Arc::new(target), Arc::clone(&self.scorers))
+        Evaluator::new(self.target(models), Arc::clone(&self.scorers))
     }
 
     /// What makes proposals.
@@ -196,7 +199,7 @@ fn concurrency(model: &ModelConfig) -> usize {
     }
 }
 
-fn chat_settings(model: &ModelConfig) -> ChatSettings {
+pub(super) fn chat_settings(model: &ModelConfig) -> ChatSettings {
     ChatSettings {
         model: model.model.clone().unwrap_or_else(|| embedded::NAME.to_owned()),
         temperature: model.temperature,

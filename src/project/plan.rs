@@ -108,7 +108,8 @@ impl Project {
         let settings = self.settings();
         let rows = Split::ALL.map(|split| self.dataset.rows(split).len());
         let guarded = self.dataset.examples.iter().filter(|row| row.pinned).count();
-        let deterministic = Self::model(&self.config, ModelRole::Task).is_deterministic();
+        let of_model = Self::model(&self.config, ModelRole::Task).is_deterministic();
+        let deterministic = self.config.target.as_ref().map_or(of_model, |target| target.deterministic);
         let outline = Outline::of(&settings, rows, guarded, deterministic);
         let sizes = [self.task_size()?, self.proposer_size()?];
         let (detectable_gain, rows_for_half) = detectable_gain(rows[1]);
@@ -207,19 +208,24 @@ impl Project {
         rows.into_iter().step_by(step).collect()
     }
 
-    /// A call of the task model.
+    /// A call of the task model; of a program, all calls for a row together, one a prompt.
     fn task_size(&self) -> Result<Size, ProjectError> {
         let (mut tokens, mut bytes, mut answers) = (0, 0, 0);
         let rows = self.sampled();
         for row in &rows {
-            for message in self.prompts.first().render(row)? {
-                tokens += approximate_tokens(&message.content) as u64 + 4;
+            for prompt in self.prompts.iter() {
+                for message in prompt.render(row)? {
+                    tokens += approximate_tokens(&message.content) as u64 + 4;
+                }
             }
             answers += row.expected_text().map_or(ANSWER_TOKENS, |text| approximate_tokens(&text) as u64 + 1);
         }
         for row in &self.dataset.examples {
-            let messages = self.prompts.first().render(row)?;
-            bytes = bytes.max(messages.iter().map(|message| message.content.len() as u64 + 16).sum());
+            let mut of_row = 0;
+            for prompt in self.prompts.iter() {
+                of_row += prompt.render(row)?.iter().map(|message| message.content.len() as u64 + 16).sum::<u64>();
+            }
+            bytes = bytes.max(of_row);
         }
         let model = Self::model(&self.config, ModelRole::Task);
         let (count, most) = (rows.len().max(1) as u64, most_output(model, model.max_tokens));

@@ -175,8 +175,8 @@ fn items(separator: &str, ignore_case: bool) -> ItemOptions {
     ItemOptions { separator: separator.to_owned(), ignore_case }
 }
 
-/// The variables that hold keys: no scorer needs to see them.
-fn key_names(config: &Config) -> Vec<String> {
+/// The variables that hold keys: no process of the user's needs to see them.
+pub(super) fn key_names(config: &Config) -> Vec<String> {
     [Some(&config.models.task), config.models.proposer.as_ref()]
         .into_iter()
         .flatten()

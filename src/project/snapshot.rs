@@ -68,6 +68,7 @@ impl Project {
             prompts.push(Prompt::parse(name, &read(&snapshot.join(PROMPTS).join(name))?)?);
         }
         super::models::check(&config)?;
+        super::target::check(&config, root)?;
         let scorers = Arc::new(scorers::build(&config, root).await?);
         Ok(Self {
             root: root.to_path_buf(),

@@ -198,7 +198,7 @@ def handler(output, /, trace, *, input, metadata, tags, expected=None, own=1):
         )
         .await;
         assert!(!scorer.needs_expected(), "`expected` has a default");
-        let step = TraceStep { name: "look".into(), input: Value::Null, output: Value::Null, error: None };
+        let step = TraceStep { name: "look".into(), ..TraceStep::default() };
         let answer = crate::model::Completion { trace: Some(vec![step]), ..says("ü\n") };
         let score = scorer.score(&row(json!({"a": None::<u8>})), &answer, Scoring::default()).await.unwrap();
         assert_eq!(score.reason.unwrap(), r"['ü\n', {'a': None}, 'what is it?', {'level': 2}, ['edge'], ['look'], 1]");

@@ -132,9 +132,18 @@ impl Stored {
             let (places, call) = (Arc::clone(&self.places), call.clone());
             Box::pin(async move { fetch(inner, store, run, places, key, call).await })
         });
-        let response = flight.await?;
+        Ok(self.seen(flight.await?))
+    }
+
+    /// The answer under `key`, where there is one.
+    pub(super) fn read(&self, key: CallKey) -> Result<Option<Completion>, CallError> {
+        Ok(self.store.read(key)?.map(|response| self.seen(response)))
+    }
+
+    /// The answer as this run sees it.
+    fn seen(&self, response: Response) -> Completion {
         let origin = if response.run == self.run { Origin::Live } else { Origin::Stored };
-        Ok(Completion { origin, ..response.completion })
+        Completion { origin, ..response.completion }
     }
 }
 

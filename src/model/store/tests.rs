@@ -45,7 +45,7 @@ fn folder() -> TempDir {
 async fn the_store_survives_being_reopened_with_every_field() {
     let folder = folder();
     let path = folder.path().join("deep/responses.sqlite");
-    let trace = vec![TraceStep { name: "search".into(), input: 1.into(), output: "x".into(), error: None }];
+    let trace = vec![TraceStep { name: "search".into(), input: 1.into(), output: "x".into(), ..TraceStep::default() }];
     let completion = Completion {
         text: "Schrödinger's \u{1f408}\n".into(),
         finish: FinishReason::Length,

@@ -166,6 +166,7 @@ mod tests {
             input: json!({"q": "refund"}),
             output: Value::Null,
             error: Some("timed out".into()),
+            ..TraceStep::default()
         };
         let completion = Completion { trace: Some(vec![step]), ..says("done") };
         let question = Question::closed("Was it thorough?").unwrap();

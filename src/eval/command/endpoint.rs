@@ -1,0 +1,199 @@
+//! The loopback endpoint for a program's own model calls: OpenAI-compatible, on 127.0.0.1 alone, and each worker has a
+//! random key of its own. The key says which worker calls, and so which row the call is for: a worker answers one row at
+//! a time. Calls lead into the task model's stack and are recorded as steps of the row.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use rand::TryRng;
+use rand::rngs::SysRng;
+use secrecy::SecretString;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::wire;
+use crate::digest::Digest;
+use crate::eval::ChatSettings;
+use crate::model::Chat;
+use crate::model::{Call, CallError, ChatRequest, Completion, Interrupt, ModelRole, Stack, TraceStep};
+
+/// The header that names a call's step; without it the step is called [`STEP`].
+const STEP_HEADER: &str = "x-ratchet-step";
+const STEP: &str = "model";
+/// Longest request, in bytes.
+const LONGEST: usize = 64 << 20;
+
+/// What a program's model calls go through.
+#[derive(Clone)]
+pub struct ModelCalls {
+    /// The task model's stack; see [`Stack::for_parts`].
+    pub stack: Arc<Stack>,
+    /// How it is asked where the program leaves it open.
+    pub settings: ChatSettings,
+    /// Set when the run is to stop: no call is begun any more.
+    pub interrupt: Interrupt,
+}
+
+/// The running endpoint; it stops when this is dropped.
+pub(super) struct Endpoint {
+    /// The base URL that clients are given.
+    pub(super) base_url: String,
+    desks: Arc<Desks>,
+    _server: AbortOnDropHandle<()>,
+}
+
+/// Which worker each key belongs to. Keys are kept as digests, so that looking one up tells nothing by its time.
+struct Desks {
+    calls: ModelCalls,
+    by_key: Mutex<BTreeMap<Digest, Weak<Desk>>>,
+}
+
+/// Where a worker's calls are attributed to the row that it is at.
+#[derive(Default)]
+pub(super) struct Desk {
+    row: Mutex<Option<Arc<Mutex<RowCalls>>>>,
+}
+
+/// The calls of one row.
+#[derive(Default)]
+struct RowCalls {
+    draw: String,
+    /// How often each request was made so far: a repeat is a fresh draw.
+    asked: BTreeMap<Digest, u32>,
+    /// In the order in which they were asked; those that weren't answered are absent.
+    steps: Vec<Option<TraceStep>>,
+    /// The first failure that is nobody's fault here: the row can't be scored.
+    fault: Option<CallError>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Plain records: a panic elsewhere can't leave them half changed.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Desk {
+    /// From now on calls belong to a row of draw `draw`.
+    pub(super) fn begin(&self, draw: &str) {
+        let row = RowCalls { draw: draw.to_owned(), ..RowCalls::default() };
+        *lock(&self.row) = Some(Arc::new(Mutex::new(row)));
+    }
+
+    /// The row's calls as steps, or the failure that took its answer; later calls belong to no row.
+    pub(super) fn end(&self) -> Result<Vec<TraceStep>, CallError> {
+        let Some(row) = lock(&self.row).take() else { return Ok(Vec::new()) };
+        let mut row = lock(&row);
+        match row.fault.take() {
+            Some(fault) => Err(fault),
+            None => Ok(std::mem::take(&mut row.steps).into_iter().flatten().collect()),
+        }
+    }
+}
+
+impl RowCalls {
+    /// The place of the next call's step, and its draw.
+    fn open(&mut self, request: &ChatRequest) -> (usize, String) {
+        // A request always serialises; should that ever change, its debug form tells requests apart as well.
+        let bytes = serde_json::to_vec(request).unwrap_or_else(|_| format!("{request:?}").into_bytes());
+        let times = self.asked.entry(Digest::of(&bytes)).or_default();
+        let draw = if *times == 0 { self.draw.clone() } else { format!("{}/{times}", self.draw) };
+        *times += 1;
+        self.steps.push(None);
+        (self.steps.len() - 1, draw)
+    }
+}
+
+impl Endpoint {
+    /// Starts it. Must be called within a tokio runtime, which then serves it.
+    pub(super) async fn start(calls: ModelCalls) -> io::Result<Self> {
+        let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+        let base_url = format!("http://{}/v1", listener.local_addr()?);
+        let desks = Arc::new(Desks { calls, by_key: Mutex::default() });
+        let app = Router::new()
+            .route("/v1/chat/completions", post(complete))
+            .layer(DefaultBodyLimit::max(LONGEST))
+            .with_state(Arc::clone(&desks));
+        let server = tokio::spawn(async move {
+            // Ends with the handle; where the listener fails, clients see a closed port.
+            let _ = axum::serve(listener, app).await;
+        });
+        Ok(Self { base_url, desks, _server: AbortOnDropHandle::new(server) })
+    }
+
+    /// A new worker's desk and key.
+    pub(super) fn desk(&self) -> io::Result<(Arc<Desk>, SecretString)> {
+        let mut bytes = [0_u8; 32];
+        SysRng.try_fill_bytes(&mut bytes).map_err(io::Error::other)?;
+        let key: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let desk = Arc::new(Desk::default());
+        let mut by_key = lock(&self.desks.by_key);
+        by_key.retain(|_, desk| desk.strong_count() > 0);
+        by_key.insert(Digest::of(key.as_bytes()), Arc::downgrade(&desk));
+        Ok((desk, key.into()))
+    }
+}
+
+fn refused(status: StatusCode, kind: &str, message: &str) -> Response {
+    (status, Json(wire::failure(kind, message))).into_response()
+}
+
+/// One model call of a program.
+async fn complete(State(desks): State<Arc<Desks>>, headers: HeaderMap, body: Bytes) -> Response {
+    let key = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let desk = key.and_then(|key| lock(&desks.by_key).get(&Digest::of(key.trim().as_bytes()))?.upgrade());
+    let Some(desk) = desk else {
+        let message = "this endpoint is for the workers of one run: use OPENAI_API_KEY as the worker was given it";
+        return refused(StatusCode::UNAUTHORIZED, "invalid_api_key", message);
+    };
+    let Some(row) = lock(&desk.row).clone() else {
+        let message = "no row is being answered: ask between a request line and its answer line";
+        return refused(StatusCode::CONFLICT, "no_row", message);
+    };
+    let calls = &desks.calls;
+    let request = match wire::request(&body, &calls.settings) {
+        Ok(request) => request,
+        Err(message) => return refused(StatusCode::BAD_REQUEST, "invalid_request_error", &message),
+    };
+    let step = headers.get(STEP_HEADER).and_then(|name| name.to_str().ok()).unwrap_or(STEP).to_owned();
+    let (place, draw) = lock(&row).open(&request);
+    let call = Call { role: ModelRole::Task, request, draw };
+    let result = if calls.interrupt.is_set() { Err(CallError::Interrupted) } else { calls.stack.complete(&call).await };
+    let mut row = lock(&row);
+    row.steps[place] = Some(recorded(step, &call, calls, &result));
+    match result {
+        Ok(completion) => Json(wire::response(&call.request.model, &completion)).into_response(),
+        // The request is what the program made it: asking again gets the same, and the program may know better.
+        Err(error @ CallError::Rejected(_)) => {
+            refused(StatusCode::BAD_REQUEST, "invalid_request_error", &error.to_string())
+        }
+        Err(error) => {
+            // A status that client libraries don't ask again for: the stack has done so.
+            let response = refused(StatusCode::FORBIDDEN, "ratchet_stopped", &error.to_string());
+            row.fault.get_or_insert(error);
+            response
+        }
+    }
+}
+
+/// The call as a step of the row.
+fn recorded(name: String, call: &Call, calls: &ModelCalls, result: &Result<Completion, CallError>) -> TraceStep {
+    let step = TraceStep { name, input: json!(call.request.messages), ..TraceStep::default() };
+    match result {
+        Ok(completion) => TraceStep {
+            output: completion.text.clone().into(),
+            latency_ms: Some(completion.latency_ms),
+            tokens: Some(completion.usage),
+            call: Some(calls.stack.key(call)),
+            ..step
+        },
+        Err(error) => TraceStep { error: Some(error.to_string()), ..step },
+    }
+}
