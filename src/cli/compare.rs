@@ -10,7 +10,9 @@ use prompt_ratchet::dataset::{Filter, Split};
 use prompt_ratchet::eval::{Change, Comparison, Outcome, compare};
 use prompt_ratchet::project::{Project, revision};
 use prompt_ratchet::prompt::PromptSet;
-use prompt_ratchet::report::{Finding, p_value, percent, plural, points, signed_interval};
+use prompt_ratchet::report::{
+    Finding, MacroF1, macro_f1_difference, p_value, percent, plural, points, signed_interval,
+};
 use prompt_ratchet::run::RunFolder;
 use serde_json::json;
 
@@ -18,7 +20,7 @@ use super::Global;
 use super::exit::{Exit, Failure};
 use super::measure::{Bench, Measured, SplitChoice, left_out, split_names, unquoted};
 use super::plain::{WIDTH, line};
-use super::report::{json_interval, print, print_json};
+use super::report::{json_interval, json_macro_f1, print, print_json};
 use super::runs::runs_folder;
 
 /// The kinds of change in the order in which they are told, the bad news first.
@@ -84,6 +86,8 @@ struct Rows {
     measured_with: Option<String>,
     /// Whether a run chose A or B by them.
     selected_on: bool,
+    /// The difference of macro F1, of a task of labels.
+    macro_f1: Option<MacroF1>,
 }
 
 impl Compare {
@@ -112,15 +116,19 @@ impl Compare {
         let pass_threshold = bench.project.config.pass_threshold;
         let comparison = compare(&before.evaluation.outcomes, &after.evaluation.outcomes, pass_threshold);
         let finding = Finding::of(&comparison);
+        let macro_f1 = bench
+            .labels()
+            .and_then(|labels| macro_f1_difference(&before.evaluation.outcomes, &after.evaluation.outcomes, &labels));
         if self.json {
             let mut object = self.object(&comparison, finding, [&before, &after]);
             object["quoted"] = json!(quoted);
+            object["macro_f1_difference"] = json_macro_f1(macro_f1);
             object["measured_as"] = json!(run.map(|run| &run.manifest.run));
             object["selected_on"] = json!(selected_on);
             print_json(&object)?;
         } else {
             let measured_with = sides.iter().any(|side| side.run().is_some()).then(|| measured_with(&bench, run));
-            let rows = Rows { splits: split_names(&splits), quoted, measured_with, selected_on };
+            let rows = Rows { splits: split_names(&splits), quoted, measured_with, selected_on, macro_f1 };
             print(&self.page(&comparison, finding, [&before, &after], &rows))?;
             if !bench.project.config.models.task.is_deterministic() {
                 bench.note("note: this model may answer otherwise the next time; single rows may have changed by luck");
@@ -195,6 +203,10 @@ impl Compare {
         }
         let (difference, interval) = (points(comparison.difference), signed_interval(&comparison.interval));
         writeln!(f, "\ndifference {difference}, 95 % interval {interval}, {}", p_value(comparison.p_value))?;
+        if let Some(MacroF1 { value, interval }) = &rows.macro_f1 {
+            let (difference, interval) = (points(*value), signed_interval(interval));
+            writeln!(f, "macro F1 {difference}, 95 % interval {interval} (paired bootstrap); not what decides")?;
+        }
         let verdict = match finding {
             Finding::Better | Finding::Worse => format!("B is {finding}"),
             other => other.to_string(),

@@ -7,13 +7,14 @@ use clap::Args;
 use prompt_ratchet::dataset::{Example, Filter};
 use prompt_ratchet::durable;
 use prompt_ratchet::prompt::PromptSet;
-use prompt_ratchet::report::plural;
+use prompt_ratchet::report::{Classified, plural};
+use prompt_ratchet::stats::LabelScore;
 use serde_json::json;
 
 use super::Global;
 use super::exit::{Exit, Failure};
 use super::measure::{Bench, Measured, SplitChoice, split_names, unquoted};
-use super::report::{json_interval, print, print_json};
+use super::report::{json_interval, json_macro_f1, print, print_json};
 
 mod csv;
 mod table;
@@ -132,11 +133,11 @@ impl Eval {
                 ));
             }
         }
+        let labels = bench.labels();
         if self.json {
-            return print_json(&json(measured, quoted));
+            let classified = labels.and_then(|labels| Classified::of(&measured.evaluation.outcomes, &labels));
+            return print_json(&json(measured, quoted, classified.as_ref()));
         }
-        let labels: Option<Vec<String>> =
-            bench.project.labels().map(|labels| labels.into_iter().map(|(label, _)| label).collect());
         let page = table::Page {
             title,
             outcomes: &measured.evaluation.outcomes,
@@ -156,15 +157,25 @@ impl Eval {
 }
 
 /// The object of `--json`.
-fn json(measured: &Measured, quoted: usize) -> serde_json::Value {
+fn json(measured: &Measured, quoted: usize, classified: Option<&Classified>) -> serde_json::Value {
     let summary = measured.summary();
     let used = &measured.used;
+    let labels = classified.map(|classified| {
+        let label = |(label, score, rows): &(String, LabelScore, usize)| {
+            json!({
+                "label": label, "precision": score.precision, "recall": score.recall, "f1": score.f1, "rows": rows,
+            })
+        };
+        classified.labels.iter().map(label).collect::<Vec<_>>()
+    });
     json!({
         "examples": summary.examples,
         "score": summary.score,
         "interval": json_interval(&summary.interval),
         "errors": summary.errors,
         "quoted": quoted,
+        "labels": labels,
+        "macro_f1": json_macro_f1(classified.map(|classified| classified.macro_f1)),
         "calls": used.live,
         "tokens": used.tokens,
         "cost_usd": used.dollars,

@@ -126,6 +126,11 @@ impl Bench {
         Ok(Self::of(project, global))
     }
 
+    /// The labels of a task of labels, the most frequent first.
+    pub fn labels(&self) -> Option<Vec<String>> {
+        self.project.labels().map(|labels| labels.into_iter().map(|(label, _)| label).collect())
+    }
+
     /// Scores in `project`, which is loaded already.
     pub fn of(project: Project, global: &Global) -> Self {
         let quiet = global.quiet;

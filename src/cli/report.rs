@@ -4,7 +4,7 @@ use std::io::Write;
 
 use clap::Args;
 use console::Term;
-use prompt_ratchet::report::{RunView, json, markdown, terminal};
+use prompt_ratchet::report::{MacroF1, RunView, json, markdown, terminal};
 use prompt_ratchet::run::RunFolder;
 use prompt_ratchet::stats::Interval;
 
@@ -75,6 +75,14 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
 /// An interval as every `--json` output has it: `[low, high]`.
 pub(super) fn json_interval(interval: &Interval) -> serde_json::Value {
     serde_json::json!([interval.low, interval.high])
+}
+
+/// `{value, interval}`; null where there is none.
+pub(super) fn json_macro_f1(found: Option<MacroF1>) -> serde_json::Value {
+    found.map_or(
+        serde_json::Value::Null,
+        |found| serde_json::json!({ "value": found.value, "interval": json_interval(&found.interval) }),
+    )
 }
 
 /// Prints one JSON value to stdout.

@@ -8,11 +8,12 @@
 //! | `ablation.rs` | which hunks of what was kept went again |
 //! | `terminal.rs` | the screen after a run |
 //! | `json.rs` | the `--json` object |
-//! | `breakdown.rs`, `finding.rs` | one evaluation taken apart, and what a comparison of two amounts to |
+//! | `breakdown.rs`, `classify.rs`, `finding.rs` | one evaluation taken apart, by label with F1, and what a comparison of two amounts to |
 //! | `numbers.rs`, `escape.rs` | how numbers and untrusted text are written |
 
 mod ablation;
 mod breakdown;
+mod classify;
 mod escape;
 mod finding;
 mod json;
@@ -28,6 +29,7 @@ mod testing;
 
 pub use ablation::ablation;
 pub use breakdown::{Confusion, Group, by_label, by_tag, confusion, worst};
+pub use classify::{Classified, MacroF1, macro_f1_difference};
 pub use escape::one_line;
 pub use finding::Finding;
 pub use json::json;

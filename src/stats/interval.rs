@@ -75,7 +75,7 @@ pub fn bootstrap<R: Rng + ?Sized>(values: &[f64], confidence: f64, resamples: us
         (0..resamples.max(1)).map(|_| (0..n).map(|_| values[rng.random_range(0..n)]).sum::<f64>() / n as f64).collect();
     means.sort_by(f64::total_cmp);
     let upper = two_sided_level(confidence);
-    Interval { low: quantile(&means, 1.0 - upper), high: quantile(&means, upper) }
+    Interval { low: percentile(&means, 1.0 - upper), high: percentile(&means, upper) }
 }
 
 /// Percentile bootstrap interval of the mean of `after - before`, resampling rows so that pairs stay together.
@@ -93,7 +93,7 @@ pub fn bootstrap_paired<R: Rng + ?Sized>(
 }
 
 /// Linear interpolation between order statistics (Hyndman and Fan, Am. Stat. 50, 1996, type 7) of a sorted slice.
-fn quantile(sorted: &[f64], p: f64) -> f64 {
+pub(super) fn percentile(sorted: &[f64], p: f64) -> f64 {
     let place = p * (sorted.len() - 1) as f64;
     let below = place.floor() as usize;
     let above = (below + 1).min(sorted.len() - 1);

@@ -8,11 +8,13 @@
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
 mod interval;
+mod labels;
 mod paired;
 mod power;
 mod sequential;
 
 pub use interval::{Interval, bootstrap, bootstrap_paired, mean_interval, wilson};
+pub use labels::{LabelScore, Labelled, bootstrap_macro_f1, bootstrap_macro_f1_difference, label_scores, macro_f1};
 pub use paired::{
     PairedDifference, matched_pairs_interval, mcnemar_exact, mcnemar_mid_p, paired_difference, sign_test,
 };

@@ -47,7 +47,15 @@ fn a_new_project_can_be_scored_at_once_and_the_second_time_costs_nothing() {
     let project = project();
     let first = ratchet(project.path(), &["eval", "--json"]).json();
     let keys: Vec<&str> = first.as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(keys, ["calls", "cost_usd", "errors", "examples", "interval", "quoted", "score", "seconds", "tokens"]);
+    let wanted = [
+        "calls", "cost_usd", "errors", "examples", "interval", "labels", "macro_f1", "quoted", "score", "seconds",
+        "tokens",
+    ];
+    assert_eq!(keys, wanted);
+    let labels = first["labels"].as_array().unwrap();
+    assert_eq!(labels.iter().map(|label| label["rows"].as_u64().unwrap()).sum::<u64>(), 32);
+    let mean = labels.iter().map(|label| label["f1"].as_f64().unwrap()).sum::<f64>() / labels.len() as f64;
+    assert!((mean - first["macro_f1"]["value"].as_f64().unwrap()).abs() < 1e-9, "{first}");
     assert!(first["interval"][0].is_f64() && first["interval"][1].is_f64(), "{first}");
     assert_eq!((first["examples"].as_u64(), first["calls"].as_u64()), (Some(32), Some(32)));
     let again = ratchet(project.path(), &["eval"]);
@@ -109,7 +117,7 @@ fn failures_are_grouped_and_a_worse_prompt_fails_the_comparison() {
     std::fs::write(project.path().join("good.prompty"), good).unwrap();
     let worse = ratchet(project.path(), &["compare", "good.prompty", "bad.prompty"]);
     assert_eq!(worse.code, 1, "{}{}", worse.out, worse.err);
-    assert!(worse.out.contains("B is worse"), "{}", worse.out);
+    assert!(worse.out.contains("B is worse") && worse.out.contains("\nmacro F1 -"), "{}", worse.out);
     let better = ratchet(project.path(), &["compare", "bad.prompty", "good.prompty", "--require-better", "--json"]);
     assert_eq!((better.code, better.json()["finding"].as_str()), (0, Some("better")));
     let same = ratchet(project.path(), &["compare", "good.prompty", "good.prompty", "--require-better"]);

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use prompt_ratchet::eval::{Outcome, Summary};
-use prompt_ratchet::report::{Confusion, Group, by_label, by_tag, confusion, interval, percent, plural, worst};
+use prompt_ratchet::report::{
+    Classified, Confusion, Group, by_label, by_tag, confusion, interval, percent, plural, worst,
+};
 
 use crate::cli::measure::left_out;
 use crate::cli::plain::{WIDTH, cell, line};
@@ -50,6 +52,9 @@ impl fmt::Display for Page<'_> {
         if let Some(labels) = self.labels {
             groups(f, "label", &by_label(self.outcomes, labels), usize::MAX)?;
         }
+        if let Some(classified) = self.labels.and_then(|labels| Classified::of(self.outcomes, labels)) {
+            label_scores(f, &classified)?;
+        }
         groups(f, "tag", &by_tag(self.outcomes), TAGS)?;
         if let Some(labels) = self.labels {
             confusions(f, &confusion(self.outcomes, labels))?;
@@ -84,6 +89,17 @@ fn groups(f: &mut fmt::Formatter<'_>, kind: &str, groups: &[Group], most: usize)
         0 => Ok(()),
         more => writeln!(f, "and {more} more; look at one with --filter {kind}=..."),
     }
+}
+
+/// Precision, recall and F1 by label, and their macro mean.
+fn label_scores(f: &mut fmt::Formatter<'_>, classified: &Classified) -> fmt::Result {
+    writeln!(f, "\n{} {:>9} {:>8} {:>8} {:>6}", cell("label", 34), "precision", "recall", "F1", "rows")?;
+    for (label, score, rows) in &classified.labels {
+        let [precision, recall, f1] = [score.precision, score.recall, score.f1].map(percent);
+        writeln!(f, "{} {precision:>9} {recall:>8} {f1:>8} {rows:>6}", cell(label, 34))?;
+    }
+    let found = &classified.macro_f1;
+    writeln!(f, "macro F1 {}, 95 % interval {} (bootstrap)", percent(found.value), interval(&found.interval))
 }
 
 /// The matrix with letters for columns where it fits, else the most frequent confusions.

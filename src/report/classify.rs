@@ -1,0 +1,134 @@
+//! A task of labels: precision, recall and F1 by label, and macro F1 with a bootstrap interval.
+
+use std::collections::BTreeMap;
+
+use crate::eval::{CONFIDENCE, Outcome};
+use crate::seed::generator;
+use crate::stats::{
+    Interval, LabelScore, Labelled, bootstrap_macro_f1, bootstrap_macro_f1_difference, label_scores, macro_f1,
+};
+
+/// Resamples of the bootstrap.
+const RESAMPLES: usize = 2_000;
+
+/// How well each label is told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Classified {
+    /// The labels with their scores and the number of rows that are them, in the order of the labels; labels that are
+    /// neither expected nor answered are left out.
+    pub labels: Vec<(String, LabelScore, usize)>,
+    /// Their mean F1.
+    pub macro_f1: MacroF1,
+}
+
+/// Macro F1, or a difference of two.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MacroF1 {
+    /// The figure: in [0, 1], a difference in [-1, 1].
+    pub value: f64,
+    /// Its 95 % interval, by bootstrap over rows.
+    pub interval: Interval,
+}
+
+impl Classified {
+    /// Sums up `outcomes` of rows that ran, by their weights; white space around an answer is ignored. Nothing where no
+    /// answer is a label: then this is no task of labels, whatever is expected.
+    pub fn of(outcomes: &[Outcome], labels: &[String]) -> Option<Classified> {
+        let rows: Vec<Labelled> = labelled(outcomes, labels).into_values().collect();
+        let scores = label_scores(&rows, labels.len());
+        let value = macro_f1(&scores).filter(|_| rows.iter().any(|row| row.answered.is_some()))?;
+        let mut rng = generator(0, 0, "macro-f1");
+        let interval = bootstrap_macro_f1(&rows, labels.len(), CONFIDENCE, RESAMPLES, &mut rng);
+        let count = |label: usize| rows.iter().filter(|row| row.expected == label).count();
+        let seen = labels.iter().zip(scores).enumerate().filter(|(_, (_, score))| score.weights != (0.0, 0.0));
+        let labels = seen.map(|(at, (label, score))| (label.clone(), score, count(at))).collect();
+        Some(Classified { labels, macro_f1: MacroF1 { value, interval } })
+    }
+}
+
+/// The difference of macro F1 over the rows that ran in both arms; nothing where either arm answers no label.
+pub fn macro_f1_difference(before: &[Outcome], after: &[Outcome], labels: &[String]) -> Option<MacroF1> {
+    let [mut before, mut after] = [before, after].map(|arm| labelled(arm, labels));
+    before.retain(|id, _| after.contains_key(id));
+    after.retain(|id, _| before.contains_key(id));
+    // By id, so both are in one order.
+    let [before, after] = [before, after].map(|arm| arm.into_values().collect::<Vec<Labelled>>());
+    let figure = |arm: &[Labelled]| {
+        macro_f1(&label_scores(arm, labels.len())).filter(|_| arm.iter().any(|row| row.answered.is_some()))
+    };
+    let value = figure(&after)? - figure(&before)?;
+    let mut rng = generator(0, 0, "macro-f1");
+    let interval = bootstrap_macro_f1_difference(&before, &after, labels.len(), CONFIDENCE, RESAMPLES, &mut rng);
+    Some(MacroF1 { value, interval })
+}
+
+/// The rows that ran and whose expected answer is a label, by id.
+fn labelled<'o>(outcomes: &'o [Outcome], labels: &[String]) -> BTreeMap<&'o str, Labelled> {
+    let place: BTreeMap<&str, usize> = labels.iter().enumerate().map(|(at, label)| (label.trim(), at)).collect();
+    let mut rows = BTreeMap::new();
+    for outcome in outcomes {
+        let (Ok(answer), Some(expected)) = (&outcome.result, outcome.example.expected_text()) else { continue };
+        if let Some(&expected) = place.get(expected.trim()) {
+            let answered = place.get(answer.completion.text.trim()).copied();
+            let row = Labelled { expected, answered, weight: outcome.example.weight };
+            rows.insert(outcome.example.id.as_str(), row);
+        }
+    }
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::eval::{Answer, OutcomeError};
+    use crate::model::{CallError, testing};
+
+    fn outcomes(of: &[(&str, Option<&str>)]) -> Vec<Outcome> {
+        let outcome = |(at, (expected, answer)): (usize, &(&str, Option<&str>))| {
+            let row = json!({"id": format!("{at}"), "input": "text", "expected": expected});
+            let result = match answer {
+                None => Err(OutcomeError::Call(CallError::Transient("reset".to_owned()))),
+                Some(text) => Ok(Answer { completion: testing::answer(text), scores: Vec::new(), value: 1.0 }),
+            };
+            Outcome { example: Arc::new(serde_json::from_value(row).unwrap()), sample: 0, result }
+        };
+        of.iter().enumerate().map(outcome).collect()
+    }
+
+    fn labels() -> Vec<String> {
+        ["b", "a", "unused"].map(str::to_owned).to_vec()
+    }
+
+    #[test]
+    fn labels_have_precision_recall_and_f1_over_the_rows_that_ran() {
+        let outcomes =
+            outcomes(&[("a", Some("a ")), ("a", Some("b")), ("b", Some("b")), ("b", None), ("b", Some("?"))]);
+        let found = Classified::of(&outcomes, &labels()).unwrap();
+        let [(b, of_b, rows_b), (a, of_a, rows_a)] = &found.labels[..] else { panic!("{found:?}") };
+        assert_eq!((b.as_str(), a.as_str(), *rows_b, *rows_a), ("b", "a", 2, 2));
+        assert_eq!((of_a.precision, of_a.recall), (1.0, 0.5));
+        assert_eq!((of_b.precision, of_b.recall), (0.5, 0.5));
+        assert!((found.macro_f1.value - f64::midpoint(0.5, 2.0 / 3.0)).abs() < 1e-12);
+        assert!(found.macro_f1.interval.contains(found.macro_f1.value));
+    }
+
+    #[test]
+    fn answers_that_are_no_labels_are_no_task_of_labels() {
+        let outcomes = outcomes(&[("a", Some("{\"label\": \"a\"}")), ("b", Some("{}"))]);
+        assert_eq!(Classified::of(&outcomes, &labels()), None);
+        assert_eq!(macro_f1_difference(&outcomes, &outcomes, &labels()), None);
+    }
+
+    #[test]
+    fn a_difference_is_of_the_rows_that_ran_in_both_arms() {
+        let before = outcomes(&[("a", Some("a")), ("a", Some("b")), ("b", Some("b")), ("b", Some("a"))]);
+        let after = outcomes(&[("a", Some("a")), ("a", Some("a")), ("b", Some("b")), ("b", None)]);
+        let found = macro_f1_difference(&before, &after, &labels()).unwrap();
+        assert!((found.value - (1.0 - 2.0 / 3.0)).abs() < 1e-12, "{found:?}");
+        assert!(found.interval.contains(found.value));
+    }
+}
