@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use prompt_ratchet::config::Provider;
 use prompt_ratchet::project::{CONFIG_FILE, FirstModel, InitError, Scaffold};
 use prompt_ratchet::report::plural;
@@ -35,24 +35,27 @@ pub struct Init {
     /// Overwrite what is there
     #[arg(long)]
     force: bool,
-    /// What serves the model
-    #[arg(long, value_enum, default_value = "embedded")]
-    provider: ProviderChoice,
+    /// What serves the model: openai for any server that speaks like it, anthropic, ollama, ... (docs/models.md)
+    #[arg(long, value_name = "NAME", value_parser = provider, default_value = "embedded")]
+    provider: Provider,
     /// The model's name as the provider knows it
-    #[arg(long, required_if_eq("provider", "openai"))]
+    #[arg(long)]
     model: Option<String>,
-    /// The endpoint, up to and without /chat/completions
+    /// The endpoint, as in http://127.0.0.1:8000/v1; by default the provider's own
     #[arg(long, value_name = "URL")]
     base_url: Option<String>,
-    /// The environment variable that holds the key; by default OPENAI_API_KEY unless --base-url is given
+    /// The environment variable that holds the key; by default the provider's usual one; with openai and --base-url, none
     #[arg(long, value_name = "NAME")]
     api_key_env: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ProviderChoice {
-    Embedded,
-    Openai,
+/// A provider by its name; one that needs more than a model and an address is written into the config by hand.
+fn provider(name: &str) -> Result<Provider, String> {
+    let ready = |provider: &Provider| *provider != Provider::Command;
+    Provider::named(name).filter(ready).ok_or_else(|| {
+        let names: Vec<&str> = Provider::ALL.into_iter().filter(ready).map(Provider::name).collect();
+        format!("one of {}", names.join(", "))
+    })
 }
 
 impl Init {
@@ -71,15 +74,17 @@ impl Init {
     }
 
     fn first_model(&self) -> Result<FirstModel, Failure> {
-        let provider = match self.provider {
-            ProviderChoice::Embedded => Provider::Embedded,
-            ProviderChoice::Openai => Provider::Openai,
-        };
+        let provider = self.provider;
         let given = [("--model", &self.model), ("--base-url", &self.base_url), ("--api-key-env", &self.api_key_env)];
         if provider == Provider::Embedded
             && let Some((flag, _)) = given.into_iter().find(|(_, value)| value.is_some())
         {
-            return Err(Failure::usage(anyhow::anyhow!("{flag} needs --provider openai: the embedded model has none")));
+            return Err(Failure::usage(anyhow::anyhow!(
+                "{flag} needs another --provider, as openai: the embedded model has none"
+            )));
+        }
+        if provider != Provider::Embedded && self.model.is_none() {
+            return Err(Failure::usage(anyhow::anyhow!("--provider {} needs --model NAME", provider.name())));
         }
         let needs_key = provider == Provider::Openai && self.base_url.is_none();
         let api_key_env = self.api_key_env.clone().or_else(|| needs_key.then(|| "OPENAI_API_KEY".to_owned()));

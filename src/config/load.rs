@@ -7,13 +7,10 @@ use serde_json::{Map, Value};
 use super::error::{Cause, ConfigError, Place, Problem};
 use super::schema::{Finding, check, dotted};
 use super::source::{At, Source};
-use super::{Config, Provider, ScorerConfig, ScorerKind};
+use super::{Config, ModelConfig, Provider, ScorerConfig, ScorerKind};
 
 /// What the model of the provider `embedded` may be called.
 const EMBEDDED: &str = "embedded";
-
-/// The keys of a model that `embedded` reads.
-const READ_BY_EMBEDDED: [&str; 4] = ["provider", "model", "max_concurrency", "deterministic"];
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(|| schemars::schema_for!(Config).to_value());
 
@@ -70,9 +67,8 @@ impl Config {
         let mut found = Vec::new();
         let models = [("task", Some(&self.models.task)), ("proposer", self.models.proposer.as_ref())];
         for (role, model) in models {
-            if model.is_some_and(|model| model.provider == Provider::Openai && model.model.is_none()) {
-                let purpose = "Its name as the provider knows it; required by `openai`.";
-                found.push(finding(&["models", role, "model"], Cause::Missing(purpose.to_owned())));
+            if let Some(model) = model {
+                found.extend(missing(role, model));
             }
             if let Some(name) =
                 model.filter(|model| model.provider == Provider::Embedded).and_then(|m| m.model.as_deref())
@@ -131,16 +127,43 @@ fn scorer_conflicts(scorers: &[ScorerConfig], path: &[String], weighed: bool, fo
     }
 }
 
-/// Keys that any model may have and that `embedded` would ignore: who sets one expects something of it.
+/// Keys that the provider of a model can't do without.
+fn missing(role: &str, model: &ModelConfig) -> Vec<Finding> {
+    let provider = model.provider;
+    let mut needed = Vec::new();
+    match provider {
+        Provider::Embedded => {}
+        Provider::Command if model.run.is_none() => needed.push(("run", "The program and its arguments")),
+        Provider::Command => {}
+        _ if model.model.is_none() => needed.push(("model", "Its name as the provider knows it")),
+        _ => {}
+    }
+    if provider == Provider::Azure && model.base_url.is_none() {
+        needed.push(("base_url", "The resource's address, as in https://NAME.openai.azure.com"));
+    }
+    let cause = |purpose| Cause::Missing(format!("{purpose}; required by `{}`.", provider.name()));
+    needed.into_iter().map(|(key, purpose)| finding(&["models", role, key], cause(purpose))).collect()
+}
+
+/// Keys that a model may have and that its provider would ignore: who sets one expects something of it.
 fn idle_keys(root: &Value) -> Vec<Finding> {
     let models = root.get("models").and_then(Value::as_object).into_iter().flatten();
     let mut found = Vec::new();
-    for (role, model) in models.filter(|(_, model)| model["provider"] == EMBEDDED) {
+    for (role, model) in models {
+        let Some(provider) = model["provider"].as_str().and_then(Provider::named) else { continue };
         let keys = model.as_object().into_iter().flatten().map(|(key, _)| key.as_str());
-        for key in keys.filter(|key| !READ_BY_EMBEDDED.contains(key)) {
+        for key in keys.filter(|key| !provider.reads(key)) {
+            let reader = match key {
+                "run" => Provider::Command,
+                "context_length" => Provider::Ollama,
+                "api_version" => Provider::Azure,
+                _ => Provider::Openai,
+            };
             let message = format!(
-                "`models.{role}.{key}` does nothing with the provider \"embedded\"; leave it out, or set \
-                 models.{role}.provider to \"openai\""
+                "`models.{role}.{key}` does nothing with the provider \"{}\"; leave it out, or set \
+                 models.{role}.provider to \"{}\"",
+                provider.name(),
+                reader.name()
             );
             found.push(finding(&["models", role, key], Cause::Conflict(message)));
         }

@@ -21,18 +21,33 @@ pub struct Models {
 pub struct ModelConfig {
     /// What serves it.
     pub provider: Provider,
-    /// Its name as the provider knows it; required by `openai`.
+    /// Its name as the provider knows it (`azure`: the deployment's); required by all but `embedded` and `command`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub model: Option<String>,
-    /// `openai` only: the endpoint up to and without `/chat/completions`; by default `https://api.openai.com/v1`.
+    /// Where it is reached, as in `http://127.0.0.1:8000/v1`; by default the provider's own address (`docs/models.md`).
+    /// Required by `azure`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub base_url: Option<String>,
-    /// `openai` only: the environment variable that holds the key; absent means that none is sent.
+    /// The environment variable that holds the key; by default the provider's usual one (`docs/models.md`). `openai`, which
+    /// stands for any server that speaks like it, and servers of your own are sent none unless this is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub api_key_env: Option<String>,
+    /// `command` only, and required there: the program and its arguments. It reads a call as one line of JSON on stdin and
+    /// prints the answer (`docs/models.md`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub run: Option<Vec<String>>,
+    /// `ollama` only: tokens of the context, read and written, by default 16384. What may not fit is refused, never cut.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 512))]
+    pub context_length: Option<u32>,
+    /// `azure` only: the version of its API, by default `2024-10-21`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub api_version: Option<String>,
     /// Sampling temperature; by default the provider's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0))]
@@ -108,6 +123,105 @@ pub enum Provider {
     Embedded,
     /// Any OpenAI-compatible chat completions endpoint.
     Openai,
+    /// OpenAI's Responses.
+    Responses,
+    /// Azure OpenAI.
+    Azure,
+    /// Anthropic's messages.
+    Anthropic,
+    /// Google's Gemini.
+    Gemini,
+    /// Amazon Bedrock's Converse, with a bearer key.
+    Bedrock,
+    /// OpenRouter.
+    Openrouter,
+    /// Ollama's own chat, with its context length set.
+    Ollama,
+    /// A vLLM server.
+    Vllm,
+    /// A llama.cpp server.
+    Llamacpp,
+    /// LM Studio.
+    Lmstudio,
+    /// Groq.
+    Groq,
+    /// Mistral.
+    Mistral,
+    /// DeepSeek.
+    Deepseek,
+    /// Together.
+    Together,
+    /// Fireworks.
+    Fireworks,
+    /// A program that reads a call and prints the answer.
+    Command,
+}
+
+impl Provider {
+    /// All of them.
+    pub const ALL: [Self; 18] = [
+        Self::Embedded,
+        Self::Openai,
+        Self::Responses,
+        Self::Azure,
+        Self::Anthropic,
+        Self::Gemini,
+        Self::Bedrock,
+        Self::Openrouter,
+        Self::Ollama,
+        Self::Vllm,
+        Self::Llamacpp,
+        Self::Lmstudio,
+        Self::Groq,
+        Self::Mistral,
+        Self::Deepseek,
+        Self::Together,
+        Self::Fireworks,
+        Self::Command,
+    ];
+
+    /// Its name in the config.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Embedded => "embedded",
+            Self::Openai => "openai",
+            Self::Responses => "responses",
+            Self::Azure => "azure",
+            Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
+            Self::Bedrock => "bedrock",
+            Self::Openrouter => "openrouter",
+            Self::Ollama => "ollama",
+            Self::Vllm => "vllm",
+            Self::Llamacpp => "llamacpp",
+            Self::Lmstudio => "lmstudio",
+            Self::Groq => "groq",
+            Self::Mistral => "mistral",
+            Self::Deepseek => "deepseek",
+            Self::Together => "together",
+            Self::Fireworks => "fireworks",
+            Self::Command => "command",
+        }
+    }
+
+    /// The provider of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|provider| provider.name() == name)
+    }
+
+    /// Whether it reads `key` of its table.
+    pub(super) fn reads(self, key: &str) -> bool {
+        match self {
+            Self::Embedded => matches!(key, "provider" | "model" | "max_concurrency" | "deterministic"),
+            Self::Command => !matches!(key, "base_url" | "api_key_env" | "context_length" | "api_version"),
+            _ => match key {
+                "run" => false,
+                "context_length" => self == Self::Ollama,
+                "api_version" => self == Self::Azure,
+                _ => true,
+            },
+        }
+    }
 }
 
 /// Prices in US dollars for a million tokens.

@@ -240,7 +240,7 @@ fn a_value_out_of_range_is_shown_with_the_range() {
 
 #[test]
 fn an_unknown_provider_or_scorer_is_shown_with_those_that_there_are() {
-    assert_snapshot!(errors_with("embedded", "opnai"), @r#"ratchet.toml:5:12: `models.task.provider` is "opnai", but must be "embedded" or "openai"; did you mean `openai`?"#);
+    assert_snapshot!(errors_with("embedded", "opnai"), @r#"ratchet.toml:5:12: `models.task.provider` is "opnai", but must be "embedded", "openai", "responses", "azure", "anthropic", "gemini", "bedrock", "openrouter", "ollama", "vllm", "llamacpp", "lmstudio", "groq", "mistral", "deepseek", "together", "fireworks" or "command"; did you mean `openai`?"#);
     assert_snapshot!(errors_with("exact_match", "exactmatch"), @r#"ratchet.toml:8:8: `scorers.0.type` is "exactmatch", but must be "exact_match", "contains", "starts_with", "regex", "numeric", "numeric_diff", "levenshtein", "json_valid", "json_fields", "json_diff", "json_schema", "json_path", "set_match", "list_match", "list_contains", "token_f1", "rouge_l", "bleu", "chrf", "word_count", "length", "latency", "cost", "all_of", "any_of", "python" or "command"; did you mean `exact_match`?"#);
     assert_snapshot!(errors_with("type = \"exact_match\"", "weight = 2"), @r#"ratchet.toml:7:1: `scorers.0.type` is missing: "exact_match", "contains", "starts_with", "regex", "numeric", "numeric_diff", "levenshtein", "json_valid", "json_fields", "json_diff", "json_schema", "json_path", "set_match", "list_match", "list_contains", "token_f1", "rouge_l", "bleu", "chrf", "word_count", "length", "latency", "cost", "all_of", "any_of", "python" or "command""#);
 }
@@ -253,7 +253,7 @@ fn what_must_be_there_is_asked_for() {
     ratchet.toml:1:1: `scorers` is missing: How answers are scored; the score of a row is the weighted mean of all scorers.
     ratchet.toml:1:1: `prompt` is missing: The prompt file to optimise; or [prompts].
     "#);
-    assert_snapshot!(errors_with("provider = \"embedded\"", ""), @r#"ratchet.toml:4:9: `models.task.provider` is missing: "embedded" or "openai""#);
+    assert_snapshot!(errors_with("provider = \"embedded\"", ""), @r#"ratchet.toml:4:9: `models.task.provider` is missing: "embedded", "openai", "responses", "azure", "anthropic", "gemini", "bedrock", "openrouter", "ollama", "vllm", "llamacpp", "lmstudio", "groq", "mistral", "deepseek", "together", "fireworks" or "command""#);
     assert_snapshot!(errors("[[scorers]]\ntype = \"python\"\n"), @"ratchet.toml:9:1: `scorers.1.path` is missing: The Python file.");
     assert_snapshot!(errors_with("\"embedded\"", "\"openai\""), @"ratchet.toml:4:9: `models.task.model` is missing: Its name as the provider knows it; required by `openai`.");
     assert_snapshot!(errors("[[scorers]]\ntype = \"exact_match\"\n"), @"ratchet.toml:9:1: two scorers are called `exact_match`; give one of them another `name`");
@@ -311,6 +311,29 @@ fn a_key_that_the_embedded_model_ignores_is_refused_and_one_that_it_reads_is_not
 }
 
 #[test]
+fn a_key_that_is_of_another_provider_is_refused_and_one_that_is_needed_is_asked_for() {
+    for (table, told) in [
+        ("provider='groq', model='m', context_length=4096", "set models.task.provider to \"ollama\""),
+        ("provider='openai', model='m', run=['sh']", "set models.task.provider to \"command\""),
+        ("provider='openai', model='m', api_version='2024-10-21'", "set models.task.provider to \"azure\""),
+        ("provider='command', run=['sh'], base_url='http://x'", "`models.task.base_url` does nothing"),
+        ("provider='command'", "`models.task.run` is missing"),
+        (
+            "provider='anthropic'",
+            "`models.task.model` is missing: Its name as the provider knows it; required by `anthropic`",
+        ),
+        ("provider='azure', model='m'", "`models.task.base_url` is missing"),
+        ("provider='anthropc', model='m'", "did you mean `anthropic`?"),
+    ] {
+        let error = set(SMALL, &[("models.task", &format!("{{{table}}}"))]).unwrap_err().to_string();
+        assert!(error.contains(told), "{table}: {error}");
+    }
+    for table in ["provider='ollama', model='m', context_length=4096", "provider='command', run=['sh'], model='m'"] {
+        set(SMALL, &[("models.task", &format!("{{{table}}}"))]).unwrap();
+    }
+}
+
+#[test]
 fn text_that_is_not_toml_is_pointed_at() {
     assert_snapshot!(errors("[search\n"), @"ratchet.toml:9:8: not valid TOML: unclosed table, expected `]`");
     assert_snapshot!(errors("[search]\nseed = 1\nseed = 2\n"), @"ratchet.toml:11:1: not valid TOML: duplicate key");
@@ -363,7 +386,7 @@ fn an_error_in_an_override_names_the_override() {
     assert_snapshot!(set(SMALL, &[("scorers.5.type", "contains")]).unwrap_err(), @"--set scorers.5.type: `scorers` is a list of 1; `5` is no place in it");
     assert_snapshot!(set(SMALL, &[("prompt.x", "1")]).unwrap_err(), @r#"--set prompt.x: `prompt` is "p.prompty", which has no key `x`"#);
     assert_snapshot!(set(SMALL, &[("search..seed", "1")]).unwrap_err(), @"--set search..seed: `search..seed` is not a dotted key; write it like `search.generations` or `scorers.0.weight`");
-    assert_snapshot!(set(SMALL, &[("models.proposer.model", "m")]).unwrap_err(), @r#"--set models.proposer.model: `models.proposer.provider` is missing: "embedded" or "openai""#);
+    assert_snapshot!(set(SMALL, &[("models.proposer.model", "m")]).unwrap_err(), @r#"--set models.proposer.model: `models.proposer.provider` is missing: "embedded", "openai", "responses", "azure", "anthropic", "gemini", "bedrock", "openrouter", "ollama", "vllm", "llamacpp", "lmstudio", "groq", "mistral", "deepseek", "together", "fireworks" or "command""#);
 }
 
 #[test]

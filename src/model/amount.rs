@@ -154,7 +154,7 @@ pub(super) fn took(completion: &Completion, price: Option<&Price>, most: Amount)
 }
 
 /// An upper bound on the tokens that the provider reads.
-fn most_input(request: &ChatRequest) -> u64 {
+pub(super) fn most_input(request: &ChatRequest) -> u64 {
     let messages: u64 = request.messages.iter().map(|message| message.content.len() as u64 + PER_MESSAGE).sum();
     // Tools and the like are read too.
     let extra =

@@ -123,6 +123,14 @@ pub enum ProjectError {
         /// What is wrong.
         error: EndpointError,
     },
+    /// A program that serves a model isn't there.
+    #[error("{key}: {problem}")]
+    Program {
+        /// The config key that names it.
+        key: String,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
     /// A webhook's address can't be used; it may be a secret, so it isn't shown.
     #[error("{key}: the address can't be used: {problem}")]
     Webhook {
@@ -141,7 +149,7 @@ impl ProjectError {
     pub(super) fn key(&self, config: &Config) -> Option<Vec<String>> {
         let path = |key: &str| key.split('.').map(str::to_owned).collect();
         match self {
-            Self::Environment { key, .. } | Self::Webhook { key, .. } => Some(path(key)),
+            Self::Environment { key, .. } | Self::Program { key, .. } | Self::Webhook { key, .. } => Some(path(key)),
             Self::Target { key, .. } => Some(path(key)),
             Self::Model { role, .. } => Some(path(&format!("models.{role}"))),
             Self::Strategy(StrategyError::Unknown { .. }) => Some(path("search.disable")),

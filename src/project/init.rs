@@ -268,8 +268,11 @@ fn config(
     text += "\n[models.task]\n";
     match model.provider {
         Provider::Embedded => text += "provider = \"embedded\"   # needs no key and no network\n",
-        Provider::Openai => {
-            text += "provider = \"openai\"     # any OpenAI-compatible endpoint\n";
+        provider => {
+            text += &match provider {
+                Provider::Openai => "provider = \"openai\"     # any OpenAI-compatible endpoint\n".to_owned(),
+                _ => format!("provider = \"{}\"\n", provider.name()),
+            };
             let keys = [("model", &model.model), ("base_url", &model.base_url), ("api_key_env", &model.api_key_env)];
             for (key, value) in keys.into_iter().filter_map(|(key, value)| Some((key, value.as_ref()?))) {
                 text += &format!("{key} = {}\n", quoted(value));

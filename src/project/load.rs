@@ -74,7 +74,7 @@ impl Project {
         let strategies_folder = root.join(&config.search.strategies);
         let folder = strategies_folder.is_dir().then_some(strategies_folder.as_path());
         let strategies = load_strategies(folder, &config.search.disable).map_err(|error| at(error.into()))?;
-        super::models::check(&config).map_err(at)?;
+        super::models::check(&config, &root).map_err(at)?;
         super::target::check(&config, &root).map_err(at)?;
         let scorers = Arc::new(scorers::build(&config, &root).await.map_err(at)?);
         let mut source = config.dataset.clone().under(&root);

@@ -14,6 +14,7 @@ mod models;
 mod notify;
 mod optimize;
 mod plan;
+mod provider;
 mod revision;
 mod scorers;
 mod snapshot;

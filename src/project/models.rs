@@ -1,25 +1,22 @@
 //! From `[models]` to model stacks.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
-use super::load::expand;
+use super::provider::{chat, concurrency};
 use super::{Project, ProjectError, limits};
-use crate::config::{Config, ModelConfig, Provider as ProviderKind};
+use crate::config::{Config, ModelConfig};
 use crate::digest::Digest;
 use crate::eval::{ChatSettings, Evaluator};
-use crate::model::embedded::{self, Embedded};
+use crate::model::embedded;
 use crate::model::{
-    Amount, Budget, CallError, Chat, Dialect, EndpointConfig, Interrupt, Ledger, Limit, LimitSettings, Limits,
-    ModelRole, Notice, Provider, ProviderId, RetryPolicy, Session, Spend, Stack, Store,
+    Amount, Budget, CallError, Chat, Interrupt, Ledger, Limit, LimitSettings, Limits, ModelRole, Notice, Provider,
+    RetryPolicy, Session, Spend, Stack, Store,
 };
 use crate::propose::{ModelProposer, ProposerSettings};
-
-/// Most calls of the embedded model under way at once: it is this machine that answers.
-const EMBEDDED_CONCURRENCY: usize = 8;
 
 /// Who makes the calls, for the store's books.
 #[derive(Debug, Clone)]
@@ -100,7 +97,7 @@ impl Project {
         let begun = Arc::<AtomicBool>::default();
         let mut limits = Vec::new();
         let mut built = |role| -> Result<Provider, ProjectError> {
-            let provider = provider(&self.config, role, &use_.payer, &begun)?;
+            let provider = provider(&self.config, &self.root, role, &use_.payer, &begun)?;
             limits.push((role, provider.limit.clone()));
             Ok(provider)
         };
@@ -139,16 +136,22 @@ impl Project {
     }
 }
 
-/// Checks what can be checked of the models without a call: keys and addresses.
-pub(super) fn check(config: &Config) -> Result<(), ProjectError> {
+/// Checks what can be checked of the models without a call: keys, addresses and programs.
+pub(super) fn check(config: &Config, root: &Path) -> Result<(), ProjectError> {
     for role in [ModelRole::Task, ModelRole::Proposer] {
-        provider(config, role, "", &Arc::default())?;
+        provider(config, root, role, "", &Arc::default())?;
     }
     Ok(())
 }
 
 /// The provider in `role`, for calls that `payer` pays for; `begun` is shared by all of its providers.
-fn provider(config: &Config, role: ModelRole, payer: &str, begun: &Arc<AtomicBool>) -> Result<Provider, ProjectError> {
+fn provider(
+    config: &Config,
+    root: &Path,
+    role: ModelRole,
+    payer: &str,
+    begun: &Arc<AtomicBool>,
+) -> Result<Provider, ProjectError> {
     let model = Project::model(config, role);
     let limit = Limit::with(&LimitSettings {
         max_concurrency: concurrency(model),
@@ -160,43 +163,8 @@ fn provider(config: &Config, role: ModelRole, payer: &str, begun: &Arc<AtomicBoo
     });
     let price = limits::price(model);
     let retry = RetryPolicy { retries: model.retries as usize, ..RetryPolicy::default() };
-    let (id, chat): (ProviderId, Arc<dyn Chat>) = match model.provider {
-        ProviderKind::Embedded => {
-            let id = ProviderId { kind: embedded::NAME.to_owned(), base_url: embedded::VERSION.to_owned() };
-            (id, Arc::new(Embedded::new()))
-        }
-        ProviderKind::Openai => {
-            let endpoint = Dialect::default()
-                .endpoint(endpoint(model, role)?)
-                .map_err(|error| ProjectError::Model { role: role.to_string(), error })?;
-            (endpoint.id(), Arc::new(endpoint.telling(&limit)))
-        }
-    };
+    let (id, chat) = chat(model, role, root, &limit)?;
     Ok(Provider { id, chat, limit, retry, price })
-}
-
-fn endpoint(model: &ModelConfig, role: ModelRole) -> Result<EndpointConfig, ProjectError> {
-    let key = |name: &str| format!("models.{role}.{name}");
-    let base_url = model.base_url.as_deref().unwrap_or("https://api.openai.com/v1");
-    let mut endpoint = EndpointConfig::new(expand(&key("base_url"), base_url)?);
-    endpoint.timeout = Project::duration(model.timeout_seconds);
-    endpoint.connect_timeout = endpoint.connect_timeout.min(endpoint.timeout);
-    if let Some(name) = &model.api_key_env {
-        let value = std::env::var(name).ok().filter(|value| !value.trim().is_empty());
-        endpoint.api_key = Some(SecretString::from(value.ok_or_else(|| ProjectError::Environment {
-            key: key("api_key_env"),
-            name: name.clone(),
-            advice: "put the key there (export it), or leave api_key_env out for a server that needs none".to_owned(),
-        })?));
-    }
-    Ok(endpoint)
-}
-
-fn concurrency(model: &ModelConfig) -> usize {
-    match model.provider {
-        ProviderKind::Embedded => model.max_concurrency.min(EMBEDDED_CONCURRENCY),
-        ProviderKind::Openai => model.max_concurrency,
-    }
 }
 
 pub(super) fn chat_settings(model: &ModelConfig) -> ChatSettings {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::provider::key_name;
 use super::{Project, ProjectError, load};
 use crate::config::{Config, ScorerConfig, ScorerKind};
 use crate::model::BoxFuture;
@@ -180,7 +181,7 @@ pub(super) fn key_names(config: &Config) -> Vec<String> {
     [Some(&config.models.task), config.models.proposer.as_ref()]
         .into_iter()
         .flatten()
-        .filter_map(|model| model.api_key_env.clone())
+        .filter_map(|model| key_name(model).map(str::to_owned))
         .chain(config.notify.webhook_env.clone())
         .collect()
 }

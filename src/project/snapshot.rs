@@ -67,7 +67,7 @@ impl Project {
         for name in prompt_files.keys() {
             prompts.push(Prompt::parse(name, &read(&snapshot.join(PROMPTS).join(name))?)?);
         }
-        super::models::check(&config)?;
+        super::models::check(&config, root)?;
         super::target::check(&config, root)?;
         let scorers = Arc::new(scorers::build(&config, root).await?);
         Ok(Self {

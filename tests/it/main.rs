@@ -18,6 +18,7 @@ mod model;
 mod network;
 mod optimize;
 mod project;
+mod providers;
 mod readme;
 mod resume;
 mod scorers;

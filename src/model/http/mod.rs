@@ -3,6 +3,7 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `body.rs` | conversations with the system text apart, and `extra` |
 //! | `client.rs` | addresses, the HTTP client |
 //! | `headers.rs` | waits and rate limits that responses tell |
 //! | `problem.rs` | error objects, and what their codes mean |
@@ -20,10 +21,12 @@ use tokio::time::timeout;
 
 use super::log::note_status;
 use super::{BoxFuture, Call, CallError, Chat, ChatRequest, Completion, FinishReason, Limit, ProviderId, Usage};
+pub(super) use body::{Turns, is_given, with_extra};
 pub(super) use problem::{Meaning, Problem, described, problem};
 use refusal::Refusals;
 pub(super) use refusal::Refused;
 
+mod body;
 mod client;
 mod headers;
 mod problem;

@@ -1,0 +1,243 @@
+//! Gemini's generateContent: what is sent, and what comes back.
+//!
+//! Parameters stand in `generationConfig`, so `extra` does too: `extra = { generationConfig = { seed = 1 } }`.
+
+use std::time::Duration;
+
+use reqwest::Url;
+use reqwest::header::HeaderName;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::http::{Meaning, Problem, Refused, Reply, Turns, Wire, described, is_given, problem, with_extra};
+use super::{AnswerFormat, CallError, ChatRequest, Completion, FinishReason, Usage};
+use crate::prompt::Role;
+
+/// The dialect.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Gemini;
+
+impl Wire for Gemini {
+    fn url(&self, base: &Url, request: &ChatRequest) -> Url {
+        let mut url = base.clone();
+        let model = request.model.trim_start_matches("models/");
+        url.set_path(&format!("{}/models/{model}:generateContent", base.path().trim_end_matches('/')));
+        url
+    }
+
+    fn key(&self, key: &str) -> (HeaderName, String) {
+        (HeaderName::from_static("x-goog-api-key"), key.to_owned())
+    }
+
+    fn body(&self, request: &ChatRequest, refused: Refused) -> Result<Vec<u8>, CallError> {
+        let Turns { system, turns } = Turns::of(&request.messages);
+        let content = |(role, text): &(Role, String)| {
+            let role = if *role == Role::Assistant { "model" } else { "user" };
+            json!({"role": role, "parts": [{"text": text}]})
+        };
+        let mut config = json!({});
+        if let Some(temperature) = request.temperature.filter(|_| !refused.temperature) {
+            config["temperature"] = json!(temperature);
+        }
+        if let Some(max_tokens) = request.max_tokens {
+            config["maxOutputTokens"] = json!(max_tokens);
+        }
+        if !request.format.is_text()
+            && !refused.format
+            && !is_given(&request.extra, &["generationConfig", "responseMimeType"])
+        {
+            config["responseMimeType"] = json!("application/json");
+            if let AnswerFormat::Schema { schema, .. } = &request.format {
+                config["responseJsonSchema"] = schema.clone();
+            }
+        }
+        let mut body = json!({"contents": turns.iter().map(content).collect::<Vec<_>>(), "generationConfig": config});
+        if let Some(system) = system {
+            body["systemInstruction"] = json!({"parts": [{"text": system}]});
+        }
+        with_extra(body, request)
+    }
+
+    fn reply(&self, body: &[u8]) -> serde_json::Result<Reply> {
+        let raw: RawReply = serde_json::from_slice(body)?;
+        if let Some(error) = raw.error {
+            return Ok(Reply::Problem(described(&error)));
+        }
+        let usage = raw.usage.map(usage).unwrap_or_default();
+        let Some(candidate) = raw.candidates.unwrap_or_default().into_iter().next() else {
+            // A prompt that the filter took offence at has no candidate, and says so beside.
+            return Ok(match raw.feedback.and_then(|feedback| feedback.block_reason) {
+                Some(_) => Reply::Answer(Completion::live(String::new(), FinishReason::Filter, usage)),
+                None => Reply::Problem(Problem::saying("no candidates")),
+            });
+        };
+        let parts = candidate.content.and_then(|content| content.parts).unwrap_or_default();
+        let texts = |thoughts: bool| -> String {
+            parts.iter().filter(|part| part.thought == thoughts).filter_map(|part| part.text.as_deref()).collect()
+        };
+        let asks_for_tool = parts.iter().any(|part| part.function_call.is_some());
+        let finish = if asks_for_tool { FinishReason::Tool } else { finish(candidate.finish_reason.as_deref()) };
+        Ok(Reply::Answer(Completion::live(texts(false), finish, usage).thinking(Some(texts(true)))))
+    }
+
+    fn problem(&self, body: &[u8]) -> Problem {
+        let problem = problem(body);
+        let details = serde_json::from_slice::<Failure>(body).map(|failure| failure.error.details).unwrap_or_default();
+        let reason = |reason: &str| details.iter().any(|detail| detail.reason.as_deref() == Some(reason));
+        // No waiting within a run brings a day's quota back.
+        let is_of_a_day = details
+            .iter()
+            .flat_map(|detail| &detail.violations)
+            .any(|violation| violation.quota_id.as_deref().is_some_and(|id| id.contains("PerDay")));
+        let meaning = match () {
+            () if reason("API_KEY_INVALID") => Meaning::NoAccess,
+            () if is_of_a_day => Meaning::OutOfQuota,
+            () => problem.meaning,
+        };
+        let wait = details.iter().find_map(|detail| seconds(detail.retry_delay.as_deref()?));
+        Problem { meaning, wait, ..problem }
+    }
+}
+
+/// A length of time as protobuf writes it: `34s`, `1.5s`.
+fn seconds(text: &str) -> Option<Duration> {
+    Duration::try_from_secs_f64(text.strip_suffix('s')?.parse().ok()?).ok()
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawReply {
+    candidates: Option<Vec<Candidate>>,
+    #[serde(rename = "promptFeedback")]
+    feedback: Option<Feedback>,
+    #[serde(rename = "usageMetadata")]
+    usage: Option<RawUsage>,
+    error: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Candidate {
+    content: Option<Content>,
+    finish_reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Content {
+    parts: Option<Vec<Part>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Part {
+    text: Option<String>,
+    #[serde(default)]
+    thought: bool,
+    function_call: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Feedback {
+    block_reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawUsage {
+    prompt_token_count: Option<u64>,
+    cached_content_token_count: Option<u64>,
+    candidates_token_count: Option<u64>,
+    thoughts_token_count: Option<u64>,
+    tool_use_prompt_token_count: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Failure {
+    error: FailureDetails,
+}
+
+#[derive(Deserialize)]
+struct FailureDetails {
+    #[serde(default)]
+    details: Vec<Detail>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Detail {
+    reason: Option<String>,
+    retry_delay: Option<String>,
+    #[serde(default)]
+    violations: Vec<Violation>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Violation {
+    quota_id: Option<String>,
+}
+
+/// Tokens in one form: thoughts are counted beside the answer, cached tokens as a part of the prompt.
+fn usage(raw: RawUsage) -> Usage {
+    let count = Option::<u64>::unwrap_or_default;
+    let reasoning = count(raw.thoughts_token_count);
+    Usage {
+        input: count(raw.prompt_token_count).saturating_add(count(raw.tool_use_prompt_token_count)),
+        output: count(raw.candidates_token_count).saturating_add(reasoning),
+        cached: count(raw.cached_content_token_count),
+        reasoning,
+        cache_write: 0,
+    }
+}
+
+/// The finish reason by its name; what a filter of any kind withheld counts as one.
+fn finish(name: Option<&str>) -> FinishReason {
+    match name {
+        Some("MAX_TOKENS") => FinishReason::Length,
+        Some("SAFETY" | "RECITATION" | "LANGUAGE" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII" | "IMAGE_SAFETY") => {
+            FinishReason::Filter
+        }
+        Some("MALFORMED_FUNCTION_CALL" | "UNEXPECTED_TOOL_CALL") => FinishReason::Tool,
+        _ => FinishReason::Stop,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::testing::call;
+    use crate::prompt::Message;
+
+    #[test]
+    fn the_system_text_and_the_parameters_stand_where_gemini_reads_them() {
+        let mut request = call("0").request;
+        request.messages.insert(0, Message { role: Role::System, content: "Sort tickets.".into() });
+        request.max_tokens = Some(9);
+        request.format = AnswerFormat::Schema { name: "verdict".into(), schema: json!({"type": "object"}) };
+        request.extra = json!({"generationConfig": {"seed": 1, "temperature": 0.5}}).as_object().unwrap().clone();
+        let body: Value = serde_json::from_slice(&Gemini.body(&request, Refused::default()).unwrap()).unwrap();
+        assert_eq!(
+            body,
+            json!({"contents": [{"role": "user", "parts": [{"text": "Ticket: my card was charged twice"}]}],
+                   "systemInstruction": {"parts": [{"text": "Sort tickets."}]},
+                   "generationConfig": {"temperature": 0.5, "maxOutputTokens": 9, "seed": 1,
+                       "responseMimeType": "application/json", "responseJsonSchema": {"type": "object"}}})
+        );
+        let base = Url::parse("http://localhost/v1beta/").unwrap();
+        assert_eq!(Gemini.url(&base, &request).as_str(), "http://localhost/v1beta/models/tiny:generateContent");
+    }
+
+    #[test]
+    fn a_wait_is_read_and_a_days_quota_is_no_wait() {
+        let failure = |details: Value| {
+            let error = json!({"code": 429, "message": "quota", "status": "RESOURCE_EXHAUSTED", "details": details});
+            Gemini.problem(json!({ "error": error }).to_string().as_bytes())
+        };
+        let minute = failure(json!([{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "1.5s"}]));
+        assert_eq!((minute.meaning, minute.wait), (Meaning::Busy, Some(Duration::from_millis(1500))));
+        let day = failure(json!([{"violations": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}]}]));
+        assert_eq!(day.meaning, Meaning::OutOfQuota);
+        assert_eq!(Gemini.problem(b"<html>").message, "<html>");
+    }
+}

@@ -1,0 +1,138 @@
+//! From a table of `[models]` to what answers its calls.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use secrecy::SecretString;
+
+use super::load::expand;
+use super::{Project, ProjectError};
+use crate::config::{ModelConfig, Provider};
+use crate::model::embedded::{self, Embedded};
+use crate::model::{
+    Chat, DEFAULT_MAX_OUTPUT, Dialect, EndpointConfig, Limit, ModelRole, Preset, Program, ProviderId, Speaks,
+};
+
+/// Most calls of the embedded model under way at once: it is this machine that answers.
+const EMBEDDED_CONCURRENCY: usize = 8;
+
+/// The context of a model of Ollama where the config doesn't say, in tokens.
+const CONTEXT_LENGTH: u32 = 16_384;
+
+/// The version of Azure's API where the config doesn't say: the latest stable one with JSON schemas.
+const API_VERSION: &str = "2024-10-21";
+
+/// What answers the calls of `model`, and who that is. `limit` is told what it says of its rate limits.
+///
+/// # Errors
+/// A key that isn't set, an endpoint that can't be set up, a program that isn't there.
+pub(super) fn chat(
+    model: &ModelConfig,
+    role: ModelRole,
+    root: &Path,
+    limit: &Limit,
+) -> Result<(ProviderId, Arc<dyn Chat>), ProjectError> {
+    match model.provider {
+        Provider::Embedded => {
+            let id = ProviderId { kind: embedded::NAME.to_owned(), base_url: embedded::VERSION.to_owned() };
+            Ok((id, Arc::new(Embedded::new())))
+        }
+        Provider::Command => {
+            let run = model.run.clone().unwrap_or_default();
+            let program = Program::new(run, root, Project::duration(model.timeout_seconds))
+                .map_err(|problem| ProjectError::Program { key: format!("models.{role}.run"), problem })?;
+            Ok((program.id(), Arc::new(program)))
+        }
+        _ => {
+            let endpoint = dialect(model)
+                .endpoint(endpoint(model, role)?)
+                .map_err(|error| ProjectError::Model { role: role.to_string(), error })?;
+            Ok((endpoint.id(), Arc::new(endpoint.telling(limit))))
+        }
+    }
+}
+
+/// How many calls of `model` may be under way at once.
+pub(super) fn concurrency(model: &ModelConfig) -> usize {
+    match model.provider {
+        Provider::Embedded => model.max_concurrency.min(EMBEDDED_CONCURRENCY),
+        _ => model.max_concurrency,
+    }
+}
+
+/// The variable that holds the key of `model`, if it is sent one.
+pub(super) fn key_name(model: &ModelConfig) -> Option<&str> {
+    let usual = Preset::named(model.provider.name()).and_then(|preset| preset.api_key_env);
+    model.api_key_env.as_deref().or(usual)
+}
+
+/// Where `model` is reached, variables not yet replaced; `None` for what isn't reached over HTTP.
+pub(super) fn address(model: &ModelConfig) -> Option<&str> {
+    let preset = Preset::named(model.provider.name())?;
+    Some(model.base_url.as_deref().unwrap_or(preset.base_url))
+}
+
+fn dialect(model: &ModelConfig) -> Dialect {
+    let speaks = Preset::named(model.provider.name()).map_or(Speaks::Chat(Default::default()), |preset| preset.speaks);
+    match speaks {
+        Speaks::Chat(formats) => Dialect::Chat(formats),
+        Speaks::Responses => Dialect::Responses,
+        Speaks::Azure => {
+            Dialect::Azure { api_version: model.api_version.clone().unwrap_or_else(|| API_VERSION.to_owned()) }
+        }
+        Speaks::Anthropic => {
+            let known = model.price.and_then(|price| price.max_output).unwrap_or(DEFAULT_MAX_OUTPUT);
+            Dialect::Anthropic { max_tokens: known.min(DEFAULT_MAX_OUTPUT) }
+        }
+        Speaks::Gemini => Dialect::Gemini,
+        Speaks::Bedrock => Dialect::Bedrock,
+        Speaks::Ollama => Dialect::Ollama { context_length: model.context_length.unwrap_or(CONTEXT_LENGTH) },
+    }
+}
+
+fn endpoint(model: &ModelConfig, role: ModelRole) -> Result<EndpointConfig, ProjectError> {
+    let key = |name: &str| format!("models.{role}.{name}");
+    let base_url = address(model).unwrap_or_default();
+    let mut endpoint = EndpointConfig::new(expand(&key("base_url"), base_url)?);
+    endpoint.provider = model.provider.name().to_owned();
+    endpoint.timeout = Project::duration(model.timeout_seconds);
+    endpoint.connect_timeout = endpoint.connect_timeout.min(endpoint.timeout);
+    if let Some(name) = key_name(model) {
+        let advice = match model.api_key_env {
+            Some(_) => "put the key there (export it), or leave api_key_env out for a server that needs none",
+            None => "put the key there (export it), or name another variable as api_key_env",
+        };
+        let value = std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+        endpoint.api_key = Some(SecretString::from(value.ok_or_else(|| ProjectError::Environment {
+            key: key("api_key_env"),
+            name: name.to_owned(),
+            advice: advice.to_owned(),
+        })?));
+    }
+    Ok(endpoint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_provider_but_those_of_this_machine_has_a_preset() {
+        for provider in Provider::ALL {
+            let has_preset = Preset::named(provider.name()).is_some();
+            assert_eq!(has_preset, !matches!(provider, Provider::Embedded | Provider::Command), "{}", provider.name());
+        }
+    }
+
+    #[test]
+    fn every_preset_can_be_set_up() {
+        for provider in Provider::ALL.into_iter().filter(|provider| Preset::named(provider.name()).is_some()) {
+            let table = serde_json::json!({"provider": provider, "model": "m", "base_url": "http://localhost:1/v1"});
+            let model: ModelConfig = serde_json::from_value(table).unwrap();
+            let config =
+                EndpointConfig { provider: provider.name().into(), ..EndpointConfig::new("http://localhost:1/v1") };
+            let endpoint = dialect(&model).endpoint(config).unwrap();
+            assert_eq!(endpoint.id().kind, provider.name());
+        }
+    }
+}
