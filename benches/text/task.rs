@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use prompt_ratchet::dataset::Split;
+use prompt_ratchet::dataset::{Labels, Split};
 use prompt_ratchet::eval::{ChatSettings, ChatTarget, Evaluate, Evaluator, Summary};
 use prompt_ratchet::model::embedded::{self, Embedded};
 use prompt_ratchet::model::{
@@ -161,12 +161,12 @@ impl Task {
     }
 
     /// The labels with their train rows.
-    fn labels(&self) -> Vec<(String, usize)> {
+    fn labels(&self) -> Vec<Labels> {
         let mut labels: BTreeMap<String, usize> = BTreeMap::new();
         for row in self.project.dataset.rows(Split::Train) {
             *labels.entry(row.expected_text().unwrap()).or_default() += 1;
         }
-        labels.into_iter().collect()
+        vec![Labels { field: None, counts: labels.into_iter().collect() }]
     }
 
     fn evaluator(&self, stack: &Arc<Stack>) -> Evaluator {

@@ -22,7 +22,7 @@ pub use identity::fingerprint;
 pub use load::{Loaded, load};
 pub use lock::SplitLock;
 pub use problem::{DatasetError, Fault, Problem, RowRef, Warning};
-pub use select::{Filter, FilterError, Selection, labels};
+pub use select::{Filter, FilterError, Labels, Selection, label_sets, labels};
 pub use source::{Columns, Fields, Format, Source};
 pub use split::FEWEST_FOR_TEST;
 

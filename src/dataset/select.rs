@@ -1,10 +1,11 @@
 //! Looking at part of a dataset: by split, by filter, or the first few rows of a fixed shuffle. And its labels.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::example::{Dataset, Example, Split, plain_text};
@@ -111,6 +112,51 @@ pub fn labels(dataset: &Dataset) -> Option<Vec<(String, usize)>> {
     few_values(dataset.examples.iter().map(|example| example.expected.as_ref()))
 }
 
+/// The labels of a task's answers, or of one field of answers that are maps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Labels {
+    /// The field; `None` where the label is the whole answer.
+    pub field: Option<String>,
+    /// Each label and how many rows have it, most frequent first.
+    pub counts: Vec<(String, usize)>,
+}
+
+impl Labels {
+    /// The label of a row, where it has one.
+    pub fn label_of(&self, example: &Example) -> Option<String> {
+        match &self.field {
+            None => example.expected_text(),
+            Some(field) => as_label(expected_map(example)?.get(field)?),
+        }
+    }
+}
+
+/// What a row is expected to be answered with, by field: one set for a task of labels (see [`labels`]); where every
+/// expected answer is a map, or a text that holds one as JSON, one for each field whose values keep the same rule, by
+/// the fields' names; none for any other task.
+pub fn label_sets(dataset: &Dataset) -> Vec<Labels> {
+    if let Some(counts) = labels(dataset) {
+        return vec![Labels { field: None, counts }];
+    }
+    let maps: Option<Vec<_>> = dataset.examples.iter().map(|example| expected_map(example)).collect();
+    let Some(maps) = maps else { return Vec::new() };
+    let names: BTreeSet<&String> = maps.iter().flat_map(|map| map.keys()).collect();
+    let set = |name: &String| {
+        let counts = few_values(maps.iter().map(|map| map.get(name)))?;
+        Some(Labels { field: Some(name.clone()), counts })
+    };
+    names.into_iter().filter_map(set).collect()
+}
+
+/// The fields of an expected answer that is a map, or a text that holds one as JSON (as in a CSV column).
+fn expected_map(example: &Example) -> Option<Cow<'_, Map<String, Value>>> {
+    match example.expected.as_ref()? {
+        Value::Object(map) => Some(Cow::Borrowed(map)),
+        Value::String(text) if text.trim_start().starts_with('{') => serde_json::from_str(text).ok().map(Cow::Owned),
+        _ => None,
+    }
+}
+
 /// The rule of [`labels`] on any values, none for a row without one.
 pub(super) fn few_values<'a>(values: impl Iterator<Item = Option<&'a Value>>) -> Option<Vec<(String, usize)>> {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
@@ -192,5 +238,19 @@ mod tests {
         assert!(labels(&dataset(|at| json!(format!("answer {}", at % 40)))).is_none());
         assert!(labels(&dataset(|_| json!("always"))).is_none());
         assert!(labels(&dataset(|at| json!({"sum": at % 2}))).is_none());
+    }
+
+    #[test]
+    fn each_field_of_expected_maps_whose_values_are_labels_is_a_set() {
+        let map = |at: usize| json!({"kind": (["a", "b"][at % 2]), "note": format!("text {at}"), "big": at < 50});
+        for text in [false, true] {
+            let sets = label_sets(&dataset(|at| if text { json!(map(at).to_string()) } else { map(at) }));
+            let named: Vec<_> = sets.iter().map(|set| (set.field.as_deref(), set.counts.len())).collect();
+            assert_eq!(named, [(Some("big"), 2), (Some("kind"), 2)]);
+            let row = &dataset(map).examples[1];
+            assert_eq!(sets[1].label_of(row).as_deref(), Some("b"));
+        }
+        assert_eq!(label_sets(&dataset(|at| json!(["a", "b"][at % 2])))[0].field, None);
+        assert_eq!(label_sets(&dataset(|at| if at == 7 { json!(1.5) } else { map(at) })), []);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{Proposal, Strategy};
-use crate::dataset::Example;
+use crate::dataset::{Example, Labels};
 use crate::diagnose::FailureCluster;
 use crate::digest::Digest;
 use crate::model::{BoxFuture, CallError};
@@ -59,8 +59,8 @@ pub struct Ask {
     pub description: Option<String>,
     /// The user's hints.
     pub hints: Vec<String>,
-    /// Labels and how many train rows have them, where the task is one of labels.
-    pub labels: Vec<(String, usize)>,
+    /// Where the task is one of labels: those of the answer, or of its fields, and how many train rows have each.
+    pub labels: Vec<Labels>,
     /// Failing train rows: those of the cluster, or of several clusters where there is none.
     pub failing: Vec<ShownRow>,
     /// Near neighbours that pass today and must go on passing.
@@ -102,12 +102,12 @@ pub trait Propose: Send + Sync {
     fn propose<'a>(&'a self, ask: &'a Ask) -> BoxFuture<'a, Result<Proposed, Dropped>>;
 
     /// What can be proposed for `prompts` without a model, each with its strategy's name: drawn from the `train` rows
-    /// and their `labels` (with row counts; empty where the task is not one of labels) with `seed`.
+    /// and their `labels` (empty where the task is not one of labels) with `seed`.
     fn free(
         &self,
         prompts: &PromptSet,
         train: &[Arc<Example>],
-        labels: &[(String, usize)],
+        labels: &[Labels],
         seed: u64,
     ) -> Vec<(String, Proposed)>;
 

@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rand::seq::SliceRandom;
+use serde_json::Value;
 
 use super::guards::{GuardError, Guards};
 use super::leave_out::LEAVE_OUT;
 use super::{Proposal, Proposed};
-use crate::dataset::Example;
+use crate::dataset::{Example, Labels};
 use crate::prompt::{Edit, Prompt, PromptSet, escape_literal, hunks};
 use crate::seed;
 use crate::text::{SparseVector, Tfidf};
@@ -48,7 +49,7 @@ enum Fit {
 pub(super) fn proposals(
     prompts: &PromptSet,
     train: &[Arc<Example>],
-    labels: &[(String, usize)],
+    labels: &[Labels],
     seed: u64,
     guards: &Guards,
 ) -> Vec<(String, Proposed)> {
@@ -57,7 +58,7 @@ pub(super) fn proposals(
     if labels.is_empty() {
         return Vec::new();
     }
-    let names: Vec<&str> = labels.iter().map(|(label, _)| label.as_str()).collect();
+    let classes: Vec<Class> = labels.iter().flat_map(Class::all).collect();
     let mut found: Vec<(String, Proposed)> = Vec::new();
     let mut seen = BTreeSet::new();
     let mut offer = |strategy: &str, block: &str, quoted: Vec<String>, rationale: String, expected_effect: &str| {
@@ -75,13 +76,14 @@ pub(super) fn proposals(
         }
     };
     let rationale = "Naming the exact answers that are allowed keeps the answer free of other words and spellings.";
-    offer("format-line", &format_line(&names), Vec::new(), rationale.to_owned(), "Fewer answers in another form.");
+    offer("format-line", &format_line(labels), Vec::new(), rationale.to_owned(), "Fewer answers in another form.");
     for (draw, most) in DRAWS.into_iter().enumerate() {
-        let picked = pick(train, &names, most, seed, draw);
+        let picked = pick(train, &classes, most, seed, draw);
         // With many labels, fewer rows of each may still fit.
         for count in (1..=most).rev() {
             let shown = picked.iter().map(|(_, rows)| rows.len()).max().unwrap_or(0).min(count);
-            let rationale = format!("{shown} typical train rows of each label show what belongs where.");
+            let each = if labels.iter().any(|set| set.field.is_some()) { "value of each field" } else { "label" };
+            let rationale = format!("{shown} typical train rows of each {each} show what belongs where.");
             let (block, quoted) = examples_block(&picked, count);
             let fit = offer("balanced-examples", &block, quoted, rationale, "Better answers on close cases.");
             if fit != Fit::TooLong {
@@ -92,67 +94,98 @@ pub(super) fn proposals(
     found
 }
 
-fn format_line(labels: &[&str]) -> String {
+/// One label of the answer, or of one of its fields.
+#[derive(Clone, Copy)]
+struct Class<'a> {
+    set: &'a Labels,
+    label: &'a str,
+}
+
+impl<'a> Class<'a> {
+    fn all(set: &'a Labels) -> impl Iterator<Item = Self> {
+        set.counts.iter().map(move |(label, _)| Self { set, label })
+    }
+
+    fn has(&self, row: &Example) -> bool {
+        self.set.label_of(row).as_deref() == Some(self.label)
+    }
+}
+
+/// Names all answers that are allowed: a list of labels, or an object with the values of each field.
+fn format_line(sets: &[Labels]) -> String {
+    let quoted = |text: &str| escape_literal(&Value::from(text).to_string());
+    let values = |set: &Labels| set.counts.iter().map(|(label, _)| label.as_str()).collect::<Vec<_>>().join("|");
+    let field = |set: &Labels| Some(format!("{}: {}", quoted(set.field.as_ref()?), quoted(&values(set))));
+    let fields: Vec<String> = sets.iter().filter_map(field).collect();
+    if !fields.is_empty() {
+        return format!("Respond with only a JSON object of this form and nothing else: {{{}}}", fields.join(", "));
+    }
+    let labels: Vec<&String> = sets.iter().flat_map(|set| &set.counts).map(|(label, _)| label).collect();
     let separator = if labels.iter().any(|label| label.contains(',')) { "; " } else { ", " };
     let list = labels.iter().map(|label| escape_literal(label)).collect::<Vec<_>>().join(separator);
     format!("Respond with exactly one of these labels and nothing else: {list}")
 }
 
-/// The first `count` rows of each label, a row of every label in turn; and their ids.
-fn examples_block(picked: &[(&str, Vec<&Example>)], count: usize) -> (String, Vec<String>) {
+/// Rows of each class, a row of every class in turn until each is shown `count` times; and their ids. A row that is shown
+/// for its value in one field counts for the others as well.
+fn examples_block(picked: &[(Class<'_>, Vec<&Example>)], count: usize) -> (String, Vec<String>) {
     let mut block = "Examples:".to_owned();
-    let mut ids = Vec::new();
-    for turn in 0..count {
-        for (label, rows) in picked {
-            if let Some(row) = rows.get(turn) {
-                let text = serde_json::Value::String(one_line(row)).to_string();
-                block.push_str(&format!("\n- {} -> {}", escape_literal(&text), escape_literal(label)));
-                ids.push(row.id.clone());
+    let mut shown: Vec<&Example> = Vec::new();
+    for turn in 1..=count {
+        for (class, rows) in picked {
+            let is_new = |row: &&&Example| shown.iter().all(|known| known.id != row.id);
+            let Some(row) = rows.iter().find(is_new) else { continue };
+            if shown.iter().filter(|row| class.has(row)).count() < turn {
+                let text = Value::String(one_line(row)).to_string();
+                let answer = row.expected_text().unwrap_or_default();
+                block.push_str(&format!("\n- {} -> {}", escape_literal(&text), escape_literal(&answer)));
+                shown.push(row);
             }
         }
     }
-    (block, ids)
+    (block, shown.into_iter().map(|row| row.id.clone()).collect())
 }
 
 fn one_line(row: &Example) -> String {
     row.input_text().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// `most` rows of each label: each next one is what helps the chosen ones together most to stand for a sample of the
-/// label's rows (greedy maximisation of the facility-location function: Nemhauser, Wolsey and Fisher, Mathematical
+/// `most` rows of each class: each next one is what helps the chosen ones together most to stand for a sample of the
+/// class's rows (greedy maximisation of the facility-location function: Nemhauser, Wolsey and Fisher, Mathematical
 /// Programming 14, 1978), and rather unlike other labels' rows. Pinned rows are never chosen, since a
 /// quoted row is compared no more.
 fn pick<'a>(
     train: &'a [Arc<Example>],
-    labels: &[&'a str],
+    classes: &[Class<'a>],
     most: usize,
     seed: u64,
     draw: usize,
-) -> Vec<(&'a str, Vec<&'a Example>)> {
+) -> Vec<(Class<'a>, Vec<&'a Example>)> {
     let mut random = seed::generator(seed, 1, &format!("balanced examples {draw}"));
     let usable: Vec<&Example> =
         train.iter().map(Arc::as_ref).filter(|row| !row.pinned && !row.input_text().trim().is_empty()).collect();
-    let mut samples: Vec<(&str, Vec<&Example>, usize)> = Vec::new();
-    for label in labels {
-        let mut rows: Vec<&Example> =
-            usable.iter().copied().filter(|row| row.expected_text().as_deref() == Some(label)).collect();
+    let mut samples: Vec<(Class<'a>, Vec<&Example>, usize)> = Vec::new();
+    for class in classes {
+        let mut rows: Vec<&Example> = usable.iter().copied().filter(|row| class.has(row)).collect();
         rows.shuffle(&mut random);
         // Long rows only where there are no others. The sort is stable, so that the draw decides among equals.
         rows.sort_by_key(|row| one_line(row).chars().count() > LONGEST);
         let most = most.min(rows.len().div_ceil(SHOWN_OF));
         rows.truncate((rows.len() * 2).div_ceil(3).clamp(most, SAMPLE));
-        samples.push((label, rows, most));
+        samples.push((*class, rows, most));
     }
     let texts: Vec<String> = samples.iter().flat_map(|(_, rows, _)| rows.iter().map(|row| one_line(row))).collect();
     let tfidf = Tfidf::fit(&texts);
     let vectors: Vec<Vec<SparseVector>> =
         samples.iter().map(|(_, rows, _)| rows.iter().map(|row| tfidf.vector(&one_line(row))).collect()).collect();
-    let all = |skipped: usize| vectors.iter().enumerate().filter(move |(at, _)| *at != skipped).flat_map(|(_, of)| of);
-    let chosen = samples.iter().enumerate().map(|(at, (label, rows, most))| {
+    let is_rival = |of: usize, at: usize| at != of && samples[at].0.set.field == samples[of].0.set.field;
+    let all =
+        |of: usize| vectors.iter().enumerate().filter(move |(at, _)| is_rival(of, *at)).flat_map(|(_, rows)| rows);
+    let chosen = samples.iter().enumerate().map(|(at, (class, rows, most))| {
         let step = all(at).count().div_ceil(SAMPLE).max(1);
         let others: Vec<&SparseVector> = all(at).step_by(step).collect();
         let chosen = covering(&vectors[at], &others, *most);
-        (*label, chosen.into_iter().map(|row| rows[row]).collect())
+        (*class, chosen.into_iter().map(|row| rows[row]).collect())
     });
     chosen.collect()
 }
@@ -257,8 +290,8 @@ mod tests {
         rows("billing", BILLING).chain(rows("refunds", REFUNDS)).collect()
     }
 
-    fn labels() -> Vec<(String, usize)> {
-        vec![("billing".to_owned(), 6), ("refunds".to_owned(), 6)]
+    fn labels() -> Vec<Labels> {
+        vec![Labels { field: None, counts: vec![("billing".to_owned(), 6), ("refunds".to_owned(), 6)] }]
     }
 
     fn proposals_within(text: &str, max_growth: usize, seed: u64) -> Vec<(String, Proposed)> {
@@ -298,6 +331,34 @@ mod tests {
             assert!(!rendered[1].content.contains("May hello"));
         }
         assert_ne!(found[1].1.prompts.digest(), found[2].1.prompts.digest());
+    }
+
+    #[test]
+    fn answers_in_json_get_a_form_and_examples_that_show_every_value_of_each_field() {
+        let with_mood = |row: Arc<Example>| {
+            let mood = if row.id.ends_with(['0', '3']) { "calm" } else { "angry" };
+            let topic = row.expected.clone();
+            Arc::new(Example { expected: Some(serde_json::json!({"topic": topic, "mood": mood})), ..(*row).clone() })
+        };
+        let (before, train): (_, Vec<_>) = (prompts(PROMPT), train().into_iter().map(with_mood).collect());
+        let set = |field: &str, labels: [(&str, usize); 2]| Labels {
+            field: Some(field.to_owned()),
+            counts: labels.map(|(label, rows)| (label.to_owned(), rows)).to_vec(),
+        };
+        let sets = [set("mood", [("angry", 8), ("calm", 4)]), set("topic", [("billing", 6), ("refunds", 6)])];
+        let limits = GuardLimits { max_prompt_tokens: 4000, max_growth: 1500, copied_words: 8 };
+        let guards = Guards::new(limits, &before, &dataset(train.clone()));
+        let found = proposals(&before, &train, &sets, 1, &guards);
+        let row = example("x", "hello", "billing");
+        let rendered = |at: usize| found[at].1.prompts.first().render(&row).unwrap()[1].content.clone();
+        let form = r#"nothing else: {"mood": "angry|calm", "topic": "billing|refunds"}"#;
+        assert!(rendered(0).contains(form), "{}", rendered(0));
+        let shown = &found[1].1.proposal.quoted;
+        assert!(shown.len() < 8, "a row counts for each of its values: {shown:?}");
+        for value in ["billing", "refunds", "calm", "angry"] {
+            let lines = rendered(1).lines().filter(|line| line.contains(&format!(":\"{value}\""))).count();
+            assert!(lines >= 2, "{value} in {}", rendered(1));
+        }
     }
 
     #[test]

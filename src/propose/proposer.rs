@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::guards::Guards;
 use super::{Ask, Dropped, Propose, Proposed, free, leave_out, reply, request};
-use crate::dataset::Example;
+use crate::dataset::{Example, Labels};
 use crate::digest::Digest;
 use crate::model::{AnswerFormat, BoxFuture, Call, CallError, Chat, ChatRequest, Completion, ModelRole};
 use crate::prompt::{Message, PromptSet, Role};
@@ -110,7 +110,7 @@ impl Propose for ModelProposer {
         &self,
         prompts: &PromptSet,
         train: &[Arc<Example>],
-        labels: &[(String, usize)],
+        labels: &[Labels],
         seed: u64,
     ) -> Vec<(String, Proposed)> {
         let mut found = free::proposals(prompts, train, labels, seed, &self.guards);

@@ -5,7 +5,10 @@
 
 use std::fmt::Write;
 
+use serde_json::{Map, Value};
+
 use super::{Ask, Attempt, ShownRow};
+use crate::dataset::Labels;
 use crate::prompt::{Message, PromptSet, Role};
 
 /// Most characters of a row's text that are shown.
@@ -47,12 +50,7 @@ pub(super) fn render(ask: &Ask, room: usize) -> Vec<Message> {
         section(&mut text, "## Passing rows that must stay passing");
         rows(&mut text, &ask.passing);
     }
-    if !ask.labels.is_empty() {
-        section(&mut text, "## Labels");
-        for (label, count) in &ask.labels {
-            line(&mut text, format_args!("- {}: {count} train rows", one_line(label)));
-        }
-    }
+    labels(&mut text, &ask.labels);
     if !ask.train_rows.is_empty() {
         section(&mut text, "## Train rows");
         rows(&mut text, &ask.train_rows);
@@ -111,6 +109,26 @@ fn prompts(text: &mut String, prompts: &PromptSet) {
     }
 }
 
+/// Labels a line each; of answers in JSON the fields a line each, with how many train rows have each value.
+fn labels(text: &mut String, sets: &[Labels]) {
+    if sets.iter().any(|set| set.field.is_some()) {
+        section(text, "## Fields");
+    } else if !sets.is_empty() {
+        section(text, "## Labels");
+    }
+    for Labels { field, counts } in sets {
+        if let Some(field) = field {
+            let counts: Map<String, Value> =
+                counts.iter().map(|(label, rows)| (label.clone(), (*rows).into())).collect();
+            line(text, format_args!("- {}, train rows by value: {}", one_line(field), Value::Object(counts)));
+            continue;
+        }
+        for (label, count) in counts {
+            line(text, format_args!("- {}: {count} train rows", one_line(label)));
+        }
+    }
+}
+
 fn longest_run_of_backticks(text: &str) -> usize {
     text.split(|c| c != '`').map(str::len).max().unwrap_or(0)
 }
@@ -152,7 +170,7 @@ fn quoted(text: &str) -> String {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     };
-    serde_json::Value::String(cut).to_string()
+    Value::String(cut).to_string()
 }
 
 fn one_line(text: &str) -> String {
@@ -230,6 +248,18 @@ mod tests {
         by their variant: let another variant have the obvious idea, unless this is 0.
         variant: 3
         "#);
+    }
+
+    #[test]
+    fn the_fields_of_answers_in_json_are_listed_with_their_values() {
+        let mut ask = testing::ask();
+        let counts = vec![("calm".to_owned(), 7), ("an \"odd\" one".to_owned(), 3)];
+        ask.labels = vec![Labels { field: Some("mood".to_owned()), counts }];
+        let content = render(&ask, 0).remove(1).content;
+        let section =
+            "\n## Fields\n- mood, train rows by value: {\"an \\\"odd\\\" one\":3,\"calm\":7}\n\n## Train rows\n";
+        assert!(content.contains(section), "{content}");
+        assert!(!content.contains("## Labels"));
     }
 
     #[test]

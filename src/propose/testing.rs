@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Ask, Attempt, Origin, ShownRow, Strategy};
-use crate::dataset::{Dataset, Example, Split};
+use crate::dataset::{Dataset, Example, Labels, Split};
 use crate::diagnose::{FailureCluster, FailureKind};
 use crate::digest::Digest;
 use crate::prompt::{Edit, Prompt, PromptSet};
@@ -87,7 +87,7 @@ pub(super) fn ask() -> Ask {
         prompts: Arc::new(prompts(PROMPT)),
         description: Some("Route tickets to the team that answers them.".to_owned()),
         hints: vec!["What the customer wants counts, not the topic.".to_owned()],
-        labels: vec![("billing".to_owned(), 20), ("refunds".to_owned(), 12)],
+        labels: vec![Labels { field: None, counts: vec![("billing".to_owned(), 20), ("refunds".to_owned(), 12)] }],
         failing: vec![failing, row("t-4", "charged although I cancelled, want it back", "refunds", Some("billing"))],
         passing: vec![row("t-5", "which card do you have on file", "billing", Some("billing"))],
         train_rows: vec![row("t-7", "refund please, the order never came", "refunds", None)],

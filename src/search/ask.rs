@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::choose::Choice;
 use super::generation::State;
 use super::{Revision, Search, screen};
-use crate::dataset::{Example, Split, labels};
+use crate::dataset::{Example, Labels, Split, label_sets};
 use crate::diagnose::FailureCluster;
 use crate::eval::Outcome;
 use crate::prompt::PromptSet;
@@ -34,19 +34,21 @@ pub(super) struct Source<'a> {
 }
 
 impl Search<'_> {
-    /// All labels of the task with how many train rows have each; empty where the task is not one of labels. A label
-    /// that no train row has is named too: the prompt must not rule it out.
-    pub(super) fn labels(&self) -> Vec<(String, usize)> {
-        let mut of_train: BTreeMap<String, usize> = BTreeMap::new();
-        for label in self.dataset.rows(Split::Train).iter().filter_map(|row| row.expected_text()) {
-            *of_train.entry(label).or_default() += 1;
+    /// All labels of the task, or of its fields, with how many train rows have each; empty where the task is not one of
+    /// labels. A label that no train row has is named too: the prompt must not rule it out.
+    pub(super) fn labels(&self) -> Vec<Labels> {
+        let train = self.dataset.rows(Split::Train);
+        let mut sets = label_sets(self.dataset);
+        for set in &mut sets {
+            let mut of_train: BTreeMap<String, usize> = BTreeMap::new();
+            for label in train.iter().filter_map(|row| set.label_of(row)) {
+                *of_train.entry(label).or_default() += 1;
+            }
+            for (label, rows) in &mut set.counts {
+                *rows = of_train.get(label).copied().unwrap_or(0);
+            }
         }
-        let labels = labels(self.dataset).unwrap_or_default();
-        let with_count = |(label, _)| {
-            let rows = of_train.get(&label).copied().unwrap_or(0);
-            (label, rows)
-        };
-        labels.into_iter().map(with_count).collect()
+        sets
     }
 
     /// The asks for `choices`, in slot order.

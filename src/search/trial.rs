@@ -63,7 +63,8 @@ impl Trial {
         let (failing, passing) = self.run;
         let (more_failing, more_passing) = match self.leg {
             Leg::Screen => (BLOCK, 0),
-            Leg::Race if passing == 0 => (0, BLOCK),
+            // Where every row fails there is nothing to catch up on.
+            Leg::Race if passing == 0 && !self.course.passing.is_empty() => (0, BLOCK),
             Leg::Race => (BLOCK, BLOCK),
             Leg::Pinned | Leg::Over => (0, 0),
         };

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use prompt_ratchet::dataset::{Dataset, Example, Split};
+use prompt_ratchet::dataset::{Dataset, Example, Labels, Split};
 use prompt_ratchet::digest::Digest;
 use prompt_ratchet::eval::{Answer, Evaluate, Evaluation, OnOutcome, Outcome, OutcomeError};
 use prompt_ratchet::model::{BoxFuture, Completion, FinishReason, Origin, Usage};
@@ -359,7 +359,7 @@ impl Propose for World {
         Box::pin(std::future::ready(Ok(self.proposed(&ask.prompts, ask.generation, ask.slot))))
     }
 
-    fn free(&self, _: &PromptSet, _: &[Arc<Example>], _: &[(String, usize)], _: u64) -> Vec<(String, Proposed)> {
+    fn free(&self, _: &PromptSet, _: &[Arc<Example>], _: &[Labels], _: u64) -> Vec<(String, Proposed)> {
         Vec::new()
     }
 

@@ -7,6 +7,7 @@
 //! - `lines`: the shapes of lines (bullets, definitions, arrows, sentences)
 //! - `input`: which part of the messages is the text to be answered
 //! - `labels`, `shown`, `statements`: labels, examples, definitions and rules in the other part
+//! - `shape`: the fields of a JSON object that is asked for, and their values
 //! - `reading`: all of that put together, with the form of the answer
 //! - `question`: one classification
 //! - `proposer`: edits for a prompt, when the request is a proposer's
@@ -17,6 +18,7 @@ mod lines;
 mod proposer;
 mod question;
 mod reading;
+mod shape;
 mod shown;
 mod statements;
 mod words;
@@ -75,11 +77,8 @@ impl Embedded {
             None => gist(located.input),
         };
         match instructions.form {
-            Form::Json => {
-                let fields: serde_json::Map<String, serde_json::Value> =
-                    instructions.fields.iter().map(|field| (field.key.clone(), label_of(field).into())).collect();
-                serde_json::Value::Object(fields).to_string()
-            }
+            Form::Json => object(&instructions.fields, label_of),
+            Form::FencedJson => format!("```json\n{}\n```", object(&instructions.fields, label_of)),
             form => match instructions.fields.first() {
                 Some(field) if field.classifier.is_some() && form == Form::Sentence => {
                     format!("This looks like **{}** to me, going by its wording.", label_of(field))
@@ -111,6 +110,13 @@ impl Embedded {
         }
         read
     }
+}
+
+/// A JSON object with the fields in the order in which the prompt asks for them.
+fn object(fields: &[reading::Field], label_of: impl Fn(&reading::Field) -> String) -> String {
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let pair = |field: &reading::Field| format!("{}:{}", quoted(&field.key), quoted(&label_of(field)));
+    format!("{{{}}}", fields.iter().map(pair).collect::<Vec<_>>().join(","))
 }
 
 fn role_tag(role: Role) -> &'static [u8] {

@@ -6,6 +6,7 @@ use super::input::named;
 use super::labels;
 use super::lines::{Line, lines, sentences};
 use super::question::{Classifier, Question};
+use super::shape::{self, Shape};
 use super::shown::{self, Example};
 use super::statements;
 
@@ -16,8 +17,10 @@ pub(super) enum Form {
     Label,
     /// Nothing is said about it: a sentence around the label.
     Sentence,
-    /// A JSON object.
+    /// A JSON object and nothing else.
     Json,
+    /// A JSON object, of which nothing says that it has to stand alone: in a code fence.
+    FencedJson,
 }
 
 /// One thing to be answered.
@@ -49,25 +52,32 @@ pub(super) fn read(parts: &[(Role, &str)], cue: bool, json: bool) -> Instruction
         let all: Vec<Line<'_>> = lines(text).collect();
         rest.extend(shown::from_lines(&all, &mut examples));
     }
-    let shape = texts.iter().find_map(|text| json_shape(text));
+    let shape = shape::find(&rest, &examples);
     let wants_json = json || (shape.is_some() && rest.iter().any(|line| line.text.contains("JSON")));
-    let form = if wants_json {
-        Form::Json
-    } else if cue || chat_examples || rest.iter().any(|line| wants_label_only(line.text)) {
-        Form::Label
-    } else {
-        Form::Sentence
+    let bare = cue || chat_examples || rest.iter().any(|line| wants_label_only(line.text));
+    let form = match (wants_json, bare) {
+        (true, true) => Form::Json,
+        (true, false) if json => Form::Json,
+        (true, false) => Form::FencedJson,
+        (false, true) => Form::Label,
+        (false, false) => Form::Sentence,
     };
-    let fields = match shape.filter(|_| wants_json) {
-        Some(shape) => shape.into_iter().map(|(key, value)| field(key, &value, &rest, &examples)).collect(),
-        None => Vec::new(),
-    };
+    let fields = shape.filter(|_| wants_json).map_or_else(Vec::new, |shape| of_shape(&shape, &rest, &examples));
     let fields = if fields.iter().any(|field| field.classifier.is_some()) {
         fields
     } else {
         with_main_question(fields, &rest, &examples)
     };
     Instructions { fields, form }
+}
+
+/// One question for each field of a JSON shape.
+fn of_shape(shape: &Shape, rest: &[Line<'_>], examples: &[Example]) -> Vec<Field> {
+    let of_slot = |(at, slot): (usize, &shape::Slot)| {
+        let lines = shape.lines_about(at, rest);
+        Field { key: slot.key.clone(), classifier: classifier(slot.values.clone(), &slot.key, &lines, examples) }
+    };
+    shape.slots.iter().enumerate().map(of_slot).collect()
 }
 
 /// Gives the labels that stand outside any JSON shape to its first field, or to the only question there is.
@@ -82,27 +92,6 @@ fn with_main_question(mut fields: Vec<Field>, rest: &[Line<'_>], examples: &[Exa
         first.classifier = classifier(found, &key, rest, examples);
     }
     fields
-}
-
-/// One field of a JSON shape: its labels come from its value (`"a|b"`) or from a line about it (`key: one of a, b`).
-fn field(key: String, value: &str, rest: &[Line<'_>], examples: &[Example]) -> Field {
-    let own = labels::list(value).or_else(|| one_of(value)).or_else(|| {
-        let about = |line: &&Line<'_>| {
-            super::lines::definition(super::lines::bullet(line.text).unwrap_or(line.text))
-                .is_some_and(|(name, _)| name.eq_ignore_ascii_case(&key))
-        };
-        rest.iter().filter(about).find_map(|line| {
-            let text = line.text.split_once([':', '=']).map_or(line.text, |(_, text)| text);
-            labels::list(text).or_else(|| one_of(text))
-        })
-    });
-    let classifier = own.and_then(|labels| classifier(labels, &key, rest, examples));
-    Field { key, classifier }
-}
-
-fn one_of(text: &str) -> Option<Vec<String>> {
-    let at = text.to_ascii_lowercase().find("one of")?;
-    labels::list(&text[at + "one of".len()..])
 }
 
 fn classifier(labels: Vec<String>, key: &str, rest: &[Line<'_>], examples: &[Example]) -> Option<Classifier> {
@@ -120,7 +109,7 @@ fn classifier(labels: Vec<String>, key: &str, rest: &[Line<'_>], examples: &[Exa
     Some(question.compile())
 }
 
-/// Whether a line asks for the bare label.
+/// Whether a line asks for the bare label, or the bare object.
 fn wants_label_only(line: &str) -> bool {
     const VERBS: &[&str] =
         &["respond", "reply", "answer", "return", "output", "write", "print", "give", "say", "provide"];
@@ -145,44 +134,6 @@ fn wants_label_only(line: &str) -> bool {
         let has = |words: &[&str]| words.iter().any(|word| super::input::has_word(&lower, word));
         has(VERBS) && has(ONLY)
     })
-}
-
-/// The keys and raw values of the first JSON object in `text`, as loosely as prompts write them.
-fn json_shape(text: &str) -> Option<Vec<(String, String)>> {
-    let open = text.find('{')?;
-    let close = open + text[open..].find('}')?;
-    let inside = &text[open + 1..close];
-    let mut fields: Vec<(String, String)> = Vec::new();
-    let mut rest = inside;
-    while let Some(start) = rest.find('"') {
-        let after = &rest[start + 1..];
-        let Some(end) = after.find('"') else { break };
-        let (key, behind) = (&after[..end], &after[end + 1..]);
-        if !behind.trim_start().starts_with(':') {
-            rest = behind;
-            continue;
-        }
-        let value_start = behind.find(':').map_or(0, |at| at + 1);
-        let value = &behind[value_start..];
-        let next = next_key(value);
-        let raw = value[..next].trim().trim_end_matches(',').replace('"', "");
-        fields.push((key.to_owned(), raw.trim_matches(['<', '>', ' ']).to_owned()));
-        rest = &value[next..];
-    }
-    (!fields.is_empty()).then_some(fields)
-}
-
-/// Where the next `"key":` begins in the rest of an object.
-fn next_key(text: &str) -> usize {
-    let mut from = 0;
-    while let Some(start) = text[from..].find('"').map(|at| from + at) {
-        let Some(end) = text[start + 1..].find('"').map(|at| start + 1 + at) else { break };
-        if text[end + 1..].trim_start().starts_with(':') {
-            return start;
-        }
-        from = end + 1;
-    }
-    text.len()
 }
 
 /// The text behind an input's name, where a line has one.

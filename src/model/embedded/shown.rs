@@ -26,11 +26,20 @@ impl Example {
     /// The answer to one field: the field's value where the target is a JSON object, else the target itself.
     pub(super) fn target_of(&self, key: &str) -> String {
         if self.target.starts_with('{') {
-            let value = serde_json::from_str::<serde_json::Value>(&self.target).ok();
+            let value = self.object();
             let value = value.as_ref().and_then(|value| value.get(key));
             return value.map_or_else(String::new, |v| v.as_str().map_or_else(|| v.to_string(), str::to_owned));
         }
         clean(&self.target).to_owned()
+    }
+
+    /// The fields of the answer where it is a JSON object.
+    pub(super) fn keys(&self) -> Vec<String> {
+        self.object().map(|fields| fields.into_iter().map(|(key, _)| key).collect()).unwrap_or_default()
+    }
+
+    fn object(&self) -> Option<serde_json::Map<String, serde_json::Value>> {
+        serde_json::from_str(&self.target).ok()
     }
 }
 

@@ -209,12 +209,50 @@ fn earlier_turns_are_examples() {
     assert_eq!(Embedded::new().answer(&call(messages).request), "beta");
 }
 
+const TRIAGE: &str = "Fill in this JSON object: {\"topic\": \"brakes|wheels\", \"mood\": \"angry|calm\"}\n";
+const MOODS: &str = "- angry: shouting, furious, ridiculous, unacceptable\n- calm: polite, thanks, please\n";
+
 #[test]
 fn each_field_of_a_json_answer_is_its_own_question() {
-    let head = "Answer with a JSON object: {\"topic\": \"brakes|wheels\", \"mood\": \"angry|calm\"}\n\
-                - angry: shouting, furious, ridiculous, unacceptable\n- calm: polite, thanks, please\n";
+    let head = format!("{TRIAGE}{MOODS}Answer with the JSON only.\n");
     let answer = ask(format!("{head}\nMessage: My wheels wobble, this is ridiculous!"));
-    assert_eq!(answer, r#"{"mood":"angry","topic":"wheels"}"#);
+    assert_eq!(answer, r#"{"topic":"wheels","mood":"angry"}"#);
+}
+
+#[test]
+fn json_of_which_nothing_says_that_it_stands_alone_comes_in_a_fence() {
+    let message = "\nMessage: My wheels wobble, thanks";
+    let answer = ask(format!("{TRIAGE}{MOODS}{message}"));
+    assert_eq!(answer, "```json\n{\"topic\":\"wheels\",\"mood\":\"calm\"}\n```");
+    let mut call = call(vec![user(format!("{TRIAGE}{MOODS}{message}"))]);
+    call.request.format = AnswerFormat::Json;
+    assert_eq!(Embedded::new().answer(&call.request), r#"{"topic":"wheels","mood":"calm"}"#);
+}
+
+#[test]
+fn examples_in_json_teach_every_field() {
+    let fields = "Reply in JSON only, with these fields:\n- topic: brakes | wheels\n- mood: angry | calm\n";
+    let shown = [
+        ("it squeals, fix it now", "brakes", "angry"),
+        ("a spoke is loose, whenever you can", "wheels", "calm"),
+        ("the pads squeal, whenever you can", "brakes", "calm"),
+        ("my spoke snapped, fix it now", "wheels", "angry"),
+    ];
+    let shown = shown
+        .map(|(text, topic, mood)| format!("- \"{text}\" -> {}\n", serde_json::json!({"topic": topic, "mood": mood})));
+    let examples = format!("Examples:\n{}", shown.concat());
+    let row = "\nMessage: another spoke bent, do fix this now";
+    for head in [format!("{fields}{examples}"), format!("Reply in JSON only.\n{examples}")] {
+        let answer: serde_json::Value = serde_json::from_str(&ask(format!("{head}{row}"))).unwrap();
+        assert_eq!(answer, serde_json::json!({"topic": "wheels", "mood": "angry"}), "{head}");
+    }
+}
+
+#[test]
+fn a_rule_decides_the_field_that_it_names() {
+    let head = format!("{TRIAGE}Answer with the JSON only.\nIf the text mentions \"again\", mood is angry.\n");
+    let answer = |row: &str| ask(format!("{head}\nMessage: {row}"));
+    assert_eq!(answer("wheels bent again"), r#"{"topic":"wheels","mood":"angry"}"#);
 }
 
 #[test]

@@ -3,10 +3,12 @@
 //!
 //! One line a file:
 //! - `request`: the sections of a proposer's request
+//! - `fields`: one field of answers in JSON taken by itself
 //! - `terms`: words that tell one label's rows from the others'
 //! - `layout`: where things stand in a prompt file, and edits from changes
 //! - `strategies`: what each strategy changes
 
+mod fields;
 mod layout;
 mod request;
 mod strategies;

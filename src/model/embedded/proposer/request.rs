@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::fields::{self, Field};
 use crate::model::ChatRequest;
 use crate::prompt::Role;
 
@@ -9,7 +10,7 @@ use crate::prompt::Role;
 const MARKERS: [&str; 4] = ["## Strategy", "## Prompt", "## Failing rows", "## Reply"];
 
 /// A row as the request shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Row {
     /// The input's text; a map's values one after the other.
     pub(super) text: String,
@@ -17,6 +18,8 @@ pub(super) struct Row {
     pub(super) expected: String,
     /// What the model answered, where it is shown.
     pub(super) answered: String,
+    /// The whole expected answer, where `expected` is one field of it.
+    pub(super) whole: String,
 }
 
 /// What is asked for.
@@ -36,6 +39,12 @@ pub(super) struct Ask {
     pub(super) train: Vec<Row>,
     /// The labels; where the request lists none, those that rows expect, in order of first sight.
     pub(super) labels: Vec<String>,
+    /// The fields of the answers, where those are JSON.
+    pub(super) fields: Vec<Field>,
+    /// The field that the labels and rows are narrowed to.
+    pub(super) field: Option<String>,
+    /// Whether the failing rows are of no single cluster.
+    pub(super) is_whole: bool,
     /// What was tried before, as it stands there.
     pub(super) tried: String,
     /// Most edits of a proposal, where the request says so.
@@ -61,9 +70,13 @@ pub(super) fn read(request: &ChatRequest) -> Option<Ask> {
                 ask.strategy = value_of(lines, "name:").unwrap_or_default().trim_matches(['`', '"']).to_owned();
             }
             "## Prompt" => ask.files = files(lines),
-            "## Failing rows" => ask.failing = rows(lines),
+            "## Failing rows" => {
+                ask.failing = rows(lines);
+                ask.is_whole = value_of(lines, "cluster:").is_none();
+            }
             "## Train rows" => ask.train = rows(lines),
             "## Labels" => ask.labels = labels(lines),
+            "## Fields" => ask.fields = fields::read(lines),
             "## Tried before" => ask.tried = lines.join("\n"),
             "## Limits" => (ask.most_edits, ask.most_growth) = limits(lines),
             "## Reply" => ask.variant = value_of(lines, "variant:").and_then(|v| v.parse().ok()).unwrap_or_default(),
@@ -72,6 +85,7 @@ pub(super) fn read(request: &ChatRequest) -> Option<Ask> {
         }
     }
     ask.variant = ask.variant.wrapping_add(mended);
+    let mut ask = ask.narrowed();
     for row in ask.failing.iter().chain(&ask.passing).chain(&ask.train) {
         if !row.expected.is_empty() && !ask.labels.contains(&row.expected) {
             ask.labels.push(row.expected.clone());
@@ -138,7 +152,7 @@ fn rows(lines: &[&str]) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
     for line in lines {
         if line.starts_with("- id:") {
-            rows.push(Row { text: String::new(), expected: String::new(), answered: String::new() });
+            rows.push(Row::default());
             continue;
         }
         let Some(row) = rows.last_mut() else { continue };

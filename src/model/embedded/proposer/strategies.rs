@@ -6,6 +6,7 @@ use super::super::input::tells_format;
 use super::super::labels::same;
 use super::super::lines::{arrow, bullet, definition};
 use super::super::question::name_words;
+use super::fields::{Field, value_in};
 use super::layout::{Change, Layout};
 use super::request::{Ask, Row};
 use super::terms::{Term, representative, stems, telling};
@@ -138,8 +139,7 @@ impl<'a> Bench<'a> {
             told.push(format!("{label} ({words})"));
         }
         if !new_lines.is_empty() {
-            let lines = new_lines.join("\n");
-            plan.changes.push(self.insert_definitions(&lines));
+            plan.changes.push(self.insert_definitions(&new_lines.join("\n")));
         }
         plan.rationale = format!("The prompt doesn't say what sets these labels apart: {}.", told.join("; "));
         plan.effect = match (labels.first(), &self.answered) {
@@ -154,6 +154,9 @@ impl<'a> Bench<'a> {
         let others = self.ask.labels.iter().filter_map(|label| self.layout.label_line(label)).map(|(at, _)| at).max();
         if let Some(at) = others {
             return self.layout.behind(at, lines);
+        }
+        if let Some(field) = &self.ask.field {
+            return self.layout.before_input(&format!("Values of {field}:\n{lines}"));
         }
         match self.layout.list_line(&self.ask.labels).filter(|at| *at < self.layout.input) {
             Some(at) => self.layout.behind(at, &format!("\n{lines}\n")),
@@ -174,7 +177,8 @@ impl<'a> Bench<'a> {
             let skip = if rows.len() > each { (self.seed / 4) % (rows.len() - each + 1) } else { 0 };
             for row in rows.into_iter().skip(skip).take(each) {
                 let text = escape_literal(&row.text).replace('"', "'");
-                lines.push(format!("- \"{}\" -> {label}", text.trim()));
+                let answer = if self.ask.field.is_some() { escape_literal(&row.whole) } else { label.clone() };
+                lines.push(format!("- \"{}\" -> {answer}", text.trim()));
             }
         }
         let mut plan = Plan::default();
@@ -216,7 +220,8 @@ impl<'a> Bench<'a> {
         let phrases = joined(&phrases, "or");
         let not = self.answered.as_ref().filter(|answered| *answered != label);
         let not = not.map(|answered| format!(", not {answered}")).unwrap_or_default();
-        let rule = format!("If the text mentions {phrases}, answer {label}{not}.");
+        let verb = self.ask.field.as_ref().map_or_else(|| "answer".to_owned(), |field| format!("{field} is"));
+        let rule = format!("If the text mentions {phrases}, {verb} {label}{not}.");
         Plan {
             changes: vec![self.layout.before_input(&rule)],
             rationale: format!("Among the rows shown, only rows of {label} say {phrases}."),
@@ -224,35 +229,53 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// Says that the answer is the bare label.
+    /// Says that the answer is the bare label, or the bare object.
     fn output_format(&self) -> Plan {
-        let labels = self.ask.labels.join(", ");
-        let wordings = [
-            "Respond with only the label, exactly as it is written above, and nothing else.".to_owned(),
-            "Answer with the label only: no sentence, no explanation, no punctuation.".to_owned(),
-            format!("Respond with exactly one of these labels and nothing else: {labels}."),
-        ];
+        let wordings = self.wordings();
         let fresh = wordings.iter().cycle().skip(self.seed % wordings.len()).take(wordings.len());
         let Some(wording) = fresh.into_iter().find(|wording| !self.layout.text.contains(wording.as_str())) else {
             return Plan::default();
         };
         let change = match self.layout.format_line() {
-            // A line that names the labels says more than the form of the answer: it stays.
-            Some(at) if !self.ask.labels.iter().any(|label| self.layout.line(at).contains(label.as_str())) => {
-                self.layout.instead(at, wording.clone())
-            }
+            // A line that names the labels, or the shape, says more than the form of the answer: it stays.
+            Some(at) if self.ask.field.is_none() && !self.names_labels(at) => self.layout.instead(at, wording.clone()),
             _ => self.layout.before_input(wording),
         };
+        let what = if self.ask.field.is_some() { "the JSON object" } else { "the label" };
         Plan {
             changes: vec![change],
-            rationale: format!("Answers must be the label itself; the prompt should say: {wording}"),
+            rationale: format!("Answers must be {what} itself; the prompt should say: {wording}"),
             effect: "Answers that hold the right label among other words become right.".to_owned(),
         }
     }
 
+    fn names_labels(&self, at: usize) -> bool {
+        self.ask.labels.iter().any(|label| self.layout.line(at).contains(label.as_str()))
+    }
+
+    /// Ways to ask for the bare answer.
+    fn wordings(&self) -> [String; 3] {
+        if self.ask.field.is_none() {
+            return [
+                "Respond with only the label, exactly as it is written above, and nothing else.".to_owned(),
+                "Answer with the label only: no sentence, no explanation, no punctuation.".to_owned(),
+                format!("Respond with exactly one of these labels and nothing else: {}.", self.ask.labels.join(", ")),
+            ];
+        }
+        let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        let field = |field: &Field| format!("{}: {}", quoted(&field.name), quoted(&field.values.join("|")));
+        let fields = self.ask.fields.iter().map(field).collect::<Vec<_>>().join(", ");
+        [
+            "Respond with only the JSON object and nothing else.".to_owned(),
+            "Return the JSON object only: no sentence, no explanation, no code fence.".to_owned(),
+            format!("Respond with only a JSON object of this form and nothing else: {{{fields}}}"),
+        ]
+    }
+
     /// Puts the labels on lines of their own, or the line about the answer's form last.
     fn restructure(&self) -> Plan {
-        let bullets = self.list_as_bullets();
+        // The values of a field stand in the shape that the answer must have: that is left as it is.
+        let bullets = if self.ask.field.is_none() { self.list_as_bullets() } else { None };
         let last = || self.format_line_last();
         bullets.or_else(last).unwrap_or_default()
     }
@@ -329,7 +352,7 @@ impl<'a> Bench<'a> {
         let content = bullet(line.trim()).unwrap_or(line.trim());
         let label = |name: &str| self.ask.labels.iter().find(|label| same(label, name)).cloned();
         if let Some((_, target)) = arrow(content) {
-            return label(target);
+            return label(&self.ask.field.as_ref().map_or_else(|| target.to_owned(), |field| value_in(target, field)));
         }
         if let Some(found) = definition(content).and_then(|(name, _)| label(name)) {
             return Some(found);

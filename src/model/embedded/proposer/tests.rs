@@ -171,3 +171,55 @@ fn headings_inside_the_prompt_block_are_prompt_text() {
     let ask = request::read(&request("prune", 0, &prompt, "")).unwrap();
     assert_eq!((ask.files[0].1.as_str(), ask.failing.len()), (prompt.trim_end(), 6));
 }
+
+const FORM: &str = "user:\nFill in this JSON object:\n{\"queue\": \"repair|rental|order\", \"tone\": \"asks|tells\"}\n\n\
+                    Message: {{ input }}\n";
+
+/// A request about answers in JSON: the queue is wrong in all failing rows, the tone in none.
+fn request_of_fields(strategy: &str, variant: usize, prompt: &str) -> ChatRequest {
+    let whole = |label: &str, text: &str| {
+        serde_json::json!({"queue": label, "tone": if text.contains('?') { "asks" } else { "tells" }}).to_string()
+    };
+    let mut request = request(strategy, variant, prompt, "(nothing)");
+    let content = &mut request.messages[1].content;
+    for (text, label) in ROWS {
+        let row = |label: &str| format!("  input: {}\n  expected: {}\n", json(text), json(label));
+        *content = content.replace(&row(label), &row(&whole(label, text)));
+        let answer = format!("{}  answered: ", row(&whole(label, text)));
+        for answered in ["repair", "rental", "order"] {
+            let fenced = format!("```json\n{}\n```", whole(answered, text));
+            *content = content.replace(&format!("{answer}{}", json(answered)), &format!("{answer}{}", json(&fenced)));
+        }
+    }
+    let fields = "## Fields\n- queue, train rows by value: {\"order\":30,\"rental\":38,\"repair\":40}\n\
+                  - tone, train rows by value: {\"asks\":50,\"tells\":58}\n";
+    let labels = content.find("## Labels").unwrap()..content.find("\n## Tried").unwrap();
+    content.replace_range(labels, fields);
+    *content = content.replace("## Failing rows\n", "## Failing rows\nkind: criterion\ncluster: queue (6 rows)\n");
+    request
+}
+
+#[test]
+fn prompts_for_json_are_edited_field_by_field() {
+    let edited = |strategy: &str, variant: usize| {
+        let reply = Embedded::new().answer(&request_of_fields(strategy, variant, FORM));
+        let set = PromptSet::one(Prompt::parse("shop.prompty", FORM.trim_end()).unwrap()).unwrap();
+        set.apply(&edits_of(&reply)).unwrap().first().text().to_owned()
+    };
+    for strategy in STRATEGIES {
+        for variant in 0..6 {
+            let text = edited(strategy, variant);
+            assert_ne!(text, FORM.trim_end(), "{strategy} {variant}");
+            assert!(text.contains("\"queue\": \"repair|rental|order\""), "the shape stays: {text}");
+        }
+    }
+    assert!(
+        edited("define-boundary", 0).contains("\n\nValues of queue:\n- rental: "),
+        "{}",
+        edited("define-boundary", 0)
+    );
+    assert!(edited("add-rule", 0).contains("\", queue is rental, not repair."), "{}", edited("add-rule", 0));
+    let example = "\" -> {\"queue\":\"rental\",\"tone\":\"tells\"}\n";
+    assert!(edited("boundary-examples", 0).contains(example), "{}", edited("boundary-examples", 0));
+    assert!(edited("output-format", 0).contains("only the JSON object"), "{}", edited("output-format", 0));
+}
