@@ -56,7 +56,7 @@ struct Purse(Arc<Budget>);
 
 impl Account for Purse {
     fn keep_back(&self, task_calls: u64) {
-        self.0.keep_back(Amount { calls: task_calls, ..Amount::default() });
+        self.0.keep_back(&[(ModelRole::Task, Amount { calls: task_calls, ..Amount::default() })].into());
     }
 }
 
@@ -95,7 +95,7 @@ impl Task {
         let live = |role| session.ledger.spend().roles.get(&role).map_or(0, |spend| spend.live);
         let spent = || {
             let (task, proposer) = (live(ModelRole::Task), live(ModelRole::Proposer));
-            CallsSpent { total: task + proposer, task, proposer }
+            CallsSpent { total: task + proposer, task, proposer, judge: 0 }
         };
         let sink = Gathered::default();
         let search = Search {

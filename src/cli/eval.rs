@@ -136,7 +136,7 @@ impl Eval {
         let labels = bench.labels();
         if self.json {
             let classified = labels.and_then(|labels| Classified::of(&measured.evaluation.outcomes, &labels));
-            return print_json(&json(measured, quoted, classified.as_ref()));
+            return print_json(&json(measured, quoted, classified.as_ref(), bench.project.scorers.judge_calls() > 0));
         }
         let page = table::Page {
             title,
@@ -157,7 +157,7 @@ impl Eval {
 }
 
 /// The object of `--json`.
-fn json(measured: &Measured, quoted: usize, classified: Option<&Classified>) -> serde_json::Value {
+fn json(measured: &Measured, quoted: usize, classified: Option<&Classified>, is_judged: bool) -> serde_json::Value {
     let summary = measured.summary();
     let used = &measured.used;
     let labels = classified.map(|classified| {
@@ -168,7 +168,7 @@ fn json(measured: &Measured, quoted: usize, classified: Option<&Classified>) -> 
         };
         classified.labels.iter().map(label).collect::<Vec<_>>()
     });
-    json!({
+    let mut object = json!({
         "examples": summary.examples,
         "score": summary.score,
         "interval": json_interval(&summary.interval),
@@ -180,5 +180,9 @@ fn json(measured: &Measured, quoted: usize, classified: Option<&Classified>) -> 
         "tokens": used.tokens,
         "cost_usd": used.dollars,
         "seconds": used.seconds,
-    })
+    });
+    if is_judged {
+        object["judge"] = json!({ "calls": used.judged });
+    }
+    object
 }

@@ -27,6 +27,9 @@ fn words(plan: &Plan) -> String {
         format!("Dataset   {}: {} train, {} dev, {} test", plan.dataset, count(rows.train as u64), rows.dev, rows.test),
         format!("Task      {}", model(&plan.task)),
         format!("Proposer  {}", model(&plan.proposer)),
+    ];
+    lines.extend(plan.judge.as_ref().map(|judge| format!("Judge     {}", model(judge))));
+    lines.extend([
         format!(
             "Search    up to {} of {}",
             plural(plan.generations as usize, "generation"),
@@ -35,7 +38,7 @@ fn words(plan: &Plan) -> String {
         String::new(),
         format!("Likely    {}", used(&plan.likely)),
         format!("At most   {}", used(&plan.most)),
-    ];
+    ]);
     if plan.generations_afforded < plan.generations {
         lines.push(format!(
             "Budget    is likely to end the run after {}",
@@ -78,10 +81,12 @@ fn model(model: &PlannedModel) -> String {
 
 fn used(used: &PlannedUse) -> String {
     let cost = used.cost_usd.map_or("price unknown".to_owned(), |cost| format!("${cost:.2}"));
+    let calls = used.calls;
+    let judge = if calls.judge > 0 { format!(", {} judge", count(calls.judge)) } else { String::new() };
     format!(
-        "{} task and {} proposer calls, {} tokens, {cost}",
-        count(used.calls.task),
-        count(used.calls.proposer),
+        "{} task and {} proposer calls{judge}, {} tokens, {cost}",
+        count(calls.task),
+        count(calls.proposer),
         count(used.tokens)
     )
 }

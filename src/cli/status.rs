@@ -1,9 +1,11 @@
 //! `ratchet status`: how far a run is that another process works on, or how it ended.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::Args;
 use prompt_ratchet::clock::{self, Clock, SystemClock};
+use prompt_ratchet::model::{ModelRole, Spend};
 use prompt_ratchet::report::{RunView, cost, count, duration, headline, one_line, percent, plural, wrapped};
 use prompt_ratchet::run::{Live, RunFolder};
 use serde_json::{Value, json};
@@ -146,8 +148,9 @@ impl Seen {
         say(
             "used",
             format!(
-                "{} ({} stored), {}, {}, {}",
+                "{} ({}{} stored), {}, {}, {}",
                 plural(total.live as usize, "call"),
+                judged(spend),
                 count(total.stored),
                 plural((total.tokens_in + total.tokens_out) as usize, "token"),
                 cost(spend),
@@ -206,7 +209,7 @@ impl Seen {
     }
 
     /// What was used, and for how long: from the live file while there is one.
-    fn spent(&self) -> (&prompt_ratchet::model::Spend, f64) {
+    fn spent(&self) -> (&Spend, f64) {
         match &self.live {
             Some(live) => (&live.spend, live.seconds),
             None => (&self.view.spent.spend, self.view.spent.seconds),
@@ -246,6 +249,7 @@ impl Seen {
             "baseline_dev": self.view.baseline_dev().map(|dev| dev.score),
             "winner_dev": self.view.winner_dev().map(|dev| dev.score),
             "calls": total.live,
+            "calls_by_role": spend.roles.iter().map(|(role, used)| (role.name(), used.live)).collect::<BTreeMap<_, _>>(),
             "stored": total.stored,
             "failed": total.failed,
             "tokens": total.tokens_in + total.tokens_out,
@@ -263,6 +267,12 @@ impl Seen {
 /// Seconds from what `timestamp` tells to `now`.
 fn since(timestamp: &str, now: Duration) -> Option<u64> {
     Some(now.saturating_sub(clock::parse_timestamp(timestamp)?).as_secs())
+}
+
+/// How many of the calls were the judge's, where it has any.
+fn judged(spend: &Spend) -> String {
+    let judge = spend.roles.get(&ModelRole::Judge).filter(|judge| judge.live > 0);
+    judge.map_or_else(String::new, |judge| format!("{} of the judge, ", count(judge.live)))
 }
 
 #[cfg(test)]

@@ -65,7 +65,11 @@ impl Config {
     /// What no key alone shows.
     fn conflicts(&self) -> Vec<Finding> {
         let mut found = Vec::new();
-        let models = [("task", Some(&self.models.task)), ("proposer", self.models.proposer.as_ref())];
+        let models = [
+            ("task", Some(&self.models.task)),
+            ("proposer", self.models.proposer.as_ref()),
+            ("judge", self.models.judge.as_ref()),
+        ];
         for (role, model) in models {
             if let Some(model) = model {
                 found.extend(missing(role, model));

@@ -13,6 +13,9 @@ pub struct Models {
     /// The model that proposes edits; by default the task model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proposer: Option<ModelConfig>,
+    /// The model that scorers ask which judge answers; by default the task model, which may favour its own answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judge: Option<ModelConfig>,
 }
 
 /// One model and how to reach it.

@@ -279,6 +279,117 @@ pub enum ScorerKind {
         #[schemars(extend("exclusiveMinimum" = 0.0))]
         timeout_seconds: f64,
     },
+    /// A judge's verdict on each of several criteria: the weighted mean of what its choices are worth.
+    Rubric {
+        /// The criteria; one call decides them all.
+        #[schemars(length(min = 1))]
+        criteria: Vec<CriterionConfig>,
+        /// A prompt file to ask with, in place of the built-in one; see `docs/judges.md`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(length(min = 1))]
+        prompt: Option<PathBuf>,
+        /// How often the judge is asked about one answer.
+        #[serde(default = "one_vote")]
+        #[schemars(range(min = 1, max = 99))]
+        votes: u32,
+        /// What several votes come to.
+        #[serde(default)]
+        combine: Votes,
+    },
+    /// A judge's answer to a question about the answer: 1 for yes, 0 for no.
+    ClosedQuestion {
+        /// The question, to be answered with yes where the answer is good.
+        #[schemars(length(min = 1))]
+        question: String,
+        /// A prompt file to ask with, in place of the built-in one; see `docs/judges.md`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(length(min = 1))]
+        prompt: Option<PathBuf>,
+        /// How often the judge is asked about one answer.
+        #[serde(default = "one_vote")]
+        #[schemars(range(min = 1, max = 99))]
+        votes: u32,
+        /// What several votes come to.
+        #[serde(default)]
+        combine: Votes,
+    },
+    /// How a judge finds the facts of the answer to compare with those of the expected one: 1 for the same or only
+    /// immaterial differences, 0.6 where it adds to them, 0.4 where it leaves some out, 0 where it disagrees.
+    Factuality {
+        /// A prompt file to ask with, in place of the built-in one; see `docs/judges.md`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(length(min = 1))]
+        prompt: Option<PathBuf>,
+        /// How often the judge is asked about one answer.
+        #[serde(default = "one_vote")]
+        #[schemars(range(min = 1, max = 99))]
+        votes: u32,
+        /// What several votes come to.
+        #[serde(default)]
+        combine: Votes,
+    },
+    /// Whether a judge finds that the answer addresses what was asked: fully 1, partly 0.5, not 0.
+    Relevance {
+        /// A prompt file to ask with, in place of the built-in one; see `docs/judges.md`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(length(min = 1))]
+        prompt: Option<PathBuf>,
+        /// How often the judge is asked about one answer.
+        #[serde(default = "one_vote")]
+        #[schemars(range(min = 1, max = 99))]
+        votes: u32,
+        /// What several votes come to.
+        #[serde(default)]
+        combine: Votes,
+    },
+    /// Whether a judge finds all that the answer claims borne out by a context that the row has: supported 1, partly
+    /// 0.5, unsupported 0.
+    Faithfulness {
+        /// The field of the row's metadata, or of its input, that holds the context.
+        #[serde(default = "context")]
+        #[schemars(length(min = 1))]
+        context: String,
+        /// A prompt file to ask with, in place of the built-in one; see `docs/judges.md`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(length(min = 1))]
+        prompt: Option<PathBuf>,
+        /// How often the judge is asked about one answer.
+        #[serde(default = "one_vote")]
+        #[schemars(range(min = 1, max = 99))]
+        votes: u32,
+        /// What several votes come to.
+        #[serde(default)]
+        combine: Votes,
+    },
+    /// How good a summary of the input a judge finds the answer: good 1, fair 0.5, poor 0.
+    Summary {
+        /// A prompt file to ask with, in place of the built-in one; see `docs/judges.md`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(length(min = 1))]
+        prompt: Option<PathBuf>,
+        /// How often the judge is asked about one answer.
+        #[serde(default = "one_vote")]
+        #[schemars(range(min = 1, max = 99))]
+        votes: u32,
+        /// What several votes come to.
+        #[serde(default)]
+        combine: Votes,
+    },
+    /// Whether a judge prefers the answer to the expected one, shown in both orders: 1 better, 0.5 a tie, 0 worse.
+    Battle {
+        /// What makes an answer the better one, as a question.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(length(min = 1))]
+        question: Option<String>,
+        /// A prompt file to ask with, in place of the built-in one; see `docs/judges.md`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(length(min = 1))]
+        prompt: Option<PathBuf>,
+        /// How often the judge is asked about one answer, each time in both orders; the score is the mean.
+        #[serde(default = "one_vote")]
+        #[schemars(range(min = 1, max = 99))]
+        votes: u32,
+    },
 }
 
 impl ScorerKind {
@@ -312,12 +423,59 @@ impl ScorerKind {
             Self::AnyOf { .. } => "any_of",
             Self::Python { .. } => "python",
             Self::Command { .. } => "command",
+            Self::Rubric { .. } => "rubric",
+            Self::ClosedQuestion { .. } => "closed_question",
+            Self::Factuality { .. } => "factuality",
+            Self::Relevance { .. } => "relevance",
+            Self::Faithfulness { .. } => "faithfulness",
+            Self::Summary { .. } => "summary",
+            Self::Battle { .. } => "battle",
         }
     }
 }
 
+/// One criterion of a rubric.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CriterionConfig {
+    /// Its name, in a word or two.
+    #[schemars(length(min = 1))]
+    pub name: String,
+    /// What the judge is asked about the answer.
+    #[schemars(length(min = 1))]
+    pub question: String,
+    /// Its weight beside the other criteria, above 0.
+    #[serde(default = "one")]
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    pub weight: f64,
+    /// The verdicts to choose from, each with what it is worth in [0, 1]: `{ yes = 1, partly = 0.5, no = 0 }`.
+    #[schemars(extend(
+        "additionalProperties" = serde_json::json!({ "type": "number", "minimum": 0.0, "maximum": 1.0 })
+    ))]
+    pub choices: BTreeMap<String, f64>,
+}
+
+/// What several votes of a judge come to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Votes {
+    /// The choice that most votes are for; of equals, the one that is worth least.
+    #[default]
+    Majority,
+    /// The mean of what they are worth.
+    Mean,
+}
+
 fn one() -> f64 {
     1.0
+}
+
+fn one_vote() -> u32 {
+    1
+}
+
+fn context() -> String {
+    "context".to_owned()
 }
 
 fn yes() -> bool {

@@ -261,6 +261,9 @@ pub struct Budget {
     /// Of the proposer.
     #[serde(skip_serializing_if = "RoleBudget::is_unlimited")]
     pub proposer: RoleBudget,
+    /// Of the judge.
+    #[serde(skip_serializing_if = "RoleBudget::is_unlimited")]
+    pub judge: RoleBudget,
 }
 
 /// The most that one role may use in a run; what is absent is unlimited.

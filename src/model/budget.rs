@@ -37,7 +37,7 @@ struct State {
     /// Of `taken`, what brought no answer.
     lost: [Amount; 3],
     /// Not to be touched for now: what comes at the end needs it.
-    kept_back: Amount,
+    kept_back: [Amount; 3],
     /// Why nothing may be asked at all, where that is so.
     closed: Option<CallError>,
     time: Option<Time>,
@@ -112,12 +112,14 @@ impl Budget {
         ModelRole::ALL.into_iter().map(|role| (role, lost[role as usize])).filter(|(_, lost)| lost.calls > 0).collect()
     }
 
-    /// Keeps `amount` of all roles together, and of the task's, back from now on, with the time that its calls take.
-    pub fn keep_back(&self, amount: Amount) {
+    /// Keeps `needs`, by role, back from now on, and nothing else, with the time that their calls take.
+    pub fn keep_back(&self, needs: &BTreeMap<ModelRole, Amount>) {
         let mut state = self.lock();
-        state.kept_back = amount;
+        state.kept_back = [Amount::default(); 3];
+        needs.iter().for_each(|(role, need)| state.kept_back[*role as usize] = *need);
+        let calls = sum(&state.kept_back).calls;
         if let Some(time) = &mut state.time {
-            time.kept_back = time.of_calls(amount.calls);
+            time.kept_back = time.of_calls(calls);
         }
         drop(state);
         self.freed.notify_one();
@@ -236,9 +238,9 @@ fn sum(amounts: &[Amount; 3]) -> Amount {
     amounts.iter().fold(Amount::default(), |sum, amount| sum + *amount)
 }
 
-/// What is kept back is the task's, and so of all roles together.
+/// What is kept back of one role, or of all together.
 fn kept_back(state: &State, scope: Option<ModelRole>) -> Amount {
-    if matches!(scope, None | Some(ModelRole::Task)) { state.kept_back } else { Amount::default() }
+    scope.map_or_else(|| sum(&state.kept_back), |role| state.kept_back[role as usize])
 }
 
 /// A limit as it stands in the config.

@@ -29,7 +29,8 @@ pub(super) fn look_up_prices(config: &mut Config, root: &Path) -> Result<(), Pro
         }
         None => None,
     };
-    let models = std::iter::once(&mut config.models.task).chain(config.models.proposer.as_mut());
+    let others = config.models.proposer.iter_mut().chain(config.models.judge.as_mut());
+    let models = std::iter::once(&mut config.models.task).chain(others);
     for model in models.filter(|model| model.provider != Provider::Embedded && model.price.is_none()) {
         let Some(name) = model.model.as_deref() else { continue };
         let listed = file.as_ref().and_then(|file| file.of(name)).or_else(|| Prices::built_in().of(name));
@@ -49,7 +50,11 @@ impl Project {
     pub fn limits(&self) -> Limits {
         let budget = &self.config.budget;
         let ceiling = |usd: Option<f64>, calls, tokens| Ceiling { calls, tokens, money: usd.map(Money::from_dollars) };
-        let roles = [(ModelRole::Task, &budget.task), (ModelRole::Proposer, &budget.proposer)];
+        let roles = [
+            (ModelRole::Task, &budget.task),
+            (ModelRole::Proposer, &budget.proposer),
+            (ModelRole::Judge, &budget.judge),
+        ];
         let by_role: BTreeMap<_, _> = roles
             .into_iter()
             .map(|(role, of_role)| (role, ceiling(of_role.usd, of_role.calls, of_role.tokens)))
@@ -63,7 +68,7 @@ impl Project {
     pub(super) fn check_budget(&self) -> Result<(), ProjectError> {
         let limits = self.limits();
         if limits.has_money() {
-            for role in [ModelRole::Task, ModelRole::Proposer] {
+            for role in self.roles() {
                 let model = Self::model(&self.config, role);
                 if model.price.is_none() && model.provider != Provider::Embedded {
                     let name = model.model.clone().unwrap_or_default();
@@ -73,11 +78,21 @@ impl Project {
         }
         let least: u64 = [Split::Train, Split::Dev].iter().map(|split| self.dataset.rows(*split).len() as u64).sum();
         let task = limits.by_role.get(&ModelRole::Task).copied().unwrap_or_default();
-        let calls = limits.together.calls.into_iter().chain(task.calls).min();
+        let judge = limits.by_role.get(&ModelRole::Judge).copied().unwrap_or_default();
+        let judging = self.scorers.judge_calls();
+        let judged = judge.calls.and_then(|calls| calls.checked_div(judging));
+        let together = limits.together.calls.map(|calls| calls / (1 + judging));
+        let calls = together.into_iter().chain(task.calls).chain(judged).min();
         match calls.filter(|calls| *calls < least) {
             Some(calls) => Err(ProjectError::Budget { calls, least }),
             None => Ok(()),
         }
+    }
+
+    /// The roles that a run has calls for.
+    pub(super) fn roles(&self) -> Vec<ModelRole> {
+        let is_judged = self.scorers.judge_calls() > 0;
+        ModelRole::ALL.into_iter().filter(|role| *role != ModelRole::Judge || is_judged).collect()
     }
 
     /// When the run has to stop, since the Unix epoch: the earlier of `budget.for`, of which `earlier` is used up, and
@@ -102,7 +117,12 @@ impl Project {
 
 /// The role whose table in the config is to be changed.
 fn config_role(config: &Config, role: ModelRole) -> ModelRole {
-    if config.models.proposer.is_none() { ModelRole::Task } else { role }
+    let own = match role {
+        ModelRole::Task => true,
+        ModelRole::Proposer => config.models.proposer.is_some(),
+        ModelRole::Judge => config.models.judge.is_some(),
+    };
+    if own { role } else { ModelRole::Task }
 }
 
 /// `8h` or `1h30m`.

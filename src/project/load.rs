@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{ProjectError, limits, scorers};
+use super::{ProjectError, judges, limits, scorers};
 use crate::config::Config;
 use crate::dataset::{Dataset, Example, SplitLock, labels, load};
 use crate::model::ModelRole;
@@ -93,7 +93,8 @@ impl Project {
             })?;
         }
         rows_are_told_apart(&prompts, &loaded.dataset).map_err(|error| at_path(&prompt_files, error))?;
-        let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
+        let mut warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+        warnings.extend(judges::warnings(&config, &scorers));
         Ok(Self {
             config_file: config_file.to_path_buf(),
             dataset: loaded.dataset,
@@ -160,6 +161,8 @@ impl Project {
                 total: config.budget.calls,
                 task: config.budget.task.calls,
                 proposer: config.budget.proposer.calls,
+                judge: config.budget.judge.calls,
+                judge_a_row: self.scorers.judge_calls(),
             },
             parts: Parts::default(),
         }
@@ -191,11 +194,12 @@ impl Project {
         Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
     }
 
-    /// The model config of a role: the proposer is the task model unless it has one of its own.
+    /// The model config of a role: proposer and judge are the task model unless they have one of their own.
     pub(super) fn model(config: &Config, role: ModelRole) -> &crate::config::ModelConfig {
         match role {
             ModelRole::Proposer => config.models.proposer.as_ref().unwrap_or(&config.models.task),
-            ModelRole::Task | ModelRole::Judge => &config.models.task,
+            ModelRole::Judge => config.models.judge.as_ref().unwrap_or(&config.models.task),
+            ModelRole::Task => &config.models.task,
         }
     }
 }

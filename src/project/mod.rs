@@ -7,6 +7,7 @@ mod account;
 mod error;
 mod first_prompt;
 mod init;
+mod judges;
 mod limits;
 mod live;
 mod load;

@@ -37,6 +37,8 @@ pub struct Models {
     pub proposer: Arc<Stack>,
     /// Answers rows in place of the task model, where the target is a program.
     pub(super) target: Option<Arc<Stack>>,
+    /// Scores answers.
+    pub judge: Arc<Stack>,
     store: Arc<Store>,
     payer: String,
     ledger: Arc<Ledger>,
@@ -109,13 +111,18 @@ impl Project {
             Some(_) => stack(built(ModelRole::Proposer)?),
             None => Arc::clone(&task),
         };
+        let judge = match &self.config.models.judge {
+            Some(_) => stack(built(ModelRole::Judge)?),
+            None => Arc::clone(&task),
+        };
         let Session { store, ledger, budget, .. } = session;
-        Ok(Models { task, proposer, target, store, payer: use_.payer.clone(), ledger, budget, limits })
+        Ok(Models { task, proposer, target, judge, store, payer: use_.payer.clone(), ledger, budget, limits })
     }
 
     /// What measures prompts.
     pub fn evaluator(&self, models: &Models) -> Evaluator {
-        Evaluator::new(self.target(models), Arc::clone(&self.scorers))
+        let judge = Arc::clone(&models.judge) as Arc<dyn Chat>;
+        Evaluator::new(self.target(models), Arc::clone(&self.scorers)).judged_by(judge)
     }
 
     /// What makes proposals.
@@ -138,7 +145,7 @@ impl Project {
 
 /// Checks what can be checked of the models without a call: keys, addresses and programs.
 pub(super) fn check(config: &Config, root: &Path) -> Result<(), ProjectError> {
-    for role in [ModelRole::Task, ModelRole::Proposer] {
+    for role in ModelRole::ALL {
         provider(config, root, role, "", &Arc::default())?;
     }
     Ok(())

@@ -193,7 +193,7 @@ async fn run(
     let task = project.task();
     let evaluator = project.evaluator(&models);
     let proposer = project.proposer(&models);
-    let account = Purse::new(Arc::clone(&models));
+    let account = Purse::new(Arc::clone(&models), project.scorers.judge_calls());
     let spent = || calls_spent(&models.spend());
     let search = Search {
         settings: &settings,
@@ -248,7 +248,8 @@ fn tell_of_outages(models: &Models, output: &Arc<Output>) {
 
 fn calls_spent(spend: &Spend) -> CallsSpent {
     let live = |role| spend.roles.get(&role).map_or(0, |spend| spend.live);
-    CallsSpent { total: spend.total().live, task: live(ModelRole::Task), proposer: live(ModelRole::Proposer) }
+    let [task, proposer, judge] = ModelRole::ALL.map(live);
+    CallsSpent { total: spend.total().live, task, proposer, judge }
 }
 
 /// All that a run's events go to: the journal first, so that nothing is shown that isn't durable.

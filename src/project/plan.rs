@@ -18,6 +18,9 @@ const SAMPLED: usize = 200;
 const REQUEST_TOKENS: u64 = 900;
 const REPLY_TOKENS: u64 = 600;
 const ROWS_SHOWN: u64 = 28;
+/// Tokens of a judge's request besides row and answer, and of its verdict.
+const JUDGE_TOKENS: u64 = 350;
+const VERDICT_TOKENS: u64 = 80;
 /// Tokens of an answer where the dataset doesn't say what is expected.
 const ANSWER_TOKENS: u64 = 100;
 /// Candidates are taken to be longer than the prompt by this part of what they may grow by: with it, tokens come out
@@ -37,6 +40,8 @@ pub struct Plan {
     pub task: PlannedModel,
     /// The model that proposes.
     pub proposer: PlannedModel,
+    /// The model that judges; null where no scorer asks one.
+    pub judge: Option<PlannedModel>,
     /// Most generations, as the config says.
     pub generations: u32,
     /// Generations that the limits leave room for, going by what is likely; at most `generations`.
@@ -109,15 +114,13 @@ impl Project {
         let rows = Split::ALL.map(|split| self.dataset.rows(split).len());
         let guarded = self.dataset.examples.iter().filter(|row| row.pinned).count();
         let of_model = Self::model(&self.config, ModelRole::Task).is_deterministic();
-        let deterministic = self.config.target.as_ref().map_or(of_model, |target| target.deterministic);
+        let of_target = self.config.target.as_ref().map_or(of_model, |target| target.deterministic);
+        let deterministic = of_target && self.scorers.is_deterministic();
         let outline = Outline::of(&settings, rows, guarded, deterministic);
-        let sizes = [self.task_size()?, self.proposer_size()?];
+        let sizes = [self.task_size()?, self.proposer_size()?, self.judge_size()?];
         let (detectable_gain, rows_for_half) = detectable_gain(rows[1]);
         let afforded = self.afforded(&outline, &sizes);
-        let whole = |generation: Calls, generations: u64| Calls {
-            task: outline.beginning + generations * generation.task + outline.test,
-            proposer: generations * generation.proposer,
-        };
+        let whole = |generation: Calls, generations| self.whole(&outline, generation, generations);
         let likely = self.used(whole(outline.likely, afforded), sizes.each_ref().map(|size| &size.likely));
         let most = whole(outline.most, u64::from(settings.generations));
         let most = self.within_limits(self.used(most, sizes.each_ref().map(|size| &size.most)));
@@ -126,6 +129,7 @@ impl Project {
             rows: Rows { train: rows[0], dev: rows[1], test: rows[2] },
             task: self.planned(ModelRole::Task, &sizes[0]),
             proposer: self.planned(ModelRole::Proposer, &sizes[1]),
+            judge: (settings.calls.judge_a_row > 0).then(|| self.planned(ModelRole::Judge, &sizes[2])),
             generations: settings.generations,
             generations_afforded: u32::try_from(afforded).unwrap_or(u32::MAX),
             proposals: settings.proposals,
@@ -138,16 +142,18 @@ impl Project {
     }
 
     /// Generations that fit into the limits as they usually go.
-    fn afforded(&self, outline: &Outline, sizes: &[Size; 2]) -> u64 {
+    fn afforded(&self, outline: &Outline, sizes: &[Size; 3]) -> u64 {
         let budget = &self.config.budget;
         let fits = |generations: u64| {
-            let calls = Calls {
-                task: outline.beginning + generations * outline.likely.task + outline.test,
-                proposer: generations * outline.likely.proposer,
-            };
+            let calls = self.whole(outline, outline.likely, generations);
             let each = sizes.each_ref().map(|size| &size.likely);
-            let [task, proposer] =
-                [Calls { proposer: 0, ..calls }, Calls { task: 0, ..calls }].map(|calls| self.used(calls, each));
+            let none = Calls::default();
+            let [task, proposer, judge] = [
+                Calls { task: calls.task, ..none },
+                Calls { proposer: calls.proposer, ..none },
+                Calls { judge: calls.judge, ..none },
+            ]
+            .map(|calls| self.used(calls, each));
             let all = self.used(calls, each);
             let within = |used: &PlannedUse, usd: Option<f64>, calls: Option<u64>, tokens: Option<u64>| {
                 usd.is_none_or(|usd| used.cost_usd.is_none_or(|cost| cost <= usd))
@@ -157,13 +163,24 @@ impl Project {
             within(&all, budget.usd, budget.calls, budget.tokens)
                 && within(&task, budget.task.usd, budget.task.calls, budget.task.tokens)
                 && within(&proposer, budget.proposer.usd, budget.proposer.calls, budget.proposer.tokens)
+                && within(&judge, budget.judge.usd, budget.judge.calls, budget.judge.tokens)
         };
         (1..=self.config.search.generations as u64).take_while(|generations| fits(*generations)).last().unwrap_or(0)
     }
 
+    /// The calls of a run of so many such generations.
+    fn whole(&self, outline: &Outline, generation: Calls, generations: u64) -> Calls {
+        let task = outline.beginning + generations * generation.task + outline.test;
+        Calls::judged(task, generations * generation.proposer, self.scorers.judge_calls())
+    }
+
     /// `calls` with their tokens and cost, where one of each role takes `each`.
-    fn used(&self, calls: Calls, each: [&Usage; 2]) -> PlannedUse {
-        let roles = [(ModelRole::Task, calls.task, each[0]), (ModelRole::Proposer, calls.proposer, each[1])];
+    fn used(&self, calls: Calls, each: [&Usage; 3]) -> PlannedUse {
+        let roles = [
+            (ModelRole::Task, calls.task, each[0]),
+            (ModelRole::Proposer, calls.proposer, each[1]),
+            (ModelRole::Judge, calls.judge, each[2]),
+        ];
         let (mut tokens, mut cost) = (0_u64, Some(Money::ZERO));
         for (role, calls, one) in roles.into_iter().filter(|(_, calls, _)| *calls > 0) {
             let usage = Usage {
@@ -184,6 +201,7 @@ impl Project {
         let lower = |number: u64, limit: Option<u64>| limit.map_or(number, |limit| number.min(limit));
         used.calls.task = lower(lower(used.calls.task, budget.task.calls), budget.calls);
         used.calls.proposer = lower(lower(used.calls.proposer, budget.proposer.calls), budget.calls);
+        used.calls.judge = lower(lower(used.calls.judge, budget.judge.calls), budget.calls);
         used.tokens = lower(used.tokens, budget.tokens);
         used.cost_usd = used.cost_usd.map(|cost| budget.usd.map_or(cost, |usd| cost.min(usd)));
         used
@@ -246,6 +264,18 @@ impl Project {
         Ok(Size {
             likely: usage(REQUEST_TOKENS + ROWS_SHOWN * (task.likely.input / 2).min(400), REPLY_TOKENS.min(most)),
             most: usage(BYTES_A_TOKEN * REQUEST_TOKENS + 3 * ROWS_SHOWN * task.most.input, most),
+        })
+    }
+
+    /// A call of the judge, who is shown a row with its answer and what was expected.
+    fn judge_size(&self) -> Result<Size, ProjectError> {
+        let task = self.task_size()?;
+        let model = Self::model(&self.config, ModelRole::Judge);
+        let most = most_output(model, model.max_tokens.filter(|_| self.config.models.judge.is_some()));
+        let (likely, longest) = (task.likely, task.most);
+        Ok(Size {
+            likely: usage(JUDGE_TOKENS + likely.input + 2 * likely.output, VERDICT_TOKENS.min(most)),
+            most: usage(BYTES_A_TOKEN * JUDGE_TOKENS + 2 * longest.input + 2 * longest.output, most),
         })
     }
 }

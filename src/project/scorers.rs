@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::provider::key_name;
-use super::{Project, ProjectError, load};
+use super::{Project, ProjectError, judges, load};
 use crate::config::{Config, ScorerConfig, ScorerKind};
 use crate::model::BoxFuture;
 use crate::score::{
@@ -136,6 +136,7 @@ impl Builder<'_> {
                 options.hidden_env = key_names(self.config);
                 Arc::new(CommandScorer::start(name, options).await?)
             }
+            judge => Arc::new(judges::build(self.config, judge, name, self.root)?),
         })
     }
 
@@ -178,7 +179,7 @@ fn items(separator: &str, ignore_case: bool) -> ItemOptions {
 
 /// The variables that hold keys: no process of the user's needs to see them.
 pub(super) fn key_names(config: &Config) -> Vec<String> {
-    [Some(&config.models.task), config.models.proposer.as_ref()]
+    [Some(&config.models.task), config.models.proposer.as_ref(), config.models.judge.as_ref()]
         .into_iter()
         .flatten()
         .filter_map(|model| key_name(model).map(str::to_owned))

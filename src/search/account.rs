@@ -82,7 +82,11 @@ impl Search<'_> {
             return Ok(Some(reached.limit));
         }
         let proposals = u64::from(self.settings.proposals).min(self.proposer_calls_left());
-        let needs = BTreeMap::from([(ModelRole::Task, task_calls), (ModelRole::Proposer, proposals)]);
+        let judged = task_calls.saturating_mul(self.settings.calls.judge_a_row);
+        let mut needs = BTreeMap::from([(ModelRole::Task, task_calls), (ModelRole::Proposer, proposals)]);
+        if judged > 0 {
+            needs.insert(ModelRole::Judge, judged);
+        }
         match self.account.shortage(&needs) {
             Some(error) => Ok(Some(self.reached(&error, generation, During::Before)?)),
             None => Ok(None),

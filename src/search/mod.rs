@@ -174,7 +174,10 @@ impl Search<'_> {
     fn end(&self, stopped: Stopped, why: String, winner: String) -> Result<RunEnded, Halt> {
         self.account.settle().map_err(OutcomeError::Call)?;
         let spent = (self.spent)();
-        let calls = BTreeMap::from([("task".to_owned(), spent.task), ("proposer".to_owned(), spent.proposer)]);
+        let mut calls = BTreeMap::from([("task".to_owned(), spent.task), ("proposer".to_owned(), spent.proposer)]);
+        if self.settings.calls.judge_a_row > 0 {
+            calls.insert("judge".to_owned(), spent.judge);
+        }
         let ended = RunEnded { stopped, why, winner, calls };
         self.sink.emit(Event::RunEnded(ended.clone()))?;
         Ok(ended)

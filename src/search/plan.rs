@@ -11,12 +11,19 @@ pub struct Calls {
     pub task: u64,
     /// The proposer's.
     pub proposer: u64,
+    /// The judge's.
+    pub judge: u64,
 }
 
 impl Calls {
-    /// Both together.
+    /// All together.
     pub fn total(self) -> u64 {
-        self.task.saturating_add(self.proposer)
+        self.task.saturating_add(self.proposer).saturating_add(self.judge)
+    }
+
+    /// So many calls of task model and proposer, with those that judge the answers at `judge_a_row` each.
+    pub fn judged(task: u64, proposer: u64, judge_a_row: u64) -> Self {
+        Self { task, proposer, judge: task.saturating_mul(judge_a_row) }
     }
 }
 
@@ -47,21 +54,24 @@ impl Outline {
         let proposals = u64::from(settings.proposals);
         let again = u64::from(!deterministic);
         let samples = u64::from(settings.gate.max_samples);
+        let judge_a_row = settings.calls.judge_a_row;
         let guards = u64::from(gate::guard_samples(guarded)) * guarded as u64;
         let block = (race::BLOCK as u64).min(train);
         let tried = again * train + (proposals + FREE) * train + 3 * train + dev;
         let confirmed = 2 * again * (samples * dev + guards);
         Self {
             beginning: train + dev + again * dev.min(noise::MOST_ROWS as u64),
-            likely: Calls {
-                task: again * train + proposals * (train * RACED / 100).max(block) + train + dev + again * dev,
-                proposer: proposals + proposals / 3,
-            },
-            most: Calls {
-                // Leaving out hunks of what was kept may take a share of all that, and dev once more.
-                task: tried + confirmed + (tried + confirmed) / ablate::SHARE + dev,
-                proposer: 2 * proposals,
-            },
+            likely: Calls::judged(
+                again * train + proposals * (train * RACED / 100).max(block) + train + dev + again * dev,
+                proposals + proposals / 3,
+                judge_a_row,
+            ),
+            // Leaving out hunks of what was kept may take a share of all that, and dev once more.
+            most: Calls::judged(
+                tried + confirmed + (tried + confirmed) / ablate::SHARE + dev,
+                2 * proposals,
+                judge_a_row,
+            ),
             test: 2 * test,
         }
     }

@@ -94,6 +94,10 @@ pub struct CallLimits {
     pub task: Option<u64>,
     /// The proposer's.
     pub proposer: Option<u64>,
+    /// The judge's.
+    pub judge: Option<u64>,
+    /// Calls of the judge that one answer of the task model takes.
+    pub judge_a_row: u64,
 }
 
 /// Calls that a run has paid for.
@@ -105,12 +109,22 @@ pub struct CallsSpent {
     pub task: u64,
     /// The proposer's.
     pub proposer: u64,
+    /// The judge's.
+    pub judge: u64,
 }
 
 impl CallLimits {
-    /// Task calls that are left after `spent`; `u64::MAX` where there is no limit.
+    /// Task calls that are left after `spent`, with those that judge the answers; `u64::MAX` where there is no limit.
     pub fn task_left(&self, spent: CallsSpent) -> u64 {
-        left(self.total, spent.total).min(left(self.task, spent.task))
+        let together = match left(self.total, spent.total) {
+            u64::MAX => u64::MAX,
+            left => left / (1 + self.judge_a_row),
+        };
+        let judged = match left(self.judge, spent.judge) {
+            u64::MAX => u64::MAX,
+            left => left.checked_div(self.judge_a_row).unwrap_or(u64::MAX),
+        };
+        together.min(left(self.task, spent.task)).min(judged)
     }
 
     /// Proposer calls that are left after `spent`; `u64::MAX` where there is no limit.
@@ -121,4 +135,21 @@ impl CallLimits {
 
 fn left(limit: Option<u64>, spent: u64) -> u64 {
     limit.map_or(u64::MAX, |limit| limit.saturating_sub(spent))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_call_takes_the_calls_that_judge_its_answer_with_it() {
+        let spent = CallsSpent { total: 40, task: 10, proposer: 0, judge: 30 };
+        let left = |limits: CallLimits| CallLimits { judge_a_row: 3, ..limits }.task_left(spent);
+        assert_eq!(left(CallLimits::default()), u64::MAX);
+        assert_eq!(left(CallLimits { total: Some(100), ..CallLimits::default() }), 15);
+        assert_eq!(left(CallLimits { judge: Some(60), total: Some(100), ..CallLimits::default() }), 10);
+        assert_eq!(left(CallLimits { task: Some(12), total: Some(100), ..CallLimits::default() }), 2);
+        let unjudged = CallLimits { total: Some(100), judge: Some(1), ..CallLimits::default() };
+        assert_eq!(unjudged.task_left(spent), 60);
+    }
 }

@@ -11,6 +11,7 @@ mod cli_eval;
 mod cli_review;
 mod docs;
 mod engine;
+mod judges;
 #[cfg(target_os = "linux")]
 mod kill;
 mod layers;

@@ -242,7 +242,7 @@ impl World {
         );
         let spent = || {
             let task = self.calls.load(Ordering::Relaxed) + self.sealed_calls.load(Ordering::Relaxed);
-            CallsSpent { total: task, task, proposer: 0 }
+            CallsSpent { total: task, task, ..CallsSpent::default() }
         };
         let search = Search {
             settings,

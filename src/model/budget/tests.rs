@@ -205,12 +205,12 @@ async fn what_is_kept_back_is_there_at_the_end() {
     let limits = Limits { together: Ceiling { calls: Some(3), ..Ceiling::default() }, ..Limits::default() };
     let budget = Budget::new(limits);
     let one = Amount { calls: 1, ..Amount::default() };
-    budget.keep_back(Amount { calls: 2, ..Amount::default() });
+    budget.keep_back(&[(ModelRole::Task, Amount { calls: 2, ..Amount::default() })].into());
     assert!(budget.shortage(&[(ModelRole::Task, one)].into()).is_none());
     budget.reserve(ModelRole::Task, one).await.unwrap().settle(one);
     assert!(budget.shortage(&[(ModelRole::Task, one)].into()).is_some());
     assert!(budget.reserve(ModelRole::Proposer, one).await.is_err());
-    budget.keep_back(Amount::default());
+    budget.keep_back(&BTreeMap::new());
     budget.close(Some(CallError::TimeUp));
     assert_eq!(budget.reserve(ModelRole::Task, one).await.unwrap_err(), CallError::TimeUp);
     budget.close(None);
@@ -231,13 +231,13 @@ async fn nothing_is_asked_once_the_time_is_up_less_what_the_end_takes() {
         clock.advance(Duration::from_secs(2));
     }
     // Two seconds a call: ten calls at the end take twenty of the eighty that are left.
-    budget.keep_back(Amount { calls: 10, ..Amount::default() });
+    budget.keep_back(&[(ModelRole::Task, Amount { calls: 10, ..Amount::default() })].into());
     let need = |calls| BTreeMap::from([(ModelRole::Task, Amount { calls, ..Amount::default() })]);
     assert_eq!(budget.shortage(&need(29)), None);
     assert_eq!(budget.shortage(&need(31)), Some(CallError::TimeUp));
     clock.advance(Duration::from_secs(61));
     assert_eq!(budget.reserve(ModelRole::Task, one).await.unwrap_err(), CallError::TimeUp);
-    budget.keep_back(Amount::default());
+    budget.keep_back(&BTreeMap::new());
     budget.reserve(ModelRole::Task, one).await.unwrap().settle(one);
     clock.advance(Duration::from_secs(20));
     assert!(budget.reserve(ModelRole::Task, one).await.is_err());

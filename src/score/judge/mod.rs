@@ -109,6 +109,11 @@ impl Judge {
         &self.question
     }
 
+    /// The name of the model that it asks.
+    pub fn model_name(&self) -> &str {
+        &self.model.model
+    }
+
     /// Whether the same answer always gets the same verdict.
     pub fn is_deterministic(&self) -> bool {
         self.model.deterministic
@@ -167,8 +172,7 @@ impl Judge {
             }
         }
         Err(row(format!(
-            "the judge's reply can't be used, nor could the one before: {unreadable}; if that happens often, use a \
-             larger model as [models.judge]"
+            "two unusable replies: {unreadable}; if that happens often, use a larger model as [models.judge]"
         )))
     }
 

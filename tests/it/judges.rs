@@ -1,0 +1,180 @@
+//! Judged tasks through the real binary: replies to customers, written, judged and improved by scripted models.
+
+use std::sync::Arc;
+
+use prompt_ratchet::model::{BoxFuture, Call, CallError, Chat, Completion, FinishReason, Origin, Usage};
+use serde_json::json;
+
+use crate::fake::server::{Answers, Behaviour};
+use crate::project::{Project, Provider};
+
+const PROMPT: &str = "system:\nAnswer the customer.\nuser:\n{{ input }}\n";
+
+/// Writes replies, judges them, and proposes an edit, by what it is asked.
+struct Models;
+
+impl Chat for Models {
+    fn complete<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Completion, CallError>> {
+        let messages = &call.request.messages;
+        let (system, user) = (&messages[0].content, &messages[messages.len() - 1].content);
+        let text = if let Some((_, shown)) = user.split_once("The answer to judge:\n<<<") {
+            verdicts(shown, &call.draw)
+        } else if user.contains("## Reply") {
+            proposal(user)
+        } else {
+            reply(system, user)
+        };
+        let usage = Usage { input: 20, output: 10, ..Usage::default() };
+        let (finish, origin) = (FinishReason::Stop, Origin::Live);
+        let answer =
+            Completion { text, finish, usage, latency_ms: 0, cost: None, origin, reasoning: None, trace: None };
+        Box::pin(std::future::ready(Ok(answer)))
+    }
+}
+
+/// Kind where the prompt says so.
+fn reply(system: &str, question: &str) -> String {
+    let kind = if system.contains("Say please.") { "Please come in" } else { "Come in" };
+    let when = if question.ends_with('3') { "" } else { " within a week" };
+    format!("{kind}{when}, about {question}.")
+}
+
+/// The judge's reply by what the answer says. It changes its mind about rows that end in 5.
+fn verdicts(shown: &str, draw: &str) -> String {
+    let (answer, _) = shown.split_once(">>>").unwrap();
+    let kind = if answer.contains("Please") { "yes" } else { "no" };
+    let complete = if answer.contains("within") && (!answer.contains("5.") || draw == "0") { "yes" } else { "partly" };
+    if answer.contains("question 7.") {
+        return json!({"kind": {"reason": "Hm.", "choice": "perhaps"}}).to_string();
+    }
+    json!({
+        "kind": {"reason": "It orders the customer about.", "choice": kind},
+        "complete": {"reason": "It doesn't say by when.", "choice": complete},
+    })
+    .to_string()
+}
+
+fn proposal(request: &str) -> String {
+    let variant = request.rsplit("variant: ").next().unwrap();
+    let more = if variant == "0" { "Say please.".to_owned() } else { format!("Think of idea {variant}.") };
+    json!({
+        "edits": [{"search": "Answer the customer.", "replace": format!("Answer the customer. {more}")}],
+        "rationale": "The replies are rude.",
+        "expected_effect": "Kinder ones.",
+    })
+    .to_string()
+}
+
+const RUBRIC: &str = r#"
+[[scorers]]
+type = "rubric"
+name = "reply"
+[[scorers.criteria]]
+name     = "kind"
+question = "Is the reply kind?"
+choices  = { yes = 1, no = 0 }
+[[scorers.criteria]]
+name     = "complete"
+question = "Does it say by when?"
+choices  = { yes = 1, partly = 0.5, no = 0 }
+"#;
+
+/// A project whose replies are judged; rows are questions by number.
+pub fn project(provider: &Provider, rows: impl IntoIterator<Item = usize>, scorers: &str) -> Project {
+    let project = Project::new();
+    let rows = rows.into_iter().map(|at| json!({"id": format!("r{at:02}"), "input": format!("question {at}")}));
+    project.write("library.jsonl", rows.map(|row| row.to_string() + "\n").collect::<String>());
+    project.write("prompts/library.prompty", PROMPT);
+    let (task, judge) = (provider.table(), provider.table().replace("tiny", "strict"));
+    let config = format!(
+        "name = 'replies'\nprompt = 'prompts/library.prompty'\ndataset = 'library.jsonl'\npass_threshold = 0.9\n\
+         [models]\ntask = {{{task}, deterministic = true}}\njudge = {{{judge}}}\n\
+         [search]\ngenerations = 1\nproposals = 2\n{scorers}"
+    );
+    project.write("ratchet.toml", config);
+    project
+}
+
+pub fn provider() -> Provider {
+    Provider::start(Answers::Chat(Arc::new(Models)), Behaviour::default())
+}
+
+#[test]
+fn a_judged_run_keeps_what_the_judge_finds_better_and_counts_its_calls_apart() {
+    let provider = provider();
+    let project = project(&provider, 10..70, RUBRIC);
+    let ran = project.ratchet(&["optimize", "--json"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let told = ran.json();
+    assert_eq!(told["kept"], 1, "{told}{}", ran.err);
+    assert!(project.read(project.run().join("best.prompt")).contains("Say please."));
+    let (task, judge) = (told["calls"]["task"].as_u64().unwrap(), told["calls"]["judge"].as_u64().unwrap());
+    assert!(judge >= task / 2 && judge > 60, "{told}");
+    // The task model is deterministic; what the judge says of it isn't.
+    let journal = project.read(project.run().join("journal.jsonl"));
+    let noise = journal.lines().find(|line| line.contains("noise_measured")).unwrap();
+    assert!(noise.contains("rows changed when asked twice") && noise.contains("\"r35\""), "{noise}");
+    let clusters = project.read(project.run().join("generations/001/clusters.json"));
+    assert!(clusters.contains("reply: kind"), "{clusters}");
+    assert!(project.read(project.run().join("report.md")).contains("| judge |"));
+    assert!(project.ratchet(&["status"]).out.contains("of the judge"));
+}
+
+#[test]
+fn a_verdict_that_cannot_be_read_costs_its_row_and_no_other() {
+    let provider = provider();
+    let project = project(&provider, 0..30, RUBRIC);
+    let told = project.ratchet(&["eval", "--json", "--split", "all"]).json();
+    assert_eq!((&told["examples"], &told["errors"]), (&json!(29), &json!(1)), "{told}");
+    assert_eq!((&told["calls"], &told["judge"]["calls"]), (&json!(61), &json!(31)), "one was asked for again");
+    let page = project.ratchet(&["eval", "--split", "all"]);
+    assert!(page.out.contains("it chose \"perhaps\" for `kind"), "{}", page.out);
+}
+
+#[test]
+fn a_limit_on_the_judges_calls_ends_a_run_as_planned() {
+    let provider = provider();
+    let project = project(&provider, 10..70, RUBRIC);
+    let ran = project.ratchet(&["optimize", "--json", "--set", "budget.judge.calls=60"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let told = ran.json();
+    assert_eq!(told["stopped"], "budget", "{told}");
+    assert!(told["calls"]["judge"].as_u64().unwrap() <= 60, "{told}");
+    let ran = project.ratchet(&["optimize", "--set", "budget.judge.calls=20"]);
+    assert!(ran.code == 2 && ran.err.contains("can't cover the baseline"), "{}", ran.err);
+}
+
+#[test]
+fn a_dry_run_tells_of_the_judge() {
+    let provider = provider();
+    let project = project(&provider, 10..70, &RUBRIC.replace("name = \"reply\"", "name = \"reply\"\nvotes = 3"));
+    let ran = project.ratchet(&["optimize", "--dry-run", "--json"]);
+    let plan = ran.json();
+    let (task, judge) = (&plan["likely"]["calls"]["task"], &plan["likely"]["calls"]["judge"]);
+    assert_eq!(judge.as_u64().unwrap(), 3 * task.as_u64().unwrap(), "{plan}");
+    assert_eq!(plan["judge"]["model"], "strict");
+    assert!(project.ratchet(&["optimize", "--dry-run"]).out.contains("Judge     strict"));
+}
+
+#[test]
+fn a_judge_that_cannot_judge_is_refused_at_load() {
+    let provider = provider();
+    let good = project(&provider, 10..30, RUBRIC);
+    for (scorers, message) in [
+        (RUBRIC.replace("{ yes = 1, no = 0 }", "{ yes = 1 }"), "ratchet.toml:12:1: scorer reply: criterion `kind`"),
+        (RUBRIC.replace("{ yes = 1, no = 0 }", "{ yes = 2, no = 0 }"), "`scorers.0.criteria.0.choices.yes` is 2"),
+        (RUBRIC.replace("name     = \"kind\"\n", ""), "`scorers.0.criteria.0.name` is missing"),
+        ("[[scorers]]\ntype = 'factuality'\nprompt = 'judges/none.prompty'\n".to_owned(), "judges/none.prompty"),
+        ("[[scorers]]\ntype = 'closed_question'\n".to_owned(), "`scorers.0.question` is missing"),
+        ("[[scorers]]\ntype = 'faithfulness'\ncontext = 'source'\n".to_owned(), "has the field `source`"),
+    ] {
+        let project = project(&provider, 10..30, &scorers);
+        let ran = project.ratchet(&["eval"]);
+        assert!(ran.code == 2 && ran.err.contains(message), "{message}: {}", ran.err);
+    }
+    let embedded = good.ratchet(&["eval", "--set", "models.judge={provider='embedded'}"]);
+    assert!(embedded.code == 2 && embedded.err.contains("can't judge"), "{}", embedded.err);
+    let own = good.ratchet(&["eval", "--set", "models.judge.model=tiny"]);
+    assert!(own.err.contains("the judge is tiny, which also answers the rows and proposes"), "{}", own.err);
+    assert!(!good.ratchet(&["eval"]).err.contains("the judge is"));
+}
