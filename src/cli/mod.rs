@@ -9,6 +9,7 @@ mod apply;
 mod compare;
 mod completions;
 mod diff;
+mod doctor;
 mod eval;
 mod exit;
 mod failures;
@@ -16,6 +17,7 @@ mod init;
 mod logging;
 mod machine;
 mod measure;
+mod models;
 mod narration;
 mod notify;
 mod optimize;
@@ -75,6 +77,8 @@ enum Command {
     Report(report::Report),
     Diff(diff::Diff),
     Strategies(strategies::Strategies),
+    Models(models::Models),
+    Doctor(doctor::Doctor),
     Completions(completions::Completions),
 }
 
@@ -150,6 +154,8 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Report(command) => command.run(&cli.global).await,
         Command::Diff(command) => command.run(&cli.global).await,
         Command::Strategies(command) => command.run(&cli.global).await,
+        Command::Models(command) => command.run(&cli.global).await,
+        Command::Doctor(command) => command.run(&cli.global).await,
         Command::Completions(command) => command.run(&cli.global).await,
     }
 }

@@ -4,6 +4,8 @@
 //! read here and nowhere else in the library: keys, and `${NAME}` in the dataset's path and in base URLs.
 
 mod account;
+mod configured;
+mod doctor;
 mod error;
 mod first_prompt;
 mod init;
@@ -21,6 +23,8 @@ mod scorers;
 mod snapshot;
 mod target;
 
+pub use configured::{ConfiguredModel, KeyVariable};
+pub use doctor::{Finding, Health, examine};
 pub use error::ProjectError;
 pub use init::{FirstModel, InitError, Scaffold};
 pub use load::{CONFIG_FILE, Project};

@@ -10,6 +10,7 @@ mod budget;
 mod cli_eval;
 mod cli_review;
 mod docs;
+mod doctor;
 mod engine;
 mod judges;
 #[cfg(target_os = "linux")]

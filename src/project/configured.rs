@@ -1,0 +1,107 @@
+//! What is configured of the models, without a call: for `ratchet models` and `ratchet doctor`.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::load::read;
+use super::provider::{address, concurrency, key_name};
+use super::{Project, ProjectError, limits};
+use crate::config::{Config, Provider};
+use crate::model::{ModelRole, Price, embedded};
+
+/// One role's model as it is configured.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ConfiguredModel {
+    /// `task`, `proposer` or `judge`.
+    pub role: ModelRole,
+    /// Whether the role has a table of its own; without one the task model serves it.
+    pub own: bool,
+    /// The provider's name.
+    pub provider: &'static str,
+    /// The model's name as the provider knows it; a program's command line.
+    pub model: String,
+    /// Where it is reached; none for what isn't reached over HTTP. Variables stay as `${NAME}`: they may hold
+    /// what nobody should see.
+    pub address: Option<String>,
+    /// The variable that holds the key, where one is sent.
+    pub key: Option<KeyVariable>,
+    /// What it costs, in dollars for a million tokens; none where that isn't known.
+    pub price: Option<Price>,
+    /// Most calls under way at once.
+    pub max_concurrency: usize,
+    /// Most requests a minute, where the config says.
+    pub requests_per_minute: Option<u64>,
+    /// Most tokens a minute, where the config says.
+    pub tokens_per_minute: Option<u64>,
+    /// Most tokens of an answer, where the config says.
+    pub max_tokens: Option<u32>,
+}
+
+/// An environment variable for a key. What it holds is nobody's business here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KeyVariable {
+    /// Its name.
+    pub name: String,
+    /// Whether it is set, and not empty.
+    pub is_set: bool,
+}
+
+/// A config with its prices, and the folder that its paths are relative to: all that can be read of a project which may
+/// be broken elsewhere.
+pub(super) fn read_config(
+    config_file: &Path,
+    overrides: &[(String, String)],
+) -> Result<(Config, PathBuf), ProjectError> {
+    let root = config_file.parent().unwrap_or(Path::new("")).to_path_buf();
+    let mut config = Config::parse(&config_file.to_string_lossy(), &read(config_file)?, overrides)?;
+    limits::look_up_prices(&mut config, &root)?;
+    Ok((config, root))
+}
+
+/// Whether `role` has a table of its own.
+pub(super) fn has_own(config: &Config, role: ModelRole) -> bool {
+    match role {
+        ModelRole::Task => true,
+        ModelRole::Proposer => config.models.proposer.is_some(),
+        ModelRole::Judge => false,
+    }
+}
+
+impl ConfiguredModel {
+    /// The models of `config_file`, by role.
+    ///
+    /// # Errors
+    /// [`ProjectError`] when the config, or the price file that it names, can't be read.
+    pub fn all(config_file: &Path, overrides: &[(String, String)]) -> Result<Vec<Self>, ProjectError> {
+        let (config, _) = read_config(config_file, overrides)?;
+        // Nothing is judged without a judge of its own.
+        let roles = ModelRole::ALL.into_iter().filter(|role| *role != ModelRole::Judge || has_own(&config, *role));
+        Ok(roles.map(|role| Self::of(&config, role)).collect())
+    }
+
+    /// The model in `role`.
+    pub(super) fn of(config: &Config, role: ModelRole) -> Self {
+        let model = Project::model(config, role);
+        let program = || model.run.as_ref().map(|run| run.join(" "));
+        let named = match model.provider {
+            Provider::Embedded => Some(embedded::NAME.to_owned()),
+            Provider::Command => program(),
+            _ => model.model.clone(),
+        };
+        let is_set = |name: &str| std::env::var(name).is_ok_and(|value| !value.trim().is_empty());
+        Self {
+            role,
+            own: has_own(config, role),
+            provider: model.provider.name(),
+            model: named.unwrap_or_default(),
+            address: address(model).map(str::to_owned),
+            key: key_name(model).map(|name| KeyVariable { name: name.to_owned(), is_set: is_set(name) }),
+            price: limits::price(model),
+            max_concurrency: concurrency(model),
+            requests_per_minute: model.requests_per_minute,
+            tokens_per_minute: model.tokens_per_minute,
+            max_tokens: model.max_tokens,
+        }
+    }
+}

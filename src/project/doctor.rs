@@ -1,0 +1,262 @@
+//! `ratchet doctor`: looks at everything that a run needs, goes on after what is wrong, and says how to mend it.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tokio::process::Command;
+
+use super::configured::{ConfiguredModel, has_own, read_config};
+use super::provider::chat;
+use super::{Project, ProjectError};
+use crate::config::{Config, Provider, ScorerKind};
+use crate::dataset::Split;
+use crate::model::{Call, CallError, Chat, ChatRequest, Completion, Limit, ModelRole, Upkeep};
+use crate::money::Money;
+use crate::prompt::{Message, Role};
+use crate::text::plural;
+
+/// Free room below which a disk deserves a word, in bytes.
+const LITTLE_ROOM: u64 = 1 << 30;
+
+/// Most tokens of the answer to a tiny call: no API refuses so few.
+const TINY_ANSWER: u32 = 16;
+
+/// How something was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// As it should be.
+    Good,
+    /// It works; it deserves a look.
+    Warning,
+    /// Not looked at.
+    Skipped,
+    /// The project has to be changed: no run can begin like this.
+    Wrong,
+    /// Out of reach, or no access to it: no run can begin as things are.
+    Unusable,
+}
+
+/// What was found of one thing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What was looked at: `config`, `project`, `task`, `python`, `disk`, …
+    pub what: String,
+    /// How it was found.
+    pub health: Health,
+    /// What was found.
+    pub found: String,
+    /// What to do about it, where that isn't said already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mend: Option<String>,
+}
+
+impl Finding {
+    fn new(what: impl Into<String>, health: Health, found: impl Into<String>) -> Self {
+        Self { what: what.into(), health, found: found.into(), mend: None }
+    }
+
+    fn mend(self, mend: impl Into<String>) -> Self {
+        Self { mend: Some(mend.into()), ..self }
+    }
+}
+
+/// Looks at the project of `config_file`; `offline` asks no model but the embedded one.
+pub async fn examine(config_file: &Path, overrides: &[(String, String)], offline: bool) -> Vec<Finding> {
+    let (config, root) = match read_config(config_file, overrides) {
+        Ok(read) => read,
+        Err(error) => {
+            let advice = "mend the config; `ratchet init DATA` writes one to begin with";
+            return vec![Finding::new("config", Health::Wrong, error.to_string()).mend(advice)];
+        }
+    };
+    let mut findings = vec![Finding::new("config", Health::Good, config_file.display().to_string())];
+    findings.push(project(config_file, overrides).await);
+    for role in ModelRole::ALL {
+        if has_own(&config, role) {
+            findings.extend(model(&config, &root, role, offline).await);
+        }
+    }
+    findings.extend(python(&config).await);
+    let mut places = vec![root.join(&config.runs)];
+    places.extend(root.join(&config.store.path).parent().map(Path::to_path_buf));
+    findings.extend(places.iter().map(|place| disk(place)));
+    findings.push(store(&root.join(&config.store.path)));
+    findings
+}
+
+/// Prompts, rows, strategies and scorers. What is wrong with a model is told where that is looked at.
+async fn project(config_file: &Path, overrides: &[(String, String)]) -> Finding {
+    let what = "project";
+    match Project::load(config_file, overrides).await {
+        Ok(project) => {
+            let rows = |split| project.dataset.rows(split).len();
+            let [train, dev, test] = [Split::Train, Split::Dev, Split::Test].map(rows);
+            let all = plural(project.dataset.examples.len(), "row");
+            let found = format!("{all} ({train} train, {dev} dev, {test} test)");
+            match project.warnings.first() {
+                None => Finding::new(what, Health::Good, found),
+                Some(warning) => Finding::new(what, Health::Warning, format!("{found}; {warning}")),
+            }
+        }
+        Err(error) if is_of_a_model(&error) => {
+            Finding::new(what, Health::Skipped, "not read to its end: its models can't be set up")
+        }
+        Err(error) => Finding::new(what, Health::Wrong, error.to_string()),
+    }
+}
+
+fn is_of_a_model(error: &ProjectError) -> bool {
+    match error {
+        ProjectError::At { error, .. } => is_of_a_model(error),
+        ProjectError::Environment { key, .. } | ProjectError::Program { key, .. } => key.starts_with("models."),
+        ProjectError::Model { .. } | ProjectError::Unpriced { .. } => true,
+        _ => false,
+    }
+}
+
+/// Key, address, price and one tiny call of the model in `role`.
+async fn model(config: &Config, root: &Path, role: ModelRole, offline: bool) -> Vec<Finding> {
+    let seen = ConfiguredModel::of(config, role);
+    let table = Project::model(config, role);
+    let what = role.name();
+    let mut findings = Vec::new();
+    let limit = Limit::new(1);
+    let chat = match chat(table, role, root, &limit) {
+        Ok((_, chat)) => chat,
+        Err(error) => return vec![Finding::new(what, Health::Wrong, error.to_string())],
+    };
+    let reached = seen.address.as_ref().map_or(String::new(), |address| format!(" at {address}"));
+    let key = seen.key.as_ref().map_or(String::new(), |key| format!(", key from {}", key.name));
+    let configured = format!("{} {}{reached}{key}", seen.provider, seen.model);
+    findings.push(match (seen.price, config.budget.usd.is_some()) {
+        (Some(_), _) => Finding::new(what, Health::Good, configured),
+        (None, in_dollars) => {
+            let health = if in_dollars { Health::Wrong } else { Health::Warning };
+            let price = format!(
+                "give it as models.{role}.price = {{ input = .., output = .. }}, in dollars for a million tokens (zeros for \
+                 a server of your own)"
+            );
+            Finding::new(what, health, format!("{configured}; its price is not known")).mend(price)
+        }
+    });
+    if offline && table.provider != Provider::Embedded {
+        findings.push(Finding::new(format!("{what} call"), Health::Skipped, "not made: --offline"));
+        return findings;
+    }
+    findings.push(tiny_call(config, role, chat).await);
+    findings
+}
+
+/// One call with the parameters of the role, so that a refused one shows; it is neither stored nor counted.
+async fn tiny_call(config: &Config, role: ModelRole, chat: Arc<dyn Chat>) -> Finding {
+    let table = Project::model(config, role);
+    let message = Message { role: Role::User, content: "Reply with the word ok.".to_owned() };
+    let settings = super::models::chat_settings(table);
+    let request = ChatRequest { max_tokens: Some(TINY_ANSWER), ..settings.request(vec![message]) };
+    let call = Call { role, request, draw: "doctor".to_owned() };
+    let began = Instant::now();
+    let answer = chat.complete(&call).await;
+    let what = format!("{role} call");
+    match answer {
+        Ok(completion) => Finding::new(what, Health::Good, answered(&completion, began.elapsed(), config, role)),
+        Err(error) => {
+            let (health, mend) = advice(&error, role);
+            Finding::new(what, health, error.to_string()).mend(mend)
+        }
+    }
+}
+
+fn answered(completion: &Completion, took: Duration, config: &Config, role: ModelRole) -> String {
+    let usage = &completion.usage;
+    let price = super::limits::price(Project::model(config, role));
+    let cost = completion.cost.or_else(|| price.map(|price| price.cost(usage))).filter(|cost| *cost > Money::ZERO);
+    let cost = cost.map_or(String::new(), |cost| format!(", ${:.6}", cost.picos() as f64 / 1e12));
+    format!("answered in {:.2} s, {} tokens in, {} out{cost}", took.as_secs_f64(), usage.input, usage.output)
+}
+
+/// What a call that failed says of the project, and what to do.
+fn advice(error: &CallError, role: ModelRole) -> (Health, String) {
+    match error {
+        CallError::Denied(_) => {
+            (Health::Unusable, format!("check the key (models.{role}.api_key_env), what it may use, and the account"))
+        }
+        CallError::Unreachable(_) => {
+            (Health::Unusable, format!("check models.{role}.base_url, the network, and that the server runs"))
+        }
+        CallError::Rejected(_) => {
+            (Health::Wrong, format!("check the model's name and the parameters in [models.{role}]"))
+        }
+        CallError::Busy { .. } => (Health::Warning, "the provider is there, and busy: try again later".to_owned()),
+        _ => (Health::Unusable, "try again; a run waits such things out, up to max_outage_seconds".to_owned()),
+    }
+}
+
+/// The interpreter, where a scorer needs it.
+async fn python(config: &Config) -> Option<Finding> {
+    let is_needed = config.scorers.iter().any(|scorer| matches!(scorer.kind, ScorerKind::Python { .. }));
+    let version = Command::new("python3").arg("--version").stdin(Stdio::null()).output().await;
+    let said = version.ok().filter(|output| output.status.success());
+    match said {
+        Some(output) => {
+            let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+            Some(Finding::new("python", Health::Good, version))
+        }
+        None if is_needed => Some(
+            Finding::new("python", Health::Wrong, "there is no python3, and a scorer needs it")
+                .mend("install Python 3, so that `python3 --version` works"),
+        ),
+        None => None,
+    }
+}
+
+/// Whether files can be written at `place`, and how much room there is.
+fn disk(place: &Path) -> Finding {
+    let what = "disk";
+    let shown = place.display();
+    let existing = place.ancestors().find(|folder| folder.is_dir()).map_or(PathBuf::from("."), Path::to_path_buf);
+    if let Err(error) = tempfile::tempfile_in(&existing) {
+        let found = format!("{shown}: can't be written: {error}");
+        return Finding::new(what, Health::Unusable, found).mend("check the permissions of the folder, and the disk");
+    }
+    match free_room(&existing) {
+        Some(free) if free < LITTLE_ROOM => {
+            let found = format!("{shown}: {} MB free", free / 1_000_000);
+            Finding::new(what, Health::Warning, found).mend("make room; `ratchet store forget` gives some back")
+        }
+        Some(free) => Finding::new(what, Health::Good, format!("{shown}: {:.1} GB free", free as f64 / 1e9)),
+        None => Finding::new(what, Health::Good, format!("{shown}: can be written")),
+    }
+}
+
+/// Bytes that may still be written at `folder`, where the system says.
+#[cfg(unix)]
+fn free_room(folder: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(folder).ok()?;
+    disk.f_bavail.checked_mul(disk.f_frsize)
+}
+
+#[cfg(not(unix))]
+fn free_room(_: &Path) -> Option<u64> {
+    None
+}
+
+fn store(path: &Path) -> Finding {
+    let what = "store";
+    let usage = match Upkeep::open(path) {
+        Ok(None) => return Finding::new(what, Health::Good, format!("{}: none yet", path.display())),
+        Ok(Some(upkeep)) => upkeep.usage(),
+        Err(error) => Err(error),
+    };
+    match usage {
+        Ok(usage) => {
+            let answers: u64 = usage.runs.iter().map(|run| run.answers).sum();
+            let size = usage.bytes as f64 / 1e6;
+            Finding::new(what, Health::Good, format!("{}: {answers} answers, {size:.1} MB", path.display()))
+        }
+        Err(error) => Finding::new(what, Health::Unusable, error.to_string()).mend("`ratchet store verify` says more"),
+    }
+}
