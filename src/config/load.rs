@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::error::{Cause, ConfigError, Place, Problem};
 use super::schema::{Finding, check, dotted};
 use super::source::{At, Source};
-use super::{Config, ModelConfig, Provider, ScorerConfig, ScorerKind};
+use super::{Config, ModelConfig, Provider, Repeats, ScorerConfig, ScorerKind};
 
 /// What the model of the provider `embedded` may be called.
 const EMBEDDED: &str = "embedded";
@@ -98,7 +98,29 @@ impl Config {
             found.push(finding(&["prompts"], Cause::Conflict(message)));
         }
         scorer_conflicts(&self.scorers, &["scorers".to_owned()], true, &mut found);
+        found.extend(self.repeat_conflicts());
         found
+    }
+
+    fn repeat_conflicts(&self) -> Option<Finding> {
+        let Repeats { samples, at_least, pass_at } = self.repeats;
+        let of_model = self.models.task.is_deterministic();
+        if samples > 1 && self.target.as_ref().map_or(of_model, |target| target.deterministic) {
+            let message = format!(
+                "`repeats.samples` is {samples}, but what answers the rows is deterministic and gives the same answer each \
+                 time; leave it out, or say `deterministic = false`"
+            );
+            return Some(finding(&["repeats", "samples"], Cause::Conflict(message)));
+        }
+        if at_least.is_some() && pass_at.is_some() {
+            let message = "`repeats` has both `at_least` and `pass_at`; keep one".to_owned();
+            return Some(finding(&["repeats", "pass_at"], Cause::Conflict(message)));
+        }
+        let (key, asked) = at_least.map(|least| ("at_least", least)).or(pass_at.map(|k| ("pass_at", k)))?;
+        let message = format!(
+            "`repeats.{key}` is {asked}, more than the {samples} of `repeats.samples`; lower it, or raise those"
+        );
+        (asked > samples).then(|| finding(&["repeats", key], Cause::Conflict(message)))
     }
 }
 

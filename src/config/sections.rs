@@ -52,6 +52,9 @@ pub struct Config {
     /// How answers are scored; the score of a row is the weighted mean of all scorers.
     #[schemars(length(min = 1))]
     pub scorers: Vec<ScorerConfig>,
+    /// How often each row is answered.
+    #[serde(default, skip_serializing_if = "Repeats::is_once")]
+    pub repeats: Repeats,
     /// How the search goes on and when it stops.
     #[serde(default)]
     pub search: Search,
@@ -101,6 +104,37 @@ fn default_grace() -> f64 {
 
 fn default_runs() -> PathBuf {
     "runs".into()
+}
+
+/// How often each row is answered, and how the scores of its answers become the score of the row: their mean, unless
+/// `at_least` or `pass_at` is given. An answer passes from `pass_threshold` on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Repeats {
+    /// Answers to each row. Every one is a call; more than one is of use with a model that doesn't always answer alike.
+    #[schemars(range(min = 1, max = 100))]
+    pub samples: u32,
+    /// A row scores 1 where at least so many of its answers pass, else 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub at_least: Option<u32>,
+    /// A row scores the chance that at least one of so many answers passes: pass@k.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub pass_at: Option<u32>,
+}
+
+impl Repeats {
+    /// Whether each row is answered once, and that is that.
+    fn is_once(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Default for Repeats {
+    fn default() -> Self {
+        Self { samples: 1, at_least: None, pass_at: None }
+    }
 }
 
 /// How the search goes on and when it stops.

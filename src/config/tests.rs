@@ -117,6 +117,10 @@ max_seconds = 2.5
 type = "cost"
 max_usd = 0.001
 
+[repeats]
+samples = 5
+at_least = 3
+
 [search]
 generations = 4
 proposals = 8
@@ -259,6 +263,18 @@ fn what_must_be_there_is_asked_for() {
     assert_snapshot!(errors("[[scorers]]\ntype = \"exact_match\"\n"), @"ratchet.toml:9:1: two scorers are called `exact_match`; give one of them another `name`");
     assert_snapshot!(errors("[prompts]\na = \"a.prompty\"\n"), @"ratchet.toml:9:2: both `prompt` and [prompts] are given; keep one of them");
     assert_snapshot!(set(SMALL, &[("scorers", "[]")]).unwrap_err(), @"--set scorers: `scorers` is an empty list, but must be a list that is not empty");
+}
+
+#[test]
+fn repeats_that_come_to_nothing_are_refused() {
+    let told = |repeats: &str| {
+        errors_with("\"embedded\"", &format!("\"embedded\"\ndeterministic = false\n[repeats]\n{repeats}\n"))
+    };
+    assert_snapshot!(errors("[repeats]\nsamples = 3\n"), @"ratchet.toml:10:1: `repeats.samples` is 3, but what answers the rows is deterministic and gives the same answer each time; leave it out, or say `deterministic = false`");
+    assert_snapshot!(told("samples = 3\nat_least = 2\npass_at = 1"), @"ratchet.toml:10:1: `repeats` has both `at_least` and `pass_at`; keep one");
+    assert_snapshot!(told("samples = 3\npass_at = 4"), @"ratchet.toml:9:1: `repeats.pass_at` is 4, more than the 3 of `repeats.samples`; lower it, or raise those");
+    assert_snapshot!(told("samples = 0"), @"ratchet.toml:8:11: `repeats.samples` is 0, but must be a whole number of at least 1 and at most 100");
+    assert_snapshot!(told("sample = 2"), @"ratchet.toml:8:1: unknown key `sample` in [repeats]; did you mean `samples`?");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::task::coop::consume_budget;
 use tokio::time::sleep;
 
-use super::{Answer, Evaluation, Outcome, OutcomeError, Target};
+use super::{Answer, Evaluation, Outcome, OutcomeError, Repeats, Target};
 use crate::dataset::Example;
 use crate::model::{BoxFuture, CallError, Chat};
 use crate::prompt::PromptSet;
@@ -38,6 +38,11 @@ pub trait Evaluate: Send + Sync {
 
     /// Whether another draw of the same question gets the same outcome.
     fn is_deterministic(&self) -> bool;
+
+    /// How many answers of the target one outcome takes.
+    fn answers_a_row(&self) -> u64 {
+        1
+    }
 }
 
 /// Rows under way beyond the calls that the target takes at a time: those whose answers are being stored or scored,
@@ -61,12 +66,13 @@ pub struct Evaluator {
     target: Arc<dyn Target>,
     scorers: Arc<ScorerSet>,
     judge: Option<Arc<dyn Chat>>,
+    repeats: Repeats,
 }
 
 impl Evaluator {
     /// An evaluator of `target` by `scorers`.
     pub fn new(target: Arc<dyn Target>, scorers: Arc<ScorerSet>) -> Self {
-        Self { target, scorers, judge: None }
+        Self { target, scorers, judge: None, repeats: Repeats::ONCE }
     }
 
     /// The same with the model that judges among the scorers ask.
@@ -74,16 +80,32 @@ impl Evaluator {
         Self { judge: Some(judge), ..self }
     }
 
+    /// The same with several answers a row.
+    pub fn repeated(self, repeats: Repeats) -> Self {
+        Self { repeats, ..self }
+    }
+
     async fn outcome(&self, prompts: &PromptSet, example: &Arc<Example>, sample: u32) -> Outcome {
-        let scoring = Scoring { sample, judge: self.judge.as_deref() };
-        let result = match self.target.answer(prompts, example, sample).await {
-            Ok(completion) => match self.scorers.score(example, &completion, scoring).await {
-                Ok((scores, value)) => Ok(Answer { completion, scores, value }),
-                Err(error) => Err(error.into()),
-            },
-            Err(error) => Err(error.into()),
-        };
+        let result = self.answers(prompts, example, sample).await;
         Outcome { example: Arc::clone(example), sample, result }
+    }
+
+    /// All answers of a row as one. Where one is missing the row is: fewer answers would be another measure.
+    async fn answers(&self, prompts: &PromptSet, example: &Example, sample: u32) -> Result<Answer, OutcomeError> {
+        let (first, others) = self.repeats.draws(sample);
+        let first = self.answer(prompts, example, first).await?;
+        let mut rest = Vec::new();
+        for draw in others {
+            rest.push(self.answer(prompts, example, draw).await?);
+        }
+        Ok(self.repeats.sum_up(first, rest))
+    }
+
+    async fn answer(&self, prompts: &PromptSet, example: &Example, draw: u32) -> Result<Answer, OutcomeError> {
+        let scoring = Scoring { sample: draw, judge: self.judge.as_deref() };
+        let completion = self.target.answer(prompts, example, draw).await?;
+        let (scores, value) = self.scorers.score(example, &completion, scoring).await?;
+        Ok(Answer { completion, scores, value })
     }
 
     /// Takes one row after another until none is left, or nobody wants the outcomes any more.
@@ -162,5 +184,9 @@ impl Evaluate for Evaluator {
 
     fn is_deterministic(&self) -> bool {
         self.target.is_deterministic() && self.scorers.is_deterministic()
+    }
+
+    fn answers_a_row(&self) -> u64 {
+        u64::from(self.repeats.samples)
     }
 }

@@ -4,6 +4,7 @@ mod command;
 mod comparison;
 mod engine;
 mod outcome;
+mod repeats;
 mod target;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -12,6 +13,7 @@ pub use command::{CommandSettings, CommandTarget, ModelCalls, Program, ProgramOp
 pub use comparison::{Change, Comparison, PairedRow, compare};
 pub use engine::{Evaluate, Evaluator, OnOutcome};
 pub use outcome::{Answer, Evaluation, Outcome, OutcomeError, Summary};
+pub use repeats::{RepeatRule, Repeats};
 pub use target::{ChatSettings, ChatTarget, Target};
 
 /// Confidence of every interval that is shown or claimed by.

@@ -18,7 +18,7 @@ pub struct Answer {
     pub completion: Completion,
     /// One score a scorer, in the config's order.
     pub scores: Vec<Score>,
-    /// Weighted mean of the scores, in [0, 1].
+    /// Weighted mean of the scores, or what several answers come to by [`Repeats`](super::Repeats), in [0, 1].
     pub value: f64,
 }
 

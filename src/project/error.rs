@@ -85,7 +85,7 @@ pub enum ProjectError {
     Budget {
         /// Calls of the task model that the budget allows.
         calls: u64,
-        /// Rows of train and dev.
+        /// Calls that train and dev take.
         least: u64,
     },
     /// A limit in money on a model whose price isn't known.

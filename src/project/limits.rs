@@ -76,7 +76,8 @@ impl Project {
                 }
             }
         }
-        let least: u64 = [Split::Train, Split::Dev].iter().map(|split| self.dataset.rows(*split).len() as u64).sum();
+        let rows: u64 = [Split::Train, Split::Dev].iter().map(|split| self.dataset.rows(*split).len() as u64).sum();
+        let least = rows * u64::from(self.config.repeats.samples);
         let task = limits.by_role.get(&ModelRole::Task).copied().unwrap_or_default();
         let judge = limits.by_role.get(&ModelRole::Judge).copied().unwrap_or_default();
         let judging = self.scorers.judge_calls();

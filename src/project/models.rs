@@ -10,7 +10,7 @@ use super::provider::{chat, concurrency};
 use super::{Project, ProjectError, limits};
 use crate::config::{Config, ModelConfig};
 use crate::digest::Digest;
-use crate::eval::{ChatSettings, Evaluator};
+use crate::eval::{ChatSettings, Evaluator, RepeatRule, Repeats};
 use crate::model::embedded;
 use crate::model::{
     Amount, Budget, CallError, Chat, Interrupt, Ledger, Limit, LimitSettings, Limits, ModelRole, Notice, Provider,
@@ -122,7 +122,14 @@ impl Project {
     /// What measures prompts.
     pub fn evaluator(&self, models: &Models) -> Evaluator {
         let judge = Arc::clone(&models.judge) as Arc<dyn Chat>;
-        Evaluator::new(self.target(models), Arc::clone(&self.scorers)).judged_by(judge)
+        let config = &self.config.repeats;
+        let rule = match (config.at_least, config.pass_at) {
+            (Some(least), _) => RepeatRule::AtLeast(least),
+            (None, Some(k)) => RepeatRule::PassAt(k),
+            (None, None) => RepeatRule::Mean,
+        };
+        let repeats = Repeats { samples: config.samples, rule, pass_threshold: self.config.pass_threshold };
+        Evaluator::new(self.target(models), Arc::clone(&self.scorers)).judged_by(judge).repeated(repeats)
     }
 
     /// What makes proposals.

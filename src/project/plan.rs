@@ -116,7 +116,8 @@ impl Project {
         let of_model = Self::model(&self.config, ModelRole::Task).is_deterministic();
         let of_target = self.config.target.as_ref().map_or(of_model, |target| target.deterministic);
         let deterministic = of_target && self.scorers.is_deterministic();
-        let outline = Outline::of(&settings, rows, guarded, deterministic);
+        let answers = u64::from(self.config.repeats.samples);
+        let outline = Outline::of(&settings, rows, guarded, deterministic).with_answers(answers);
         let sizes = [self.task_size()?, self.proposer_size()?, self.judge_size()?];
         let (detectable_gain, rows_for_half) = detectable_gain(rows[1]);
         let afforded = self.afforded(&outline, &sizes);

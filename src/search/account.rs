@@ -65,14 +65,20 @@ impl Search<'_> {
         }));
     }
 
-    /// Calls that the sealed test takes.
+    /// Calls that the sealed test takes; as everywhere in the search, a call is a row's outcome, however many answers of
+    /// the target that takes. Only the account counts those.
     pub(super) fn test_calls(&self) -> u64 {
         2 * self.dataset.rows(Split::Test).len() as u64
     }
 
+    /// Has what the sealed test takes kept back.
+    pub(super) fn keep_back_test(&self) {
+        self.account.keep_back(self.test_calls() * self.evaluate.answers_a_row());
+    }
+
     /// Whether a limit forbids to begin `generation`, which takes at least `task_calls`; journalled where it does.
     pub(super) fn forbidden(&self, generation: u32, task_calls: u64) -> Result<Option<Stopped>, Halt> {
-        self.account.keep_back(self.test_calls());
+        self.keep_back_test();
         if self.recorded.begun >= generation {
             return Ok(None);
         }
@@ -82,8 +88,9 @@ impl Search<'_> {
             return Ok(Some(reached.limit));
         }
         let proposals = u64::from(self.settings.proposals).min(self.proposer_calls_left());
-        let judged = task_calls.saturating_mul(self.settings.calls.judge_a_row);
-        let mut needs = BTreeMap::from([(ModelRole::Task, task_calls), (ModelRole::Proposer, proposals)]);
+        let answers = task_calls.saturating_mul(self.evaluate.answers_a_row());
+        let judged = answers.saturating_mul(self.settings.calls.judge_a_row);
+        let mut needs = BTreeMap::from([(ModelRole::Task, answers), (ModelRole::Proposer, proposals)]);
         if judged > 0 {
             needs.insert(ModelRole::Judge, judged);
         }

@@ -166,7 +166,7 @@ impl Search<'_> {
     /// The baseline; the noise is measured besides.
     async fn begin(&self, meter: &Meter<'_>) -> Result<Revision, Halt> {
         let baseline = self.measure_baseline(meter).await?;
-        self.account.keep_back(self.test_calls());
+        self.keep_back_test();
         self.measure_noise(meter, &baseline).await?;
         Ok(baseline)
     }
@@ -245,7 +245,8 @@ impl Search<'_> {
     /// Task calls left for the search: the sealed test's share is kept back, and that of the pinned rows, which a question
     /// to the gate takes beside dev.
     fn task_calls_left(&self) -> u64 {
-        let left = self.settings.calls.task_left((self.spent)()).min(self.account.left(ModelRole::Task));
+        let answers = self.settings.calls.task_left((self.spent)()).min(self.account.left(ModelRole::Task));
+        let left = answers / self.evaluate.answers_a_row().max(1);
         let is_guard = |example: &&Arc<Example>| self.settings.protected.pinned && example.pinned;
         let guards = self.dataset.examples.iter().filter(is_guard).count() as u64;
         left.saturating_sub(self.test_calls() + guards)

@@ -75,6 +75,21 @@ impl Outline {
             test: 2 * test,
         }
     }
+
+    /// The same where every outcome takes so many answers.
+    pub fn with_answers(self, answers_a_row: u64) -> Self {
+        let times = |calls: Calls| Calls {
+            task: calls.task.saturating_mul(answers_a_row),
+            judge: calls.judge.saturating_mul(answers_a_row),
+            ..calls
+        };
+        Self {
+            beginning: self.beginning.saturating_mul(answers_a_row),
+            likely: times(self.likely),
+            most: times(self.most),
+            test: self.test.saturating_mul(answers_a_row),
+        }
+    }
 }
 
 /// What gain `dev_rows` can show at best, before the model's noise is known: (gain, dev rows that would show half of it).

@@ -11,6 +11,7 @@ mod interval;
 mod labels;
 mod paired;
 mod power;
+mod repeats;
 mod sequential;
 
 pub use interval::{Interval, bootstrap, bootstrap_paired, mean_interval, wilson};
@@ -19,6 +20,7 @@ pub use paired::{
     PairedDifference, matched_pairs_interval, mcnemar_exact, mcnemar_mid_p, paired_difference, sign_test,
 };
 pub use power::{minimum_detectable_effect, rows_needed};
+pub use repeats::pass_at;
 pub use sequential::{EProcess, spend};
 
 /// Arithmetic mean; `None` when there is nothing to average.

@@ -29,3 +29,36 @@ fn groups_opposites_and_thresholds_are_made_of_other_scorers() {
     assert!((near - plain).abs() < 1e-9, "{near}");
     assert!(score(&project, "{type='chrf'}") > plain, "graded");
 }
+
+/// Three answers to each row, of a model that doesn't say that they are always the same.
+const THREE: [&str; 4] = ["--set", "repeats.samples=3", "--set", "models.task.deterministic=false"];
+
+#[test]
+fn a_row_is_answered_as_often_as_asked() {
+    let project = Project::new();
+    let once = project.ratchet(&["eval", "--json"]).json();
+    let thrice = project.ratchet(&[&["eval", "--json"], &THREE[..]].concat()).json();
+    assert_eq!((&thrice["examples"], &thrice["score"]), (&once["examples"], &once["score"]));
+    let answers = 3 * once["examples"].as_u64().unwrap();
+    // The first of the three is in the store.
+    assert_eq!(thrice["calls"].as_u64().unwrap() + once["calls"].as_u64().unwrap(), answers);
+    let refused = project.ratchet(&["eval", "--set", "repeats.samples=3"]);
+    assert!(refused.code == 2 && refused.err.contains("deterministic"), "{}", refused.err);
+}
+
+#[test]
+fn a_run_with_several_answers_a_row_keeps_its_budget_and_still_opens_test() {
+    let project = Project::new();
+    let run = |calls: &str| {
+        let limit = format!("budget.calls={calls}");
+        project.ratchet(&[&["optimize", "--json", "--set", &limit], &THREE[..]].concat())
+    };
+    let short = run("100");
+    assert!(short.code == 2 && short.err.contains("takes 1"), "3 answers to 48 rows: {}", short.err);
+    let ended = run("700");
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    let told = ended.json();
+    let calls: u64 = ["task", "proposer"].iter().map(|role| told["calls"][role].as_u64().unwrap()).sum();
+    assert!(calls <= 700, "{told}");
+    assert_eq!(told["kept"].as_u64().unwrap() > 0, told["winner"]["test"].is_object(), "{told}");
+}
