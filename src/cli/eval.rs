@@ -7,7 +7,7 @@ use clap::Args;
 use prompt_ratchet::dataset::{Example, Filter};
 use prompt_ratchet::durable;
 use prompt_ratchet::prompt::PromptSet;
-use prompt_ratchet::report::{Classified, plural};
+use prompt_ratchet::report::{Classified, LengthBias, plural};
 use prompt_ratchet::stats::LabelScore;
 use serde_json::json;
 
@@ -134,9 +134,10 @@ impl Eval {
             }
         }
         let labels = bench.labels();
+        let length = LengthBias::of_judges(&measured.evaluation.outcomes, &bench.project.scorers);
         if self.json {
             let classified = labels.and_then(|labels| Classified::of(&measured.evaluation.outcomes, &labels));
-            return print_json(&json(measured, quoted, classified.as_ref(), bench.project.scorers.judge_calls() > 0));
+            return print_json(&json(measured, quoted, classified.as_ref(), &length));
         }
         let page = table::Page {
             title,
@@ -145,6 +146,7 @@ impl Eval {
             pass_threshold: bench.project.config.pass_threshold,
             quoted,
             worst: self.worst,
+            length: &length,
         };
         let text = format!("{page}{}\n", measured.used.words());
         if csv_on_stdout {
@@ -157,7 +159,12 @@ impl Eval {
 }
 
 /// The object of `--json`.
-fn json(measured: &Measured, quoted: usize, classified: Option<&Classified>, is_judged: bool) -> serde_json::Value {
+fn json(
+    measured: &Measured,
+    quoted: usize,
+    classified: Option<&Classified>,
+    length: &[LengthBias],
+) -> serde_json::Value {
     let summary = measured.summary();
     let used = &measured.used;
     let labels = classified.map(|classified| {
@@ -181,8 +188,9 @@ fn json(measured: &Measured, quoted: usize, classified: Option<&Classified>, is_
         "cost_usd": used.dollars,
         "seconds": used.seconds,
     });
-    if is_judged {
-        object["judge"] = json!({ "calls": used.judged });
+    if !length.is_empty() {
+        let length: Vec<serde_json::Value> = length.iter().map(LengthBias::json).collect();
+        object["judge"] = json!({ "calls": used.judged, "length": length });
     }
     object
 }

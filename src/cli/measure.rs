@@ -354,7 +354,8 @@ impl Bench {
         Ok(Measured { evaluation, used: Used::of(spends, began.elapsed().as_secs_f64()) })
     }
 
-    fn models(&self, limits: Limits) -> Result<Models, Failure> {
+    /// Models whose calls no run pays for.
+    pub fn models(&self, limits: Limits) -> Result<Models, Failure> {
         // A name that no one has had before: whatever is in the store already counts as stored.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let payer = format!("eval-{now}-{}", std::process::id());

@@ -28,6 +28,7 @@ mod progress;
 mod report;
 mod review;
 mod runs;
+mod scorer;
 mod signals;
 mod status;
 mod store;
@@ -75,6 +76,7 @@ enum Command {
     Status(status::Status),
     Store(store::Store),
     Report(report::Report),
+    Scorer(scorer::Scorer),
     Diff(diff::Diff),
     Strategies(strategies::Strategies),
     Models(models::Models),
@@ -152,6 +154,7 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Status(command) => command.run(&cli.global).await,
         Command::Store(command) => command.run(&cli.global).await,
         Command::Report(command) => command.run(&cli.global).await,
+        Command::Scorer(command) => command.run(&cli.global).await,
         Command::Diff(command) => command.run(&cli.global).await,
         Command::Strategies(command) => command.run(&cli.global).await,
         Command::Models(command) => command.run(&cli.global).await,

@@ -23,7 +23,8 @@ pub enum FailureKind {
     Truncated,
     /// A scorer, an assertion or a criterion failed.
     Criterion {
-        /// The scorer's name; where its reasons name what failed (`category: expected …`), then `scorer: category`.
+        /// The scorer's name; where its reasons name what failed (`category: expected …`), then `scorer: category`; of a
+        /// judge, `scorer: criterion`, or where it has but one, `scorer: verdict`.
         name: String,
     },
 }

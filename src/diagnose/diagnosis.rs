@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::cluster::{FailureCluster, FailureKind};
 use super::divide::divide;
 use super::identity;
-use super::kind::{Labels, classify, lowest};
+use super::kind::{Labels, classify, judged, lowest};
 use super::label::{Terms, label};
 use super::reason;
 use crate::dataset::Example;
@@ -69,10 +69,17 @@ impl Row<'_> {
         &self.example.id
     }
 
-    /// The reason of the lowest score, values cut; empty without one.
+    /// The reason of the lowest score, values cut; empty without one. Of a judge's, what it says to the criterion that
+    /// cost the most: the other lines are about others.
     fn reason(&self) -> String {
-        let score = self.failing.and_then(|(_, answer)| lowest(answer));
-        score.and_then(|score| score.reason.as_deref()).map(reason::without_values).unwrap_or_default()
+        let Some(score) = self.failing.and_then(|(_, answer)| lowest(answer)) else { return String::new() };
+        let mut reason = score.reason.as_deref().unwrap_or_default();
+        if let Some(criterion) = &score.criterion {
+            reason = reason.lines().next().unwrap_or_default();
+            let named = reason.strip_prefix(criterion.as_str()).and_then(|rest| rest.strip_prefix(": "));
+            reason = named.unwrap_or(reason);
+        }
+        reason::without_values(reason)
     }
 }
 
@@ -99,7 +106,8 @@ fn groups(rows: &[Row], labels: &Labels) -> BTreeMap<FailureKind, Vec<usize>> {
     for (at, row) in rows.iter().enumerate() {
         let Some((_, answer)) = row.failing else { continue };
         let kind = classify(row.example, answer, labels);
-        let what = lowest(answer).and_then(|score| score.reason.as_deref()).and_then(reason::named);
+        let said = lowest(answer).filter(|_| judged(answer).is_none()).and_then(|score| score.reason.as_deref());
+        let what = said.and_then(reason::named);
         match (kind, what) {
             (FailureKind::Criterion { name }, Some(what)) => named.entry((name, what)).or_default().push(at),
             (kind, _) => groups.entry(kind).or_default().push(at),
@@ -240,6 +248,24 @@ mod tests {
         let clusters = diagnose(&judged(&reasons), 1.0, &[]);
         assert_eq!(ids(&clusters), ["judge-category", "judge-tone", "judge"]);
         assert!(clusters[0].label.starts_with("failed judge: category"), "{}", clusters[0].label);
+    }
+
+    #[test]
+    fn judged_failures_are_grouped_by_criterion_and_then_by_what_is_said_to_it() {
+        let prose = prose(20);
+        let row = |(at, said): (usize, &String)| {
+            let criterion = if at < 36 { "tone" } else { "facts" };
+            let reason = format!("{criterion}: {said} (no)\nlength: Line {at} is about something else. (partly)");
+            let mut answer = scored("The reference is in here.", &[("reply", 0.2, Some(&reason))]);
+            answer.scores[0].criterion = Some(criterion.to_owned());
+            outcome(example(&format!("j{at:03}"), "a question", json!("The reference")), answer)
+        };
+        let outcomes: Vec<Outcome> = prose.iter().enumerate().map(row).collect();
+        let clusters = diagnose(&outcomes, 1.0, &[]);
+        assert_eq!(ids(&clusters), ["reply-tone-a", "reply-tone-b", "reply-facts"]);
+        assert_eq!(clusters[2].members.len(), 4);
+        assert!(clusters[0].label.starts_with("failed reply: tone ("), "{}", clusters[0].label);
+        assert!(clusters.iter().all(|cluster| !cluster.label.contains("length")), "other criteria don't count");
     }
 
     const COMPLAINTS: [[&str; 6]; 2] = [

@@ -91,8 +91,9 @@ impl Labels {
 }
 
 /// How `answer`, which fails, fails. The first that applies: refused or withheld; cut; blank (a blank answer that was
-/// cut is cut: the limit is the cause); another label; the expected text in another form, or no JSON where JSON was
-/// scored; else the scorer that scored it lowest, the first of them in the config's order.
+/// cut is cut: the limit is the cause); another label; the criterion that a judge says failed, where the lowest score is
+/// a judge's; the expected text in another form, or no JSON where JSON was scored; else the scorer that scored it lowest,
+/// the first of them in the config's order.
 pub(super) fn classify(example: &Example, answer: &Answer, labels: &Labels) -> FailureKind {
     let text = &answer.completion.text;
     match answer.completion.finish {
@@ -105,6 +106,9 @@ pub(super) fn classify(example: &Example, answer: &Answer, labels: &Labels) -> F
     }
     if let Some(kind) = confusion(example, text, labels) {
         return kind;
+    }
+    if let Some((scorer, criterion)) = judged(answer) {
+        return FailureKind::Criterion { name: format!("{scorer}: {criterion}") };
     }
     if is_other_form(example, text) || is_broken_json(example, answer) {
         return FailureKind::Format;
@@ -160,6 +164,11 @@ fn is_broken_json(example: &Example, answer: &Answer) -> bool {
 fn enclosed_json(text: &str) -> Option<Value> {
     let (start, end) = (text.find(['{', '['])?, text.rfind(['}', ']'])?);
     serde_json::from_str(text.get(start..=end)?).ok()
+}
+
+/// The judge whose score is the lowest, and the criterion that cost the most.
+pub(super) fn judged(answer: &Answer) -> Option<(&str, &str)> {
+    lowest(answer).and_then(|score| Some((score.scorer.as_str(), score.criterion.as_deref()?)))
 }
 
 /// The lowest score, the first of them in the config's order.

@@ -64,7 +64,7 @@ pub(super) fn has_own(config: &Config, role: ModelRole) -> bool {
     match role {
         ModelRole::Task => true,
         ModelRole::Proposer => config.models.proposer.is_some(),
-        ModelRole::Judge => false,
+        ModelRole::Judge => config.models.judge.is_some(),
     }
 }
 

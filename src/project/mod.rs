@@ -4,6 +4,7 @@
 //! read here and nowhere else in the library: keys, and `${NAME}` in the dataset's path and in base URLs.
 
 mod account;
+mod calibrate;
 mod configured;
 mod doctor;
 mod error;
@@ -23,6 +24,7 @@ mod scorers;
 mod snapshot;
 mod target;
 
+pub use calibrate::{Bias, CalibrateError, Calibration, Position, RatedFields, Retest};
 pub use configured::{ConfiguredModel, KeyVariable};
 pub use doctor::{Finding, Health, examine};
 pub use error::ProjectError;

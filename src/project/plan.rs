@@ -119,7 +119,7 @@ impl Project {
         let answers = u64::from(self.config.repeats.samples);
         let outline = Outline::of(&settings, rows, guarded, deterministic).with_answers(answers);
         let sizes = [self.task_size()?, self.proposer_size()?, self.judge_size()?];
-        let (detectable_gain, rows_for_half) = detectable_gain(rows[1]);
+        let (detectable_gain, rows_for_half) = detectable_gain(rows[1], 0.0);
         let afforded = self.afforded(&outline, &sizes);
         let whole = |generation: Calls, generations| self.whole(&outline, generation, generations);
         let likely = self.used(whole(outline.likely, afforded), sizes.each_ref().map(|size| &size.likely));

@@ -42,7 +42,8 @@ use std::sync::Arc;
 
 pub use account::{Account, Unlimited};
 pub use choose::expected_reward;
-pub use plan::{Calls, Outline, detectable_gain};
+pub use noise::detectable_gain;
+pub use plan::{Calls, Outline};
 pub use settings::{CallLimits, CallsSpent, GateSettings, Parts, Protected, Settings};
 
 use crate::dataset::{Dataset, Example, Split};

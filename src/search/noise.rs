@@ -37,9 +37,7 @@ pub(super) fn measured(first: &[Outcome], second: &[Outcome], dev_rows: usize) -
     let squares: f64 = pairs.iter().map(|(_, one, two)| (one - two).powi(2)).sum();
     let noise_variance = if pairs.is_empty() { 0.0 } else { squares / pairs.len() as f64 };
     let flip_rate = if pairs.is_empty() { 0.0 } else { flaky.len() as f64 / pairs.len() as f64 };
-    let spread = (EDIT_CHANGES + noise_variance).sqrt();
-    let detectable = minimum_detectable_effect(dev_rows as u64, spread, 0.95, 0.8).min(1.0);
-    let rows_for_half = rows_needed(detectable / 2.0, spread, 0.95, 0.8);
+    let (detectable, rows_for_half) = detectable_gain(dev_rows, noise_variance);
     let noise = if pairs.is_empty() {
         "the target declares itself deterministic".to_owned()
     } else {
@@ -52,6 +50,14 @@ pub(super) fn measured(first: &[Outcome], second: &[Outcome], dev_rows: usize) -
         50.0 * detectable
     );
     NoiseMeasured { rows: pairs.len(), flip_rate, flaky, detectable, rows_for_half, words }
+}
+
+/// What gain `dev_rows` can show, where two draws of a row differ by the square root of `noise_variance` in the quadratic
+/// mean: (gain in [0, 1], dev rows that would show half of it).
+pub fn detectable_gain(dev_rows: usize, noise_variance: f64) -> (f64, u64) {
+    let spread = (EDIT_CHANGES + noise_variance).sqrt();
+    let detectable = minimum_detectable_effect(dev_rows as u64, spread, 0.95, 0.8).min(1.0);
+    (detectable, rows_needed(detectable / 2.0, spread, 0.95, 0.8))
 }
 
 #[cfg(test)]

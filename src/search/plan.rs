@@ -91,9 +91,3 @@ impl Outline {
         }
     }
 }
-
-/// What gain `dev_rows` can show at best, before the model's noise is known: (gain, dev rows that would show half of it).
-pub fn detectable_gain(dev_rows: usize) -> (f64, u64) {
-    let measured = noise::measured(&[], &[], dev_rows);
-    (measured.detectable, measured.rows_for_half)
-}

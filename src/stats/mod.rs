@@ -7,6 +7,7 @@
 
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
+mod agreement;
 mod interval;
 mod labels;
 mod paired;
@@ -14,6 +15,7 @@ mod power;
 mod repeats;
 mod sequential;
 
+pub use agreement::{Agreement, Correlation, agreement, rank_correlation};
 pub use interval::{Interval, bootstrap, bootstrap_paired, mean_interval, wilson};
 pub use labels::{LabelScore, Labelled, bootstrap_macro_f1, bootstrap_macro_f1_difference, label_scores, macro_f1};
 pub use paired::{

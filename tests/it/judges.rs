@@ -127,7 +127,9 @@ fn a_verdict_that_cannot_be_read_costs_its_row_and_no_other() {
     let told = project.ratchet(&["eval", "--json", "--split", "all"]).json();
     assert_eq!((&told["examples"], &told["errors"]), (&json!(29), &json!(1)), "{told}");
     assert_eq!((&told["calls"], &told["judge"]["calls"]), (&json!(61), &json!(31)), "one was asked for again");
+    assert_eq!(told["judge"]["length"][0]["rows"], 29);
     let page = project.ratchet(&["eval", "--split", "all"]);
+    assert!(page.out.contains("\nreply: longer answers score higher (rank correlation"), "{}", page.out);
     assert!(page.out.contains("it chose \"perhaps\" for `kind"), "{}", page.out);
 }
 
@@ -177,4 +179,55 @@ fn a_judge_that_cannot_judge_is_refused_at_load() {
     let own = good.ratchet(&["eval", "--set", "models.judge.model=tiny"]);
     assert!(own.err.contains("the judge is tiny, which also answers the rows and proposes"), "{}", own.err);
     assert!(!good.ratchet(&["eval"]).err.contains("the judge is"));
+}
+
+/// Sixty answers that people rated; the judge agrees but for one in ten.
+fn rated() -> String {
+    let row = |at: usize| {
+        let kind = at.is_multiple_of(2);
+        let answer = format!("{} in within a week, about question {at}.", if kind { "Please come" } else { "Come" });
+        let human = if kind != at.is_multiple_of(10) { "yes" } else { "no" };
+        json!({"id": format!("h{at}"), "input": format!("question {at}"),
+               "metadata": {"answer": answer, "human": human, "stars": if human == "yes" { 1.0 } else { 0.25 }}})
+    };
+    (10..70).map(|at| row(at).to_string() + "\n").collect()
+}
+
+const TONE: &str = "
+[[scorers]]
+type = 'rubric'
+name = 'tone'
+[[scorers.criteria]]
+name     = 'kind'
+question = 'Is the reply kind?'
+choices  = { yes = 1, no = 0 }
+";
+
+#[test]
+fn a_judge_is_measured_against_people_and_against_itself() {
+    let provider = provider();
+    let project = project(&provider, 10..70, TONE);
+    let none = project.ratchet(&["scorer", "calibrate"]);
+    assert!(none.code == 2 && none.err.contains("no row has both metadata fields"), "{}", none.err);
+    project.write("library.jsonl", rated());
+    let ran = project.ratchet(&["scorer", "calibrate", "tone", "--json"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let told = ran.json();
+    assert_eq!(
+        (&told["rows"], &told["errors"], &told["retest"]["flips"]),
+        (&json!(60), &json!(0), &json!(0)),
+        "{told}"
+    );
+    assert_eq!(told["confusion"], json!([[30, 6], [0, 24]]), "{told}");
+    assert!((told["kappa"].as_f64().unwrap() - 0.8).abs() < 1e-9, "{told}");
+    assert_eq!(told["tells_apart"], true, "{told}");
+    let page = project.ratchet(&["scorer", "calibrate"]);
+    assert!(page.out.contains("Can it tell revisions apart? Yes: with 24 dev rows"), "{}", page.out);
+    assert!(page.out.contains("agreement 90.0 %, kappa 0.80 ["), "{}", page.out);
+    let stars = project.ratchet(&["scorer", "calibrate", "--human", "stars", "--json"]).json();
+    assert_eq!(stars["categories"], json!(["0", "0.25", "1"]));
+    let wrong = project.ratchet(&["scorer", "calibrate", "--human", "answer"]);
+    assert!(wrong.code == 2 && wrong.err.contains("\"yes\" | \"no\""), "{}", wrong.err);
+    let unknown = project.ratchet(&["scorer", "calibrate", "manners"]);
+    assert!(unknown.code == 2 && unknown.err.contains("there is `tone`"), "{}", unknown.err);
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use prompt_ratchet::eval::{Outcome, Summary};
 use prompt_ratchet::report::{
-    Classified, Confusion, Group, by_label, by_tag, confusion, interval, percent, plural, worst,
+    Classified, Confusion, Group, LengthBias, by_label, by_tag, confusion, interval, percent, plural, worst,
 };
 
 use crate::cli::measure::left_out;
@@ -33,6 +33,8 @@ pub struct Page<'a> {
     pub quoted: usize,
     /// How many failing rows to show.
     pub worst: usize,
+    /// Whether judges' scores go with the length of the answers.
+    pub length: &'a [LengthBias],
 }
 
 impl fmt::Display for Page<'_> {
@@ -58,6 +60,12 @@ impl fmt::Display for Page<'_> {
         groups(f, "tag", &by_tag(self.outcomes), TAGS)?;
         if let Some(labels) = self.labels {
             confusions(f, &confusion(self.outcomes, labels))?;
+        }
+        if !self.length.is_empty() {
+            writeln!(f, "\nlength of answers and judge's scores")?;
+        }
+        for length in self.length {
+            writeln!(f, "{}", line(&length.words(), WIDTH))?;
         }
         worst_rows(f, &failing, self.worst)?;
         errors(f, self.outcomes)?;
@@ -248,6 +256,7 @@ mod tests {
             pass_threshold: 1.0,
             quoted: 1,
             worst: 3,
+            length: &[],
         }
         .to_string()
     }

@@ -8,7 +8,7 @@ use prompt_ratchet::config::Config;
 use prompt_ratchet::dataset::Example;
 use prompt_ratchet::eval::{Change, Comparison, Outcome, Summary, compare};
 use prompt_ratchet::project::{Project, ProjectError};
-use prompt_ratchet::report::{plural, points};
+use prompt_ratchet::report::{LengthBias, plural, points};
 
 use super::Eval;
 use super::table::{Page, score_line};
@@ -159,7 +159,8 @@ async fn score(
             let labels: Option<Vec<String>> =
                 bench.project.labels().map(|labels| labels.into_iter().map(|(label, _)| label).collect());
             let (labels, worst) = (labels.as_deref(), eval.worst);
-            Page { title, outcomes: &outcomes, labels, pass_threshold, quoted, worst }.to_string()
+            let length = &LengthBias::of_judges(&outcomes, &bench.project.scorers);
+            Page { title, outcomes: &outcomes, labels, pass_threshold, quoted, worst, length }.to_string()
         }
     };
     text += &format!("{}\n\n", measured.used.words());

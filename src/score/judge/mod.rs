@@ -109,9 +109,45 @@ impl Judge {
         &self.question
     }
 
+    /// Its name in reports.
+    pub fn label(&self) -> &str {
+        &self.name
+    }
+
     /// The name of the model that it asks.
     pub fn model_name(&self) -> &str {
         &self.model.model
+    }
+
+    /// How often it is asked about one answer.
+    pub fn votes(&self) -> u32 {
+        self.votes
+    }
+
+    /// What a word is worth as a verdict of people, where this judge has one criterion: one of its choices; of a battle,
+    /// `better`, `tie` or `worse`.
+    pub fn value_of(&self, word: &str) -> Option<f64> {
+        let [criterion] = self.question.criteria.as_slice() else { return None };
+        let choice = if self.question.is_battle {
+            battle::OUTCOMES.iter().position(|outcome| outcome.eq_ignore_ascii_case(word.trim()))
+        } else {
+            criterion.choice(word)
+        };
+        choice.map(|choice| criterion.choices[choice].value)
+    }
+
+    /// The words that [`Judge::value_of`] knows, in quotes; empty where there are several criteria.
+    pub fn words(&self) -> String {
+        match self.question.criteria.as_slice() {
+            [_] if self.question.is_battle => battle::OUTCOMES.map(|outcome| format!("\"{outcome}\"")).join(" | "),
+            [criterion] => criterion.words(),
+            _ => String::new(),
+        }
+    }
+
+    /// The score that ballots come to; at least one.
+    pub fn tally(&self, ballots: &[Ballot]) -> Score {
+        tally::score(&self.name, &self.question, ballots, self.combine)
     }
 
     /// Whether the same answer always gets the same verdict.
@@ -236,7 +272,7 @@ impl Scorer for Judge {
     ) -> BoxFuture<'a, Result<Score, ScoreError>> {
         Box::pin(async move {
             let ballots = self.ballots(example, completion, scoring).await?;
-            Ok(tally::score(&self.name, &self.question, &ballots, self.combine))
+            Ok(self.tally(&ballots))
         })
     }
 }
