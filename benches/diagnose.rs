@@ -68,6 +68,7 @@ fn outcome(at: usize, random: &mut ChaCha8Rng) -> Outcome {
         origin: Origin::Stored,
         reasoning: None,
         trace: None,
+        endpoint: None,
     };
     let scores = vec![Score { scorer: scorer.to_string(), value: 0.0, reason, criterion: None }];
     Outcome { example: Arc::new(example), sample: 0, result: Ok(Answer { completion, scores, value: 0.0 }) }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use prompt_ratchet::eval::OutcomeError;
-use prompt_ratchet::model::CallError;
+use prompt_ratchet::model::{CallError, ModelRole};
 use prompt_ratchet::project::{OptimizeError, ProjectError};
 use prompt_ratchet::run::RunError;
 use prompt_ratchet::search::Halt;
@@ -51,6 +51,7 @@ impl From<ProjectError> for Failure {
     fn from(error: ProjectError) -> Self {
         let exit = match error {
             ProjectError::Store(_) => Exit::CouldNotRun,
+            ProjectError::Dataset(ref problem) if problem.is_unwritable() => Exit::CouldNotRun,
             _ => Exit::Usage,
         };
         Self { exit, error: error.into() }
@@ -69,7 +70,14 @@ impl From<RunError> for Failure {
 
 impl From<OutcomeError> for Failure {
     fn from(error: OutcomeError) -> Self {
-        let exit = match &error {
+        Self::of_model(ModelRole::Task, &error)
+    }
+}
+
+impl Failure {
+    /// What the model in `role` met.
+    fn of_model(role: ModelRole, error: &OutcomeError) -> Self {
+        let exit = match error {
             OutcomeError::Call(CallError::Interrupted) => Exit::Interrupted,
             // A model that doesn't exist, a parameter that it doesn't take: the config is wrong.
             OutcomeError::Call(CallError::Rejected(_) | CallError::Local(_)) | OutcomeError::Score(_) => Exit::Usage,
@@ -77,11 +85,17 @@ impl From<OutcomeError> for Failure {
             OutcomeError::Call(error) if error.is_limit() => Exit::Usage,
             OutcomeError::Call(_) => Exit::CouldNotRun,
         };
-        let advice = match &error {
-            OutcomeError::Call(CallError::Unreachable(_)) => "; check models.task.base_url and that the server runs",
-            OutcomeError::Call(CallError::Rejected(_)) => "; check the model and the parameters in [models.task]",
-            OutcomeError::Call(CallError::Denied(_)) => "; check the key that models.task.api_key_env names",
-            _ => "",
+        let advice = match error {
+            OutcomeError::Call(CallError::Unreachable(_)) => {
+                format!("; check models.{role}.base_url and that the server runs")
+            }
+            OutcomeError::Call(CallError::Rejected(_)) => {
+                format!("; check the model and the parameters in [models.{role}]")
+            }
+            OutcomeError::Call(CallError::Denied(_)) => {
+                format!("; check the key that models.{role}.api_key_env names")
+            }
+            _ => String::new(),
         };
         Self { exit, error: anyhow::anyhow!("{error}{advice}") }
     }
@@ -92,7 +106,7 @@ impl From<OptimizeError> for Failure {
         match error {
             OptimizeError::Project(error) => error.into(),
             OptimizeError::Run(error) => error.into(),
-            OptimizeError::NotReady(error) => error.into(),
+            OptimizeError::NotReady { role, error } => Self::of_model(role, &error),
             OptimizeError::Finished(_) => Self::usage(error),
             OptimizeError::Halted { halt: Halt::Interrupted, .. } => {
                 Self { exit: Exit::Interrupted, error: error.into() }

@@ -11,8 +11,6 @@ use prompt_ratchet::project::Watch;
 use prompt_ratchet::run::{Event, Progress, ProviderNotice, RunFolder, UnderWay};
 use serde_json::{Value, json};
 
-use super::progress::Show;
-
 /// Version of the lines.
 const VERSION: u32 = 1;
 
@@ -40,13 +38,11 @@ struct State {
     told: Option<Instant>,
 }
 
-impl Show for Machine {
+impl Watch for Machine {
     fn note(&self, line: &str) {
         say("note", json!({ "text": line }));
     }
-}
 
-impl Watch for Machine {
     fn begin(&self, folder: &RunFolder) {
         let manifest = &folder.manifest;
         say(

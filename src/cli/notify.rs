@@ -10,21 +10,26 @@ use prompt_ratchet::report::{self, RunView, cost, count, duration, headline, one
 use prompt_ratchet::run::{Event, ProviderNotice, RunFolder};
 use prompt_ratchet::search::Halt;
 use serde_json::json;
+use tokio::task::JoinSet;
 
 use super::Global;
 use super::exit::Failure;
-use super::progress::Show;
 
 /// Tells of one run.
 pub struct Teller {
     notifier: Option<Arc<Notifier>>,
     name: String,
+    /// What is being told while the run goes on.
+    under_way: UnderWay,
 }
+
+type UnderWay = Arc<Mutex<JoinSet<()>>>;
 
 impl Teller {
     /// Tells of a run of the project `name` as `config` says.
     pub fn new(config: &Notify, name: &str) -> Result<Self, Failure> {
-        Ok(Self { notifier: Notifier::new(config)?.map(Arc::new), name: one_line(name, 60) })
+        let notifier = Notifier::new(config)?.map(Arc::new);
+        Ok(Self { notifier, name: one_line(name, 60), under_way: Arc::default() })
     }
 
     /// The same for a run that is gone on with: its snapshot doesn't say whom to tell, the project's config does.
@@ -38,21 +43,24 @@ impl Teller {
     }
 
     /// Shows a run's events by `show`, and tells when it waits for its provider and when it goes on.
-    pub fn watching(&self, show: &Arc<dyn Show>) -> Arc<dyn Watch> {
+    pub fn watching(&self, show: &Arc<dyn Watch>) -> Arc<dyn Watch> {
         match &self.notifier {
-            None => Arc::clone(show) as Arc<dyn Watch>,
+            None => Arc::clone(show),
             Some(notifier) => Arc::new(Telling {
                 show: Arc::clone(show),
                 notifier: Arc::clone(notifier),
                 name: self.name.clone(),
                 state: Mutex::default(),
+                under_way: Arc::clone(&self.under_way),
             }),
         }
     }
 
-    /// Tells how the run ended. That it couldn't be told is said, and changes nothing.
-    pub async fn ended(&self, result: &Result<Optimized, OptimizeError>, show: &dyn Show) {
+    /// Tells how the run ended, after all that was to be told before. That it couldn't be told is said, and changes nothing.
+    pub async fn ended(&self, result: &Result<Optimized, OptimizeError>, show: &dyn Watch) {
         let Some(notifier) = &self.notifier else { return };
+        let mut under_way = std::mem::take(&mut *self.under_way.lock().unwrap_or_else(PoisonError::into_inner));
+        while under_way.join_next().await.is_some() {}
         if let Some(message) = self.message(result)
             && let Err(problem) = notifier.send(&message).await
         {
@@ -96,7 +104,7 @@ impl Teller {
                 });
                 Some(Message { event, text, facts })
             }
-            Err(OptimizeError::NotReady(error)) => {
+            Err(OptimizeError::NotReady { error, .. }) => {
                 let why = fault(error);
                 let text = format!("{}: could not start, {why}", self.name);
                 Some(Message { event: "failed", text, facts: json!({ "name": self.name, "reason": why }) })
@@ -109,10 +117,11 @@ impl Teller {
 
 /// Shows a run's events, and tells of its provider's outages.
 struct Telling {
-    show: Arc<dyn Show>,
+    show: Arc<dyn Watch>,
     notifier: Arc<Notifier>,
     name: String,
     state: Mutex<Told>,
+    under_way: UnderWay,
 }
 
 #[derive(Default)]
@@ -130,12 +139,18 @@ impl Watch for Telling {
         self.show.begin(folder);
     }
 
+    fn note(&self, line: &str) {
+        self.show.note(line);
+    }
+
     fn see(&self, event: &Event, spend: &Spend) {
         if let Event::Provider(seen) = event
             && let Some(message) = self.message(seen)
         {
             let (notifier, show) = (Arc::clone(&self.notifier), Arc::downgrade(&self.show));
-            tokio::spawn(async move {
+            let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+            while under_way.try_join_next().is_some() {}
+            under_way.spawn(async move {
                 if let (Err(problem), Some(show)) = (notifier.send(&message).await, show.upgrade()) {
                     show.note(&format!("warning: the webhook was not told: {problem}"));
                 }

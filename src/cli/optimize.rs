@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use prompt_ratchet::clock::SystemClock;
-use prompt_ratchet::project::{GivenTime, OptimizeError, Optimized, Project, optimize, resume};
+use prompt_ratchet::project::{GivenTime, OptimizeError, Optimized, Project, Watch, optimize, resume};
 use prompt_ratchet::report::{self, RunView};
 use prompt_ratchet::run::RunFolder;
 use serde_json::json;
@@ -15,7 +15,7 @@ use super::exit::{Exit, Failure};
 use super::machine;
 use super::measure::splits_written;
 use super::notify::Teller;
-use super::progress::{ProgressArgs, Show};
+use super::progress::ProgressArgs;
 use super::report::{print_json, show};
 use super::runs::runs_folder;
 use super::signals::interrupt;
@@ -159,7 +159,7 @@ fn finish(result: Result<Optimized, OptimizeError>, as_json: bool, to_machine: b
 }
 
 /// Says things beside the run's events, for as long as they are shown.
-fn noting(terminal: &Arc<dyn Show>) -> impl Fn(&str) + Send + use<> {
+fn noting(terminal: &Arc<dyn Watch>) -> impl Fn(&str) + Send + use<> {
     let terminal = Arc::downgrade(terminal);
     move |line| {
         if let Some(terminal) = terminal.upgrade() {

@@ -31,12 +31,6 @@ pub struct ProgressArgs {
     progress: Mode,
 }
 
-/// Shows a run's events.
-pub trait Show: Watch {
-    /// Says something beside the run's events, such as a warning about the data.
-    fn note(&self, line: &str);
-}
-
 impl ProgressArgs {
     /// Whether all of stderr is for machines.
     pub fn is_json(&self) -> bool {
@@ -44,7 +38,7 @@ impl ProgressArgs {
     }
 
     /// What shows the events.
-    pub fn show(&self, quiet: bool) -> Arc<dyn Show> {
+    pub fn show(&self, quiet: bool) -> Arc<dyn Watch> {
         match self.progress {
             _ if quiet => Arc::new(Terminal::silent()),
             Mode::Json => Arc::new(Machine::default()),

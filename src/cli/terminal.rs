@@ -13,7 +13,6 @@ use prompt_ratchet::run::{Ablated, Decision, Event, Progress, UnderWay};
 
 use super::narration::Narration;
 use super::paint::Paint;
-use super::progress::Show;
 
 /// Columns of a line where stderr is no terminal.
 const PLAIN_WIDTH: usize = 80;
@@ -128,15 +127,13 @@ impl Terminal {
     }
 }
 
-impl Show for Terminal {
+impl Watch for Terminal {
     fn note(&self, line: &str) {
         if self.notes {
             self.print(&one_line(line, usize::MAX));
         }
     }
-}
 
-impl Watch for Terminal {
     fn see(&self, event: &Event, spend: &Spend) {
         let Some(state) = &self.state else { return };
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);

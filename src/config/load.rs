@@ -65,24 +65,22 @@ impl Config {
     /// What no key alone shows.
     fn conflicts(&self) -> Vec<Finding> {
         let mut found = Vec::new();
-        let models = [
-            ("task", Some(&self.models.task)),
-            ("proposer", self.models.proposer.as_ref()),
-            ("judge", self.models.judge.as_ref()),
-        ];
-        for (role, model) in models {
-            if let Some(model) = model {
-                found.extend(missing(role, model));
-            }
-            if let Some(name) =
-                model.filter(|model| model.provider == Provider::Embedded).and_then(|m| m.model.as_deref())
+        for (path, model) in self.models.all() {
+            let role = path.join(".");
+            let at = |key: &str| below_models(&path, key);
+            found.extend(missing(&path, model));
+            if let Some(name) = model.model.as_deref().filter(|_| model.provider == Provider::Embedded)
                 && name != EMBEDDED
             {
                 let message = format!(
                     "`models.{role}.model` is \"{name}\", but `embedded` has one model alone; leave it out, or set \
                      models.{role}.provider to \"openai\""
                 );
-                found.push(finding(&["models", role, "model"], Cause::Conflict(message)));
+                found.push(Finding { path: at("model"), cause: Cause::Conflict(message) });
+            }
+            if path.len() > 1 && !model.fallback.is_empty() {
+                let message = "a fallback has no fallback of its own; put it into the same list".to_owned();
+                found.push(Finding { path: at("fallback"), cause: Cause::Conflict(message) });
             }
         }
         if self.notify.webhook.is_some() && self.notify.webhook_env.is_some() {
@@ -153,8 +151,14 @@ fn scorer_conflicts(scorers: &[ScorerConfig], path: &[String], weighed: bool, fo
     }
 }
 
+/// The path of `key` in the model's table at `path` below `models`.
+fn below_models(path: &[String], key: &str) -> Vec<String> {
+    let parts = ["models"].into_iter().chain(path.iter().map(String::as_str)).chain([key]);
+    parts.map(str::to_owned).collect()
+}
+
 /// Keys that the provider of a model can't do without.
-fn missing(role: &str, model: &ModelConfig) -> Vec<Finding> {
+fn missing(path: &[String], model: &ModelConfig) -> Vec<Finding> {
     let provider = model.provider;
     let mut needed = Vec::new();
     match provider {
@@ -168,14 +172,21 @@ fn missing(role: &str, model: &ModelConfig) -> Vec<Finding> {
         needed.push(("base_url", "The resource's address, as in https://NAME.openai.azure.com"));
     }
     let cause = |purpose| Cause::Missing(format!("{purpose}; required by `{}`.", provider.name()));
-    needed.into_iter().map(|(key, purpose)| finding(&["models", role, key], cause(purpose))).collect()
+    let finding = |(key, purpose)| Finding { path: below_models(path, key), cause: cause(purpose) };
+    needed.into_iter().map(finding).collect()
 }
 
 /// Keys that a model may have and that its provider would ignore: who sets one expects something of it.
 fn idle_keys(root: &Value) -> Vec<Finding> {
     let models = root.get("models").and_then(Value::as_object).into_iter().flatten();
+    let with_fallbacks = models.flat_map(|(role, model)| {
+        let fallbacks = model["fallback"].as_array().into_iter().flatten().enumerate();
+        let fallbacks = fallbacks.map(|(at, model)| (vec![role.clone(), "fallback".to_owned(), at.to_string()], model));
+        std::iter::once((vec![role.clone()], model)).chain(fallbacks.collect::<Vec<_>>())
+    });
     let mut found = Vec::new();
-    for (role, model) in models {
+    for (path, model) in with_fallbacks {
+        let role = path.join(".");
         let Some(provider) = model["provider"].as_str().and_then(Provider::named) else { continue };
         let keys = model.as_object().into_iter().flatten().map(|(key, _)| key.as_str());
         for key in keys.filter(|key| !provider.reads(key)) {
@@ -191,7 +202,7 @@ fn idle_keys(root: &Value) -> Vec<Finding> {
                 provider.name(),
                 reader.name()
             );
-            found.push(finding(&["models", role, key], Cause::Conflict(message)));
+            found.push(Finding { path: below_models(&path, key), cause: Cause::Conflict(message) });
         }
     }
     found

@@ -90,9 +90,33 @@ pub struct ModelConfig {
     /// What it costs; by default as `budget.prices` says, or the table that comes with Ratchet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
+    /// Further addresses of the same model, like `base_url`. Calls go to the one with the fewest under way,
+    /// one that fails is left alone for a while, and their answers count as one model's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also_at: Vec<String>,
+    /// Models to take in its place, in this order, for the whole of a run that begins while it can't be had.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fallback: Vec<ModelConfig>,
     /// Further parameters of the request, sent as they are: `extra = { reasoning_effort = "low" }`.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub extra: Map<String, Value>,
+}
+
+impl Models {
+    /// All models that a run may ask, with where they stand below `models`.
+    pub fn all(&self) -> Vec<(Vec<String>, &ModelConfig)> {
+        let mut all = Vec::new();
+        let roles = [("task", Some(&self.task)), ("proposer", self.proposer.as_ref()), ("judge", self.judge.as_ref())];
+        for (role, model) in roles {
+            let Some(model) = model else { continue };
+            all.push((vec![role.to_owned()], model));
+            let fallbacks = model.fallback.iter().enumerate();
+            all.extend(
+                fallbacks.map(|(at, model)| (vec![role.to_owned(), "fallback".to_owned(), at.to_string()], model)),
+            );
+        }
+        all
+    }
 }
 
 impl ModelConfig {
@@ -216,7 +240,7 @@ impl Provider {
     pub(super) fn reads(self, key: &str) -> bool {
         match self {
             Self::Embedded => matches!(key, "provider" | "model" | "max_concurrency" | "deterministic"),
-            Self::Command => !matches!(key, "base_url" | "api_key_env" | "context_length" | "api_version"),
+            Self::Command => !matches!(key, "base_url" | "also_at" | "api_key_env" | "context_length" | "api_version"),
             _ => match key {
                 "run" => false,
                 "context_length" => self == Self::Ollama,

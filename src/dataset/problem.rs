@@ -30,6 +30,11 @@ impl DatasetError {
     pub(super) fn one(file: impl Into<PathBuf>, line: Option<usize>, fault: Fault) -> Self {
         Self { file: file.into(), problems: vec![Problem { line, fault }], total: 1 }
     }
+
+    /// Whether nothing is wrong with the data: only a file could not be written.
+    pub fn is_unwritable(&self) -> bool {
+        self.problems.iter().all(|problem| matches!(problem.fault, Fault::Unwritable(_)))
+    }
 }
 
 impl fmt::Display for DatasetError {

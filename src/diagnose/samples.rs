@@ -41,6 +41,7 @@ pub(super) fn scored(text: &str, scores: &[(&str, f64, Option<&str>)]) -> Answer
         origin: Origin::Live,
         reasoning: None,
         trace: None,
+        endpoint: None,
     };
     let value = scores.iter().map(|score| score.value).sum::<f64>() / scores.len() as f64;
     Answer { completion, scores, value }

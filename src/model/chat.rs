@@ -204,12 +204,16 @@ pub struct Completion {
     /// The steps of an agent, where the target is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<Vec<TraceStep>>,
+    /// The address that answered, where the model has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
 }
 
 impl Completion {
     /// A live answer, as a provider gives it; the stack adds time and cost.
     pub fn live(text: String, finish: FinishReason, usage: Usage) -> Self {
-        Self { text, reasoning: None, finish, usage, latency_ms: 0, cost: None, origin: Origin::Live, trace: None }
+        let (latency_ms, cost, origin) = (0, None, Origin::Live);
+        Self { text, reasoning: None, finish, usage, latency_ms, cost, origin, trace: None, endpoint: None }
     }
 
     /// The same answer with what was thought before it; empty text is none.

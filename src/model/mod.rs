@@ -9,6 +9,7 @@ use std::pin::Pin;
 mod amount;
 mod anthropic;
 mod azure;
+mod balance;
 mod bedrock;
 mod budget;
 mod chat;
@@ -36,6 +37,7 @@ mod store;
 pub(crate) mod testing;
 
 pub use amount::{Amount, Ceiling, DEFAULT_MAX_OUTPUT, Limits};
+pub use balance::Balanced;
 pub use budget::{Budget, Reservation};
 pub use chat::{
     Call, CallError, CallKey, ChatRequest, Completion, FinishReason, ModelRole, Origin, ProviderId, TraceStep, Usage,
@@ -43,7 +45,7 @@ pub use chat::{
 pub use command::{Program, TRY_AGAIN};
 pub use dialect::Dialect;
 pub use format::AnswerFormat;
-pub use http::{Endpoint, EndpointConfig, EndpointError};
+pub use http::{Endpoint, EndpointConfig, EndpointError, client_builder};
 pub use interrupt::Interrupt;
 pub use ledger::{Ledger, RoleSpend, Spend};
 pub use limit::{Limit, LimitSettings, Notice};
@@ -62,4 +64,9 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Chat: Send + Sync {
     /// Answers one call.
     fn complete<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Completion, CallError>>;
+
+    /// Finds out whether it can be reached at all; costs nothing. What isn't reached over a network always can.
+    fn reach(&self) -> BoxFuture<'_, Result<(), CallError>> {
+        Box::pin(async { Ok(()) })
+    }
 }

@@ -48,6 +48,8 @@ pub struct Session {
 /// All layers around one provider. Calls of any role can be made through it.
 pub struct Stack {
     id: ProviderId,
+    /// Beneath all layers.
+    provider: Arc<dyn Chat>,
     stored: Stored,
     price: Option<Price>,
     budget: Arc<Budget>,
@@ -60,7 +62,7 @@ pub struct Stack {
 impl Stack {
     /// Puts the layers around `provider`.
     pub fn new(provider: Provider, session: &Session) -> Self {
-        let asked = Arc::new(LoggedAttempt { inner: provider.chat });
+        let asked = Arc::new(LoggedAttempt { inner: Arc::clone(&provider.chat) });
         let budgeted = Arc::new(Budgeted {
             inner: asked,
             budget: Arc::clone(&session.budget),
@@ -74,6 +76,7 @@ impl Stack {
         let retry = Arc::new(Retry::new(limited, provider.retry, provider.limit));
         Self {
             id: provider.id,
+            provider: provider.chat,
             stored: Stored::new(
                 Arc::new(LoggedCall { inner: retry }),
                 at_once,
@@ -92,11 +95,13 @@ impl Stack {
     /// store -> place -> interrupt -> one call of the budget. What it asks of a model goes through that model's stack.
     pub fn of_target(id: ProviderId, chat: Arc<dyn Chat>, workers: usize, session: &Session) -> Self {
         let (budget, ledger) = (Arc::clone(&session.budget), Arc::clone(&session.ledger));
-        let charged = Arc::new(Charged { inner: chat, budget: Arc::clone(&budget), ledger: Arc::clone(&ledger) });
+        let charged =
+            Arc::new(Charged { inner: Arc::clone(&chat), budget: Arc::clone(&budget), ledger: Arc::clone(&ledger) });
         let begun = Arc::new(Interruptible { inner: charged, interrupt: session.interrupt.clone() });
         let logged = Arc::new(LoggedCall { inner: Arc::new(Placed::new(begun, workers)) });
         Self {
             id,
+            provider: chat,
             stored: Stored::new(logged, workers, Arc::clone(&session.store), Arc::clone(&session.run)),
             price: None,
             budget,
@@ -153,6 +158,16 @@ impl Stack {
 impl Chat for Stack {
     fn complete<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Completion, CallError>> {
         Box::pin(self.answer(call))
+    }
+
+    fn reach(&self) -> BoxFuture<'_, Result<(), CallError>> {
+        Box::pin(async {
+            tokio::select! {
+                biased;
+                reached = self.provider.reach() => reached,
+                () = self.interrupt.over() => Err(CallError::Interrupted),
+            }
+        })
     }
 }
 

@@ -125,7 +125,7 @@ async fn model(config: &Config, root: &Path, role: ModelRole, offline: bool) -> 
     let what = role.name();
     let mut findings = Vec::new();
     let limit = Limit::new(1);
-    let chat = match chat(table, role, root, &limit) {
+    let chat = match chat(table, &role.to_string(), root, &limit) {
         Ok((_, chat)) => chat,
         Err(error) => return vec![Finding::new(what, Health::Wrong, error.to_string())],
     };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::scorers::path_to;
 use crate::config::{Config, ConfigError, Place};
 use crate::dataset::DatasetError;
-use crate::model::{CallError, EndpointError, ModelRole};
+use crate::model::{CallError, EndpointError};
 use crate::prompt::PromptError;
 use crate::propose::StrategyError;
 use crate::score::ScorerSetupError;
@@ -88,15 +88,23 @@ pub enum ProjectError {
         /// Calls that train and dev take.
         least: u64,
     },
+    /// A limit in tokens or money with which no run can begin.
+    #[error("{limit} can't cover the baseline, which takes {least} at the very least; raise it")]
+    Baseline {
+        /// The limit, as it stands in the config.
+        limit: String,
+        /// What the first draws of train and dev take.
+        least: String,
+    },
     /// A limit in money on a model whose price isn't known.
     #[error(
         "budget: what {model:?} costs is not known, so a limit in dollars can't be kept; give its price as \
-         `models.{role}.price = {{ input = 0.25, output = 2 }}` (dollars for a million tokens; zeros for a server of \
+         `models.{path}.price = {{ input = 0.25, output = 2 }}` (dollars for a million tokens; zeros for a server of \
          your own), or a price file as `budget.prices`"
     )]
     Unpriced {
-        /// The role whose table in the config names the model.
-        role: ModelRole,
+        /// Where the model's table stands in the config, below `models`.
+        path: String,
         /// The model's name.
         model: String,
     },

@@ -9,10 +9,11 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use super::load::read;
+use super::plan::BYTES_A_TOKEN;
 use super::{Project, ProjectError};
 use crate::config::{self, Config, ModelConfig, Provider};
 use crate::dataset::Split;
-use crate::model::{Ceiling, Limits, ModelRole, Prices};
+use crate::model::{Ceiling, Limits, ModelRole, Prices, Usage};
 use crate::money::Money;
 
 /// Gives every model that has no price of its own the one that `budget.prices` names, or the table that comes with
@@ -29,10 +30,11 @@ pub(super) fn look_up_prices(config: &mut Config, root: &Path) -> Result<(), Pro
         }
         None => None,
     };
-    let others = config.models.proposer.iter_mut().chain(config.models.judge.as_mut());
-    let models = std::iter::once(&mut config.models.task).chain(others);
-    for model in models.filter(|model| model.provider != Provider::Embedded && model.price.is_none()) {
-        let Some(name) = model.model.as_deref() else { continue };
+    let look_up = |model: &mut ModelConfig| {
+        if model.provider == Provider::Embedded || model.price.is_some() {
+            return;
+        }
+        let Some(name) = model.model.as_deref() else { return };
         let listed = file.as_ref().and_then(|file| file.of(name)).or_else(|| Prices::built_in().of(name));
         model.price = listed.map(|price| config::Price {
             input: price.input,
@@ -41,6 +43,11 @@ pub(super) fn look_up_prices(config: &mut Config, root: &Path) -> Result<(), Pro
             cache_write: price.cache_write,
             max_output: price.max_output,
         });
+    };
+    let others = config.models.proposer.iter_mut().chain(config.models.judge.as_mut());
+    for model in std::iter::once(&mut config.models.task).chain(others) {
+        look_up(model);
+        model.fallback.iter_mut().for_each(look_up);
     }
     Ok(())
 }
@@ -68,11 +75,14 @@ impl Project {
     pub(super) fn check_budget(&self) -> Result<(), ProjectError> {
         let limits = self.limits();
         if limits.has_money() {
-            for role in self.roles() {
-                let model = Self::model(&self.config, role);
+            let unused = (!self.roles().contains(&ModelRole::Judge)).then_some("judge");
+            for (path, model) in self.config.models.all() {
+                if path.first().map(String::as_str) == unused {
+                    continue;
+                }
                 if model.price.is_none() && model.provider != Provider::Embedded {
                     let name = model.model.clone().unwrap_or_default();
-                    return Err(ProjectError::Unpriced { role: config_role(&self.config, role), model: name });
+                    return Err(ProjectError::Unpriced { path: path.join("."), model: name });
                 }
             }
         }
@@ -86,7 +96,7 @@ impl Project {
         let calls = together.into_iter().chain(task.calls).chain(judged).min();
         match calls.filter(|calls| *calls < least) {
             Some(calls) => Err(ProjectError::Budget { calls, least }),
-            None => Ok(()),
+            None => self.check_baseline(&limits),
         }
     }
 
@@ -94,6 +104,45 @@ impl Project {
     pub(super) fn roles(&self) -> Vec<ModelRole> {
         let is_judged = self.scorers.judge_calls() > 0;
         ModelRole::ALL.into_iter().filter(|role| *role != ModelRole::Judge || is_judged).collect()
+    }
+
+    /// The same for limits in tokens and money, where the baseline takes more than they allow however few tokens a
+    /// provider counts: one for six bytes read, all of them cached, and one written a row.
+    fn check_baseline(&self, limits: &Limits) -> Result<(), ProjectError> {
+        let task = limits.by_role.get(&ModelRole::Task).copied().unwrap_or_default();
+        let scopes = [("budget", limits.together), ("budget.task", task)];
+        // What a program asks for a row is its own affair.
+        if self.config.target.is_some()
+            || scopes.iter().all(|(_, ceiling)| ceiling.tokens.is_none() && ceiling.money.is_none())
+        {
+            return Ok(());
+        }
+        let least = self.baseline_at_least()?;
+        let tokens = least.input.saturating_add(least.output);
+        let cost = price(Self::model(&self.config, ModelRole::Task)).map(|price| price.cost(&least));
+        for (table, Ceiling { tokens: most_tokens, money, .. }) in scopes {
+            if let Some(most) = most_tokens.filter(|most| *most < tokens) {
+                let limit = format!("{table}.tokens = {most}");
+                return Err(ProjectError::Baseline { limit, least: format!("{tokens} tokens") });
+            }
+            if let Some((most, cost)) = money.zip(cost).filter(|(most, cost)| most < cost) {
+                let limit = format!("{table}.usd = {}", most.dollars());
+                return Err(ProjectError::Baseline { limit, least: format!("${:.4}", cost.dollars()) });
+            }
+        }
+        Ok(())
+    }
+
+    /// The fewest tokens that the first draws of train and dev can take.
+    fn baseline_at_least(&self) -> Result<Usage, ProjectError> {
+        let (mut bytes, mut rows) = (0_u64, 0);
+        for row in [Split::Train, Split::Dev].iter().flat_map(|split| self.dataset.rows(*split)) {
+            let messages = self.prompts.first().render(&row)?;
+            bytes += messages.iter().map(|message| message.content.len() as u64).sum::<u64>();
+            rows += 1;
+        }
+        let input = bytes / BYTES_A_TOKEN;
+        Ok(Usage { input, output: rows, cached: input, ..Usage::default() })
     }
 
     /// When the run has to stop, since the Unix epoch: the earlier of `budget.for`, of which `earlier` is used up, and
@@ -114,16 +163,6 @@ impl Project {
         }
         Ok(())
     }
-}
-
-/// The role whose table in the config is to be changed.
-fn config_role(config: &Config, role: ModelRole) -> ModelRole {
-    let own = match role {
-        ModelRole::Task => true,
-        ModelRole::Proposer => config.models.proposer.is_some(),
-        ModelRole::Judge => config.models.judge.is_some(),
-    };
-    if own { role } else { ModelRole::Task }
 }
 
 /// `8h` or `1h30m`.

@@ -109,6 +109,12 @@ impl Project {
         })
     }
 
+    /// Builds the scorers anew for a changed config.
+    pub(super) async fn rebuild_scorers(&mut self) -> Result<(), ProjectError> {
+        self.scorers = Arc::new(scorers::build(&self.config, &self.root).await?);
+        Ok(())
+    }
+
     /// The project's name.
     pub fn name(&self) -> String {
         let absolute = std::path::absolute(&self.config_file).unwrap_or_else(|_| self.config_file.clone());

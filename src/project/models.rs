@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::provider::{chat, concurrency};
 use super::{Project, ProjectError, limits};
-use crate::config::{Config, ModelConfig};
+use crate::config::{self, Config, ModelConfig};
 use crate::digest::Digest;
 use crate::eval::{ChatSettings, Evaluator, RepeatRule, Repeats};
 use crate::model::embedded;
@@ -99,7 +99,8 @@ impl Project {
         let begun = Arc::<AtomicBool>::default();
         let mut limits = Vec::new();
         let mut built = |role| -> Result<Provider, ProjectError> {
-            let provider = provider(&self.config, &self.root, role, &use_.payer, &begun)?;
+            let model = Self::model(&self.config, role);
+            let provider = provider(model, &role.to_string(), &self.root, &use_.payer, &begun)?;
             limits.push((role, provider.limit.clone()));
             Ok(provider)
         };
@@ -117,6 +118,25 @@ impl Project {
         };
         let Session { store, ledger, budget, .. } = session;
         Ok(Models { task, proposer, target, judge, store, payer: use_.payer.clone(), ledger, budget, limits })
+    }
+
+    /// Puts the first fallback of the model in `role` into its place; what that is, none where there is no further one.
+    /// Scorers that ask a judge have to be built anew afterwards.
+    pub(super) fn fall_back(&mut self, role: ModelRole) -> Option<String> {
+        let config::Models { task, proposer, judge } = &mut self.config.models;
+        let model = match (role, proposer, judge) {
+            (ModelRole::Proposer, Some(own), _) | (ModelRole::Judge, _, Some(own)) => own,
+            _ => task,
+        };
+        let mut rest = std::mem::take(&mut model.fallback).into_iter();
+        let mut next = rest.next()?;
+        next.fallback = rest.collect();
+        *model = next;
+        let name = model.model.clone().unwrap_or_else(|| embedded::NAME.to_owned());
+        Some(match &model.base_url {
+            Some(base_url) => format!("{name} at {base_url}"),
+            None => name,
+        })
     }
 
     /// What measures prompts.
@@ -152,32 +172,32 @@ impl Project {
 
 /// Checks what can be checked of the models without a call: keys, addresses and programs.
 pub(super) fn check(config: &Config, root: &Path) -> Result<(), ProjectError> {
-    for role in ModelRole::ALL {
-        provider(config, root, role, "", &Arc::default())?;
+    for (path, model) in config.models.all() {
+        provider(model, &path.join("."), root, "", &Arc::default())?;
     }
     Ok(())
 }
 
-/// The provider in `role`, for calls that `payer` pays for; `begun` is shared by all of its providers.
+/// The provider of `model`, which stands at `models.{path}`, for calls that `payer` pays for; `begun` is shared by all of
+/// a run's providers.
 fn provider(
-    config: &Config,
+    model: &ModelConfig,
+    path: &str,
     root: &Path,
-    role: ModelRole,
     payer: &str,
     begun: &Arc<AtomicBool>,
 ) -> Result<Provider, ProjectError> {
-    let model = Project::model(config, role);
     let limit = Limit::with(&LimitSettings {
         max_concurrency: concurrency(model),
         requests_per_minute: model.requests_per_minute.map(|limit| limit as f64),
         tokens_per_minute: model.tokens_per_minute.map(|limit| limit as f64),
         max_outage: Project::duration(model.max_outage_seconds),
         begun: Arc::clone(begun),
-        seed: Digest::of_parts([payer.as_bytes(), role.name().as_bytes()]).as_u64(),
+        seed: Digest::of_parts([payer.as_bytes(), path.as_bytes()]).as_u64(),
     });
     let price = limits::price(model);
     let retry = RetryPolicy { retries: model.retries as usize, ..RetryPolicy::default() };
-    let (id, chat) = chat(model, role, root, &limit)?;
+    let (id, chat) = chat(model, path, root, &limit)?;
     Ok(Provider { id, chat, limit, retry, price })
 }
 

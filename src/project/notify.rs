@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
-use reqwest::{Client, StatusCode, Url, redirect};
+use reqwest::{Client, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 use super::ProjectError;
 use crate::config::{Notify, NotifyFormat};
+use crate::model::client_builder;
 
 /// Waits before the second and the third try.
 const WAITS: [Duration; 2] = [Duration::from_millis(300), Duration::from_millis(1_000)];
@@ -59,7 +60,8 @@ impl Notifier {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(unusable("it must begin with http:// or https://"));
         }
-        let client = client(&url).map_err(|error| unusable(&error.without_url().to_string()))?;
+        let client = client_builder(&url).timeout(LONGEST.0).build();
+        let client = client.map_err(|error| unusable(&error.without_url().to_string()))?;
         Ok(Some(Self { client, address: address.trim().to_owned().into(), format: config.format }))
     }
 
@@ -119,23 +121,6 @@ fn generic(message: &Message) -> Value {
 /// Slack reads these three as the beginnings of mentions and links.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-}
-
-fn client(url: &Url) -> Result<Client, reqwest::Error> {
-    // Building a client panics without a provider. That another one was installed before is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut builder = Client::builder()
-        .timeout(LONGEST.0)
-        // The address is a secret, and so is wherever it would lead.
-        .redirect(redirect::Policy::none());
-    if url.scheme() == "http" {
-        builder = builder.tls_certs_only([]);
-    }
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    if host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback()) {
-        builder = builder.no_proxy();
-    }
-    builder.build()
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::clock::{self, Clock};
 use crate::dataset::{Example, Split};
 use crate::durable;
 use crate::eval::{Evaluate, OutcomeError};
-use crate::model::{CallError, ModelRole, Spend};
+use crate::model::{CallError, Chat, ModelRole, Spend, Stack};
 use crate::report;
 use crate::run::{
     Event, Files, Journal, ProviderNotice, Pulls, PullsLedger, Recorded, RunEnded, RunError, RunFolder, RunState, Sink,
@@ -28,6 +28,9 @@ const PROBES: usize = 3;
 pub trait Watch: Send + Sync {
     /// The run whose events come from now on.
     fn begin(&self, _folder: &RunFolder) {}
+
+    /// Something beside the run's events, such as a warning about the data.
+    fn note(&self, _line: &str) {}
 
     /// Takes one event; progress may come from any thread.
     fn see(&self, event: &Event, spend: &Spend);
@@ -57,9 +60,14 @@ pub enum OptimizeError {
     /// The project can't be run; nothing was written.
     #[error(transparent)]
     Project(#[from] ProjectError),
-    /// Not one row could run; nothing was written.
-    #[error("{0}")]
-    NotReady(OutcomeError),
+    /// A model can't be had; nothing was written.
+    #[error("{error}")]
+    NotReady {
+        /// Whose it is.
+        role: ModelRole,
+        /// What the first rows met, or the first contact.
+        error: OutcomeError,
+    },
     /// The run folder can't be used.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -93,9 +101,8 @@ pub async fn optimize(
     let past = PullsLedger::read(&project.runs())?.past();
     let name = project.name();
     let id = RunFolder::new_id(&project.runs(), &name, now);
-    let models = project.models(&Use { payer: id.clone(), limits: project.limits(), interrupt })?;
-    end_at(&models, &clock, end);
-    probe(project, &models).await?;
+    let use_ = Use { payer: id.clone(), limits: project.limits(), interrupt };
+    let models = ready(project, &use_, |models| end_at(models, &clock, end), watch.as_ref()).await?;
     project.save_splits()?;
     let folder = RunFolder::planned(&project.runs(), &id, &name, &project.config_file, now);
     project.write_snapshot(&folder, &past)?;
@@ -146,9 +153,66 @@ fn end_at(models: &Models, clock: &Arc<dyn Clock>, end: Option<Duration>) {
     }
 }
 
+/// The project's models, each of which can be had: where one can't, the next of its fallbacks takes its place in the
+/// project, and so in the run's snapshot, for good.
+async fn ready(
+    project: &mut Project,
+    use_: &Use,
+    begin: impl Fn(&Models),
+    watch: &dyn Watch,
+) -> Result<Models, OptimizeError> {
+    loop {
+        let models = project.models(use_)?;
+        begin(&models);
+        let Err((role, error)) = try_all(project, &models).await else { return Ok(models) };
+        let is_providers = matches!(
+            error,
+            OutcomeError::Call(
+                CallError::Unreachable(_)
+                    | CallError::Outage(_)
+                    | CallError::Denied(_)
+                    | CallError::Transient(_)
+                    | CallError::Unanswered(_)
+            )
+        );
+        let next = if is_providers { project.fall_back(role) } else { None };
+        let Some(next) = next else { return Err(OptimizeError::NotReady { role, error }) };
+        watch.note(&format!(
+            "warning: the {role} model can't be had ({error}); the whole run takes its fallback {next}"
+        ));
+        project.rebuild_scorers().await?;
+    }
+}
+
+/// Asks the task's model, and looks whether those with tables of their own can be reached; whose can't.
+async fn try_all(project: &Project, models: &Models) -> Result<(), (ModelRole, OutcomeError)> {
+    let others = [(ModelRole::Judge, &models.judge), (ModelRole::Proposer, &models.proposer)];
+    // A judge is asked when the first row is scored: whether there is one comes first.
+    for (role, model) in others.into_iter().filter(|(role, _)| project.roles().contains(role)) {
+        if !Arc::ptr_eq(&models.task, model) {
+            reach(model).await.map_err(|error| (role, error.into()))?;
+        }
+    }
+    probe(project, models).await.map_err(|error| (ModelRole::Task, error))
+}
+
+/// Waits between two tries to reach a provider.
+const CONTACTS: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(500)];
+
+/// Finds out whether `model` can be reached: it isn't asked anything before the baseline is measured.
+async fn reach(model: &Arc<Stack>) -> Result<(), CallError> {
+    let mut waits = CONTACTS.into_iter();
+    loop {
+        match (model.reach().await, waits.next()) {
+            (Err(CallError::Unreachable(_)), Some(wait)) => tokio::time::sleep(wait).await,
+            (result, _) => return result,
+        }
+    }
+}
+
 /// Asks a few rows, so that a provider that can't be reached or a model that doesn't exist shows before anything is
 /// written. Their answers are the run's own: nothing is asked twice.
-async fn probe(project: &Project, models: &Models) -> Result<(), OptimizeError> {
+async fn probe(project: &Project, models: &Models) -> Result<(), OutcomeError> {
     let evaluator = project.evaluator(models);
     let rows: Vec<Arc<Example>> = project.dataset.rows(Split::Train).into_iter().take(PROBES).collect();
     let mut first_error = None;
@@ -158,12 +222,12 @@ async fn probe(project: &Project, models: &Models) -> Result<(), OptimizeError> 
         match result {
             // One bad row looks like an outage as long as no other was answered.
             Err(fault @ OutcomeError::Call(CallError::Outage(_))) => first_error = first_error.or(Some(fault)),
-            Err(fault) => return Err(OptimizeError::NotReady(fault)),
+            Err(fault) => return Err(fault),
             Ok(Some(Err(error))) => first_error = first_error.or(Some(error)),
             Ok(_) => return Ok(()),
         }
     }
-    first_error.map_or(Ok(()), |error| Err(OptimizeError::NotReady(error)))
+    first_error.map_or(Ok(()), Err)
 }
 
 async fn run(

@@ -27,7 +27,7 @@ const ANSWER_TOKENS: u64 = 100;
 /// about as they did on `datasets/support-tickets.jsonl` (220 to 320 a call, 90 of them the prompt's).
 const GROWN: u64 = 8;
 /// Bytes that a token takes at the very most.
-const BYTES_A_TOKEN: u64 = 6;
+pub(super) const BYTES_A_TOKEN: u64 = 6;
 
 /// What a run would do.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -10,7 +10,7 @@ use super::{Project, ProjectError};
 use crate::config::{ModelConfig, Provider};
 use crate::model::embedded::{self, Embedded};
 use crate::model::{
-    Chat, DEFAULT_MAX_OUTPUT, Dialect, EndpointConfig, Limit, ModelRole, Preset, Program, ProviderId, Speaks,
+    Balanced, Chat, DEFAULT_MAX_OUTPUT, Dialect, Endpoint, EndpointConfig, Limit, Preset, Program, ProviderId, Speaks,
 };
 
 /// Most calls of the embedded model under way at once: it is this machine that answers.
@@ -22,13 +22,13 @@ const CONTEXT_LENGTH: u32 = 16_384;
 /// The version of Azure's API where the config doesn't say: the latest stable one with JSON schemas.
 const API_VERSION: &str = "2024-10-21";
 
-/// What answers the calls of `model`, and who that is. `limit` is told what it says of its rate limits.
+/// What answers the calls of `model`, which stands at `models.{path}`, and who that is. `limit` is told what it says of its rate limits.
 ///
 /// # Errors
 /// A key that isn't set, an endpoint that can't be set up, a program that isn't there.
 pub(super) fn chat(
     model: &ModelConfig,
-    role: ModelRole,
+    path: &str,
     root: &Path,
     limit: &Limit,
 ) -> Result<(ProviderId, Arc<dyn Chat>), ProjectError> {
@@ -40,14 +40,22 @@ pub(super) fn chat(
         Provider::Command => {
             let run = model.run.clone().unwrap_or_default();
             let program = Program::new(run, root, Project::duration(model.timeout_seconds))
-                .map_err(|problem| ProjectError::Program { key: format!("models.{role}.run"), problem })?;
+                .map_err(|problem| ProjectError::Program { key: format!("models.{path}.run"), problem })?;
             Ok((program.id(), Arc::new(program)))
         }
         _ => {
-            let endpoint = dialect(model)
-                .endpoint(endpoint(model, role)?)
-                .map_err(|error| ProjectError::Model { role: role.to_string(), error })?;
-            Ok((endpoint.id(), Arc::new(endpoint.telling(limit))))
+            let first = endpoint(model, path, "base_url", address(model).unwrap_or_default())?;
+            let id = first.id();
+            if model.also_at.is_empty() {
+                return Ok((id, Arc::new(first.telling(limit))));
+            }
+            // What one address tells of its limits isn't true of the others: each is left alone when it says so.
+            let mut places: Vec<(String, Arc<dyn Chat>)> = vec![(id.base_url.clone(), Arc::new(first))];
+            for (at, base_url) in model.also_at.iter().enumerate() {
+                let endpoint = endpoint(model, path, &format!("also_at.{at}"), base_url)?;
+                places.push((endpoint.id().base_url, Arc::new(endpoint)));
+            }
+            Ok((id, Arc::new(Balanced::new(places))))
         }
     }
 }
@@ -90,10 +98,10 @@ fn dialect(model: &ModelConfig) -> Dialect {
     }
 }
 
-fn endpoint(model: &ModelConfig, role: ModelRole) -> Result<EndpointConfig, ProjectError> {
-    let key = |name: &str| format!("models.{role}.{name}");
-    let base_url = address(model).unwrap_or_default();
-    let mut endpoint = EndpointConfig::new(expand(&key("base_url"), base_url)?);
+/// `model` at `base_url`, which stands at `models.{path}.{name}`.
+fn endpoint(model: &ModelConfig, path: &str, name: &str, base_url: &str) -> Result<Endpoint, ProjectError> {
+    let key = |name: &str| format!("models.{path}.{name}");
+    let mut endpoint = EndpointConfig::new(expand(&key(name), base_url)?);
     endpoint.provider = model.provider.name().to_owned();
     endpoint.timeout = Project::duration(model.timeout_seconds);
     endpoint.connect_timeout = endpoint.connect_timeout.min(endpoint.timeout);
@@ -109,7 +117,7 @@ fn endpoint(model: &ModelConfig, role: ModelRole) -> Result<EndpointConfig, Proj
             advice: advice.to_owned(),
         })?));
     }
-    Ok(endpoint)
+    dialect(model).endpoint(endpoint).map_err(|error| ProjectError::Model { role: path.to_owned(), error })
 }
 
 #[cfg(test)]

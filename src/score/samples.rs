@@ -35,6 +35,7 @@ pub(super) fn says(text: &str) -> Completion {
         origin: Origin::Live,
         reasoning: None,
         trace: None,
+        endpoint: None,
     }
 }
 

@@ -37,6 +37,7 @@ impl Chat for Fingerprint {
                 origin: Origin::Live,
                 reasoning: None,
                 trace: None,
+                endpoint: None,
             })
         })
     }

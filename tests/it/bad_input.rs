@@ -257,4 +257,10 @@ fn a_row_whose_scorer_throws_is_missing_and_not_zero() {
 fn a_budget_that_does_not_cover_the_baseline_is_refused_before_anything_is_spent() {
     let arguments = ["optimize", "--set", "budget.calls=10"];
     refused(&Project::new(), &arguments, 2, &["10 calls", "can't cover the baseline", "raise `budget.calls`"]);
+    let arguments = ["optimize", "--set", "budget.tokens=1000"];
+    refused(&Project::new(), &arguments, 2, &["budget.tokens = 1000 can't cover the baseline", "at the very least"]);
+    let model =
+        "models.task={provider='openai', model='m', base_url='http://127.0.0.1:9/v1', price={input=1, output=2}}";
+    let arguments = ["optimize", "--set", model, "--set", "budget.task.usd=0.0005"];
+    refused(&Project::new(), &arguments, 2, &["budget.task.usd = 0.0005 can't cover the baseline", "raise it"]);
 }

@@ -74,8 +74,8 @@ fn rows<'s>(text: &mut String, root: &'s Value, schema: &'s Value, name: &str, w
         let prefix = if name == "top level" { String::new() } else { format!("{}.", name.trim_matches(['[', ']'])) };
         if resolved.get("type").and_then(Value::as_str) == Some("array") {
             let items = resolve(root, &resolved["items"]);
-            // Scorers within a scorer have the keys of any scorer.
-            if name == format!("[[{key}]]") {
+            // A table within itself takes the keys that were told already: scorers within a scorer, a model's fallback.
+            if name == format!("[[{key}]]") || std::ptr::eq(items, schema) {
                 continue;
             }
             if items.get("properties").is_some() || items.get("oneOf").is_some() {

@@ -26,8 +26,17 @@ impl Chat for Models {
         };
         let usage = Usage { input: 20, output: 10, ..Usage::default() };
         let (finish, origin) = (FinishReason::Stop, Origin::Live);
-        let answer =
-            Completion { text, finish, usage, latency_ms: 0, cost: None, origin, reasoning: None, trace: None };
+        let answer = Completion {
+            text,
+            finish,
+            usage,
+            latency_ms: 0,
+            cost: None,
+            origin,
+            reasoning: None,
+            trace: None,
+            endpoint: None,
+        };
         Box::pin(std::future::ready(Ok(answer)))
     }
 }

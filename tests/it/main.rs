@@ -12,6 +12,7 @@ mod cli_review;
 mod docs;
 mod doctor;
 mod engine;
+mod fallback;
 mod judges;
 #[cfg(target_os = "linux")]
 mod kill;

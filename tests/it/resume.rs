@@ -1,5 +1,6 @@
 //! Runs that are killed, interrupted or started twice, through the real binary against the fake provider over HTTP.
 
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -10,6 +11,7 @@ use prompt_ratchet::model::{BoxFuture, Call, CallError, Chat, Completion, Store}
 
 use crate::fake::server::{Answers, Behaviour};
 use crate::project::{Project, Provider, assert_same, ended, identity};
+use crate::unattended::Hook;
 
 /// Requests under way at once.
 pub const CONCURRENCY: u64 = 4;
@@ -266,15 +268,24 @@ fn an_outage_that_lasts_too_long_stops_the_run_and_costs_nothing() {
 #[test]
 fn an_outage_that_ends_is_waited_out_and_changes_nothing() {
     let world = World::new("deterministic=true");
-    let project = Project::new();
-    let alarm = world.model.alarm(20, Then::Fail);
-    let run = world.optimize(&project);
-    // Some failures in a row, and a first try that fails too.
-    (0..14).for_each(|_| alarm.recv().unwrap());
-    world.model.release();
-    let ran = ended(run.wait_with_output().unwrap());
-    assert_eq!(ran.code, 0, "{}", ran.err);
-    assert!(ran.err.contains("the task model's provider has been out for"), "{}", ran.err);
-    assert!(ran.err.contains("answers again after"), "{}", ran.err);
+    let (project, hook) = (Project::new(), Hook::start());
+    let _alarm = world.model.alarm(20, Then::Fail);
+    let mut command = world.command(&project);
+    command.args(["--set", &format!("notify.webhook='{}'", hook.address)]);
+    let mut run = command.spawn().unwrap();
+    // The provider comes back when the run has said that it waits, however long it took to notice.
+    let mut told = String::new();
+    for line in BufReader::new(run.stderr.take().unwrap()).lines().map_while(Result::ok) {
+        if line.contains("the task model's provider has been out for") {
+            world.model.release();
+        }
+        told += &(line + "\n");
+    }
+    assert_eq!(run.wait().unwrap().code(), Some(0), "{told}");
+    assert!(told.contains("answers again after"), "{told}");
+    let events = hook.events();
+    for event in ["paused", "resumed", "finished"] {
+        assert_eq!(events.iter().filter(|seen| *seen == event).count(), 1, "{events:?}");
+    }
     assert_same(&identity(&world.calm.run()), &identity(&project.run()));
 }

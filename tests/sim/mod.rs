@@ -348,6 +348,7 @@ fn answer(passes: bool) -> Answer {
             origin: Origin::Live,
             reasoning: None,
             trace: None,
+            endpoint: None,
         },
         scores: Vec::new(),
         value: f64::from(passes),

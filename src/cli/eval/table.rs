@@ -233,6 +233,7 @@ mod tests {
             origin: Origin::Live,
             reasoning: None,
             trace: None,
+            endpoint: None,
         };
         let scores = vec![Score { scorer: "judge".to_owned(), value, reason, criterion: None }];
         let result = Ok(Answer { completion, scores, value });

@@ -152,6 +152,7 @@ impl Chat for Embedded {
                 origin: Origin::Live,
                 reasoning: None,
                 trace: None,
+                endpoint: None,
             })
         })
     }

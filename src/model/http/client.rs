@@ -1,6 +1,6 @@
 //! Addresses, and the HTTP client: built once for an endpoint.
 
-use reqwest::{Client, Url, redirect};
+use reqwest::{Client, ClientBuilder, Url, redirect};
 
 use super::{EndpointConfig, EndpointError, cause};
 
@@ -23,14 +23,18 @@ pub(super) fn address(base_url: &str) -> Result<Url, EndpointError> {
 
 /// The HTTP client that reaches `url`.
 pub(super) fn client(config: &EndpointConfig, url: &Url) -> Result<Client, EndpointError> {
+    let builder = client_builder(url).connect_timeout(config.connect_timeout).timeout(config.timeout);
+    builder.build().map_err(|error| EndpointError::Client(cause(&error)))
+}
+
+/// What every HTTP client is built from that reaches `url` and what is below it.
+pub fn client_builder(url: &Url) -> ClientBuilder {
     // Building a client panics without a provider. That another one was installed before is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = Client::builder()
-        .connect_timeout(config.connect_timeout)
-        .timeout(config.timeout)
-        // A redirect would turn the call into a GET, or carry the key elsewhere.
+        // A redirect would turn a POST into a GET, or carry a key elsewhere.
         .redirect(redirect::Policy::none())
-        // Retries are a layer of the stack, where each is reserved and counted.
+        // Whoever asks again counts it.
         .retry(reqwest::retry::never());
     if url.scheme() == "http" {
         // Reading the system's certificates takes longer than everything else at the start.
@@ -39,7 +43,7 @@ pub(super) fn client(config: &EndpointConfig, url: &Url) -> Result<Client, Endpo
     if url.host_str().is_some_and(is_loopback) {
         builder = builder.no_proxy();
     }
-    builder.build().map_err(|error| EndpointError::Client(cause(&error)))
+    builder
 }
 
 fn is_loopback(host: &str) -> bool {

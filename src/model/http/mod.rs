@@ -22,6 +22,7 @@ use tokio::time::timeout;
 use super::log::note_status;
 use super::{BoxFuture, Call, CallError, Chat, ChatRequest, Completion, FinishReason, Limit, ProviderId, Usage};
 pub(super) use body::{Turns, is_given, with_extra};
+pub use client::client_builder;
 pub(super) use problem::{Meaning, Problem, described, problem};
 use refusal::Refusals;
 pub(super) use refusal::Refused;
@@ -327,6 +328,17 @@ impl Endpoint {
 impl Chat for Endpoint {
     fn complete<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Completion, CallError>> {
         Box::pin(self.attempt(call))
+    }
+
+    /// Asks for the base address. Whatever comes back, there is somebody.
+    fn reach(&self) -> BoxFuture<'_, Result<(), CallError>> {
+        Box::pin(async {
+            let sent = self.client.get(self.base.clone()).headers(self.headers.clone()).send().await;
+            match sent.map_err(|error| self.unsent(&place(&self.base), error)) {
+                Err(error @ CallError::Unreachable(_)) => Err(error),
+                _ => Ok(()),
+            }
+        })
     }
 }
 

@@ -17,13 +17,18 @@ use crate::model::{CallError, CallKey, Completion, FinishReason, ModelRole, Orig
 use crate::money::Money;
 
 /// Version of the file's layout, in its `user_version`.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// What makes a file of version 1 one of version 2: reasoning beside the answer.
 const FROM_1: &str = "
 ALTER TABLE responses ADD COLUMN reasoning_tokens INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE responses ADD COLUMN reasoning TEXT;
 PRAGMA user_version = 2;";
+
+/// What makes a file of version 2 one of version 3: the address that answered, where there are several.
+const FROM_2: &str = "
+ALTER TABLE responses ADD COLUMN endpoint TEXT;
+PRAGMA user_version = 3;";
 
 /// The key is the place of a row: `WITHOUT ROWID` saves a second tree. Long columns come last, so that counting never
 /// reads them.
@@ -43,16 +48,17 @@ CREATE TABLE responses (
     created    INTEGER NOT NULL DEFAULT (unixepoch()),
     text       TEXT NOT NULL,
     trace      TEXT,
-    reasoning  TEXT
+    reasoning  TEXT,
+    endpoint   TEXT
 ) WITHOUT ROWID, STRICT;
-PRAGMA user_version = 2;";
+PRAGMA user_version = 3;";
 
 const READ: &str = "SELECT run, role, model, finish, input, output, cached, latency_ms, cost, text, trace,
-    reasoning_tokens, reasoning FROM responses WHERE key = ?1";
+    reasoning_tokens, reasoning, endpoint FROM responses WHERE key = ?1";
 
 const INSERT: &str = "INSERT INTO responses
-    (key, run, role, model, finish, input, output, cached, latency_ms, cost, text, trace, reasoning_tokens, reasoning)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) ON CONFLICT (key) DO NOTHING";
+    (key, run, role, model, finish, input, output, cached, latency_ms, cost, text, trace, reasoning_tokens, reasoning,
+    endpoint) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) ON CONFLICT (key) DO NOTHING";
 
 const PAID: &str =
     "SELECT role, count(*), sum(input), sum(output), sum(cached), coalesce(sum(cost), 0), count(*) - count(cost),
@@ -159,10 +165,14 @@ fn prepare(connection: &mut Connection, path: &Path) -> Result<(), CallError> {
     connection.pragma_update(None, "journal_mode", "WAL").map_err(explain)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(explain)?;
     // Another process may have made it in the meantime.
-    match layout(&transaction, path)? {
-        0 => transaction.execute_batch(SCHEMA).map_err(explain)?,
-        1 => transaction.execute_batch(FROM_1).map_err(explain)?,
-        _ => {}
+    let steps: &[&str] = match layout(&transaction, path)? {
+        0 => &[SCHEMA],
+        1 => &[FROM_1, FROM_2],
+        2 => &[FROM_2],
+        _ => &[],
+    };
+    for step in steps {
+        transaction.execute_batch(step).map_err(explain)?;
     }
     transaction.commit().map_err(explain)
 }
@@ -235,7 +245,8 @@ impl Writer {
 }
 
 fn insert(connection: &Connection, response: &Response) -> rusqlite::Result<usize> {
-    let Completion { text, reasoning, finish, usage, latency_ms, cost, trace, origin: _ } = &response.completion;
+    let Completion { text, reasoning, finish, usage, latency_ms, cost, trace, endpoint, origin: _ } =
+        &response.completion;
     let trace = trace.as_ref().map(serde_json::to_string).transpose();
     connection.prepare_cached(INSERT)?.execute(params![
         response.key.as_bytes(),
@@ -252,6 +263,7 @@ fn insert(connection: &Connection, response: &Response) -> rusqlite::Result<usiz
         trace.map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?,
         integer(usage.reasoning),
         reasoning,
+        endpoint,
     ])
 }
 
@@ -267,6 +279,7 @@ pub(super) fn response(key: CallKey, row: &Row<'_>) -> rusqlite::Result<Response
     let completion = Completion {
         text: row.get(9)?,
         reasoning: row.get(12)?,
+        endpoint: row.get(13)?,
         finish: value(&FINISHES, row, 3)?,
         usage,
         latency_ms: count(row, 7)?,

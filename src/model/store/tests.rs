@@ -55,6 +55,7 @@ async fn the_store_survives_being_reopened_with_every_field() {
         origin: Origin::Stored,
         reasoning: Some("It has a tail.".into()),
         trace: Some(trace),
+        endpoint: Some("http://b".into()),
     };
     let key = CallKey::of(b"k");
     let response = Response { key, run: "r1".into(), role: ModelRole::Judge, model: "tiny".into(), completion };

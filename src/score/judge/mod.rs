@@ -288,6 +288,7 @@ fn nothing() -> Completion {
         origin: Origin::Stored,
         reasoning: None,
         trace: None,
+        endpoint: None,
     }
 }
 
