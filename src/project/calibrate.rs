@@ -243,6 +243,7 @@ fn completion(text: String) -> Completion {
         cost: None,
         origin: Origin::Stored,
         trace: None,
+        endpoint: None,
     }
 }
 
