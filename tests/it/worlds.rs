@@ -148,6 +148,45 @@ fn a_plateau_widens_before_it_stops_and_says_so() {
 }
 
 #[test]
+fn what_a_prompt_of_the_archive_holds_is_brought_to_the_incumbent() {
+    let mut brought = 0;
+    for seed in 0..4 {
+        let world = World::new(shape(seed), planted);
+        let (mut edits, mut incumbent) = (BTreeMap::<String, BTreeSet<u64>>::new(), None);
+        let of = |texts: &BTreeMap<String, String>| edits_in(&prompts(&texts["p"])).into_iter().collect();
+        for event in world.search(&Settings { generations: 14, patience: 8, ..settings(seed) }) {
+            match event {
+                Event::GenerationStarted(started) => {
+                    incumbent = edits.get(&started.incumbent).cloned();
+                }
+                Event::Merged(merged) => drop(edits.insert(merged.candidate, of(&merged.prompts))),
+                Event::Proposed(proposed) => {
+                    let candidate: BTreeSet<u64> = of(&proposed.prompts);
+                    // An incumbent that was shortened since is not known here.
+                    if proposed.strategy == "from-archive"
+                        && let Some(incumbent) = &incumbent
+                    {
+                        brought += 1;
+                        assert!(candidate.is_superset(incumbent), "{candidate:?} lacks some of {incumbent:?}");
+                    }
+                    edits.insert(proposed.candidate, candidate);
+                }
+                _ => {}
+            }
+        }
+    }
+    assert!(brought > 0);
+}
+
+#[test]
+fn a_search_in_which_every_row_fails_goes_on() {
+    let world = World::new(Shape { accuracy: 1e-9, coins: 0.0, deterministic: true, ..shape(1) }, planted);
+    let events = world.search(&settings(1));
+    let raced = events.iter().filter(|event| matches!(event, Event::Raced(_))).count();
+    assert!(raced > 0 && matches!(events.last(), Some(Event::RunEnded(_))), "{raced} races");
+}
+
+#[test]
 fn no_run_makes_more_calls_than_its_budget() {
     for (seed, calls) in (0..4).flat_map(|seed| [650, 800, 1_200].map(|calls| (seed, calls))) {
         let mut settings = settings(seed);
