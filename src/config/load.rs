@@ -97,6 +97,9 @@ impl Config {
         }
         scorer_conflicts(&self.scorers, &["scorers".to_owned()], true, &mut found);
         found.extend(self.repeat_conflicts());
+        if self.target.is_none() {
+            traces_wanted(&self.scorers, &["scorers".to_owned()], &mut found);
+        }
         found
     }
 
@@ -119,6 +122,21 @@ impl Config {
             "`repeats.{key}` is {asked}, more than the {samples} of `repeats.samples`; lower it, or raise those"
         );
         (asked > samples).then(|| finding(&["repeats", key], Cause::Conflict(message)))
+    }
+}
+
+/// Scorers of a list at `path` that look at steps which no chat model takes.
+fn traces_wanted(scorers: &[ScorerConfig], path: &[String], found: &mut Vec<Finding>) {
+    for (index, scorer) in scorers.iter().enumerate() {
+        let place = [path, &[index.to_string()]].concat();
+        if scorer.kind.needs_trace() {
+            let message = format!(
+                "`{}` looks at the steps of an agent, and a chat model has none; name the program as [target], or leave it out",
+                scorer.name()
+            );
+            found.push(Finding { path: place.clone(), cause: Cause::Conflict(message) });
+        }
+        traces_wanted(scorer.parts(), &[place.as_slice(), &["scorers".to_owned()]].concat(), found);
     }
 }
 

@@ -258,6 +258,42 @@ pub enum ScorerKind {
         #[schemars(length(min = 1))]
         scorers: Vec<ScorerConfig>,
     },
+    /// 1 where the agent took each of these steps, in whatever order.
+    TraceCalled {
+        /// The steps' names.
+        #[schemars(length(min = 1))]
+        steps: Vec<String>,
+    },
+    /// 1 where the agent took these steps in this order; others may stand between them.
+    TraceOrder {
+        /// The steps' names.
+        #[schemars(length(min = 1))]
+        steps: Vec<String>,
+    },
+    /// 1 where the agent did not take a step more often than this.
+    TraceAtMost {
+        /// The step's name.
+        #[schemars(length(min = 1))]
+        step: String,
+        /// How often it may be taken; 0 forbids it.
+        times: usize,
+    },
+    /// 1 where no step of the agent failed.
+    TraceNoError {},
+    /// 1 where the agent took these steps, in this order, and no others.
+    TracePath {
+        /// The steps' names.
+        steps: Vec<String>,
+    },
+    /// 1 where the agent took so many steps; give `min`, `max` or both.
+    TraceSteps {
+        /// The fewest steps.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        min: Option<usize>,
+        /// The most steps.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max: Option<usize>,
+    },
     /// What the Python function `handler` returns: called with `output, expected` and those of `input`, `metadata`,
     /// `tags` and `trace` that its signature names.
     Python {
@@ -393,6 +429,11 @@ pub enum ScorerKind {
 }
 
 impl ScorerKind {
+    /// Whether it looks at the steps of an agent alone.
+    pub fn needs_trace(&self) -> bool {
+        self.type_name().starts_with("trace_")
+    }
+
     /// The `type` as it is written.
     pub fn type_name(&self) -> &'static str {
         match self {
@@ -421,6 +462,12 @@ impl ScorerKind {
             Self::Cost { .. } => "cost",
             Self::AllOf { .. } => "all_of",
             Self::AnyOf { .. } => "any_of",
+            Self::TraceCalled { .. } => "trace_called",
+            Self::TraceOrder { .. } => "trace_order",
+            Self::TraceAtMost { .. } => "trace_at_most",
+            Self::TraceNoError {} => "trace_no_error",
+            Self::TracePath { .. } => "trace_path",
+            Self::TraceSteps { .. } => "trace_steps",
             Self::Python { .. } => "python",
             Self::Command { .. } => "command",
             Self::Rubric { .. } => "rubric",

@@ -14,7 +14,7 @@ use crate::score::{
     Group, ItemOptions, JsonDiff, JsonFields, JsonFieldsOptions, JsonPath, JsonPathOptions, JsonSchema, JsonValid,
     JsonValidOptions, Latency, Length, Levenshtein, ListContains, ListMatch, Not, Numeric, NumericDiff, NumericOptions,
     PythonOptions, PythonScorer, RegexMatch, RegexOptions, RougeL, Rule, Scorer, ScorerSet, ScorerSetupError, SetMatch,
-    StartsWith, Threshold, TokenF1, WordCount,
+    StartsWith, Threshold, TokenF1, TraceScorer, WordCount, trace,
 };
 
 /// Builds the scorers of `config`, starting those that are processes.
@@ -123,6 +123,17 @@ impl Builder<'_> {
             }
             ScorerKind::AnyOf { scorers } => {
                 Arc::new(Group::new(name, Rule::Greatest, self.parts(scorers, name).await?)?)
+            }
+            ScorerKind::TraceCalled { steps } => Arc::new(TraceScorer::new(name, trace::Called::new(steps.clone()))),
+            ScorerKind::TraceOrder { steps } => Arc::new(TraceScorer::new(name, trace::Order::new(steps.clone()))),
+            ScorerKind::TraceAtMost { step, times } => {
+                Arc::new(TraceScorer::new(name, trace::AtMost::new(step.clone(), *times)))
+            }
+            ScorerKind::TraceNoError {} => Arc::new(TraceScorer::new(name, trace::NoError)),
+            ScorerKind::TracePath { steps } => Arc::new(TraceScorer::new(name, trace::Path::new(steps.clone()))),
+            ScorerKind::TraceSteps { min, max } => {
+                let steps = trace::Steps::new(name, Bounds { min: *min, max: *max })?;
+                Arc::new(TraceScorer::new(name, steps))
             }
             ScorerKind::Python { path, timeout_seconds } => {
                 let mut options = PythonOptions::new(self.root.join(path));

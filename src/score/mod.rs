@@ -41,6 +41,7 @@ mod set;
 mod set_match;
 mod starts_with;
 mod token_f1;
+pub mod trace;
 mod word_count;
 mod wrapped;
 
@@ -80,6 +81,7 @@ pub use set::ScorerSet;
 pub use set_match::SetMatch;
 pub use starts_with::StartsWith;
 pub use token_f1::TokenF1;
+pub use trace::TraceScorer;
 pub use word_count::WordCount;
 pub use wrapped::{Not, Threshold};
 
