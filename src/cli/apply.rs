@@ -215,7 +215,7 @@ fn prompt_paths(root: &Path, folder: &RunFolder) -> Result<BTreeMap<String, Path
     let path = folder.snapshot().join("ratchet.toml");
     let text = std::fs::read_to_string(&path)
         .map_err(|error| Failure::usage(anyhow::anyhow!("{}: can't be read: {error}", path.display())))?;
-    let config = Config::parse(&path.to_string_lossy(), &text, &[]).map_err(Failure::usage)?;
+    let config = Config::parse_snapshot(&path.to_string_lossy(), &text).map_err(Failure::usage)?;
     let named = config.prompt_files().into_values();
     Ok(named.filter_map(|path| Some((path.file_name()?.to_string_lossy().into_owned(), root.join(path)))).collect())
 }

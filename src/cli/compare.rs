@@ -231,10 +231,11 @@ enum Side {
 }
 
 impl Side {
-    /// A prompt file, or `RUN` or `RUN:REVISION`.
+    /// A prompt file or a folder of them, or `RUN` or `RUN:REVISION`.
     fn find(global: &Global, name: &str) -> Result<Self, Failure> {
         let path = Path::new(name);
-        if path.is_file() {
+        let holds_prompts = path.is_dir() && !path.join("run.json").is_file();
+        if path.is_file() || holds_prompts {
             return Ok(Self::File(path.to_path_buf()));
         }
         let (run, wanted) = match name.rsplit_once(':') {

@@ -35,7 +35,7 @@ pub use table::failing_row;
 Rows whose answer is stored cost nothing. Rows that the prompt quotes as examples
 are left out: copying one is not knowing. Exit code 4: no row could run.")]
 pub struct Eval {
-    /// The prompt file; by default the project's
+    /// The prompt file, or a folder of them where the project has several; by default the project's
     prompt: Option<PathBuf>,
     /// Which rows; by default train and dev
     #[arg(long, value_enum)]
@@ -80,7 +80,7 @@ impl Eval {
         let (rows, quoted) = self.scored(&rows, &prompts)?;
         let measured = bench.measure(&prompts, &rows, "eval").await?;
         bench.book(&splits, &format!("eval-{}", prompts.digest().short()), false)?;
-        self.print(&bench, format!("{} on {}", prompts.first().name(), split_names(&splits)), &measured, quoted)?;
+        self.print(&bench, format!("{} on {}", prompts.names(), split_names(&splits)), &measured, quoted)?;
         Ok(Exit::Done)
     }
 

@@ -32,7 +32,7 @@ use super::runs::runs_folder;
 
 Rows whose answer is stored cost nothing; --run makes no call at all.")]
 pub struct Failures {
-    /// The prompt file; by default the project's
+    /// The prompt file, or a folder of them where the project has several; by default the project's
     #[arg(conflicts_with = "run")]
     prompt: Option<PathBuf>,
     /// Which rows; by default train, as the proposer sees them
@@ -95,7 +95,7 @@ impl Failures {
         let summary = measured.summary();
         let outcomes = measured.evaluation.outcomes;
         Ok(Diagnosis {
-            title: format!("{} on {}", prompts.first().name(), split_names(&splits)),
+            title: format!("{} on {}", prompts.names(), split_names(&splits)),
             clusters: diagnose(&outcomes, pass_threshold, &[]),
             summary: Some(summary),
             pass_threshold,

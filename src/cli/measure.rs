@@ -2,7 +2,7 @@
 //! name of their own, so that what any run or evaluation has paid for costs nothing.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -116,6 +116,15 @@ impl Measured {
     }
 }
 
+/// The prompt in the file at `path`, called `name`.
+fn read_prompt(path: &Path, name: &str) -> Result<Prompt, Failure> {
+    let bytes = std::fs::read(path)
+        .map_err(|error| Failure::usage(anyhow::anyhow!("{}: can't be read: {error}", path.display())))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| Failure::usage(anyhow::anyhow!("{}: isn't UTF-8; save it as UTF-8", path.display())))?;
+    Prompt::parse(name, &text).map_err(Failure::usage)
+}
+
 /// A project that prompts are scored in.
 pub struct Bench {
     /// The project.
@@ -178,29 +187,35 @@ impl Bench {
         Ok(rows)
     }
 
-    /// The project's prompts with the prompt file at `path` in place of the one of that name, or of the only one.
+    /// The project's prompts with the prompt file at `path` in place of the one of that name, or of the only one; with
+    /// all the files of a folder in place of those of their names.
     pub fn prompts(&self, path: &Path) -> Result<Arc<PromptSet>, Failure> {
-        let bytes = std::fs::read(path)
-            .map_err(|error| Failure::usage(anyhow::anyhow!("{}: can't be read: {error}", path.display())))?;
-        let text = String::from_utf8(bytes)
-            .map_err(|_| Failure::usage(anyhow::anyhow!("{}: isn't UTF-8; save it as UTF-8", path.display())))?;
-        let prompt = Prompt::parse(&path.to_string_lossy(), &text).map_err(Failure::usage)?;
-        let prompts = &self.project.prompts;
-        let set = if prompts.len() == 1 {
-            PromptSet::one(prompt)
-        } else {
+        if !path.is_dir() {
+            return self.prompts_of(&[path.to_path_buf()]);
+        }
+        let files: Vec<PathBuf> = self.project.prompts.iter().map(|prompt| path.join(prompt.name())).collect();
+        self.prompts_of(&files)
+    }
+
+    /// The project's prompts with those in `files` in place of the ones of their names, or of the only one.
+    pub fn prompts_of(&self, files: &[PathBuf]) -> Result<Arc<PromptSet>, Failure> {
+        let mut set = self.project.prompts.as_ref().clone();
+        for path in files {
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            if prompts.get(&name).is_none() {
-                let names: Vec<&str> = prompts.iter().map(Prompt::name).collect();
+            let newer = if set.len() == 1 {
+                PromptSet::one(read_prompt(path, &path.to_string_lossy())?)
+            } else if set.get(&name).is_none() {
                 return Err(Failure::usage(anyhow::anyhow!(
                     "{}: the project has several prompts, and none of this name: {}",
                     path.display(),
-                    names.join(", ")
+                    set.names()
                 )));
-            }
-            Prompt::parse(&name, &text).and_then(|prompt| prompts.with(prompt))
-        };
-        Ok(Arc::new(set.map_err(Failure::usage)?))
+            } else {
+                set.with(read_prompt(path, &name)?)
+            };
+            set = newer.map_err(Failure::usage)?;
+        }
+        Ok(Arc::new(set))
     }
 
     /// Whether Ctrl-C was pressed.

@@ -65,6 +65,11 @@ impl PromptSet {
         &self.prompts[0]
     }
 
+    /// All names in order, for a heading.
+    pub fn names(&self) -> String {
+        self.iter().map(Prompt::name).collect::<Vec<_>>().join(", ")
+    }
+
     /// How many prompts there are, at least 1.
     #[expect(clippy::len_without_is_empty, reason = "a set is never empty")]
     pub fn len(&self) -> usize {

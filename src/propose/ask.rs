@@ -25,6 +25,8 @@ pub struct ShownRow {
     pub answered: Option<String>,
     /// A scorer's reason, where one was given.
     pub reason: Option<String>,
+    /// The steps of the agent that answered, in short, where it was one: they tell which prompt is to blame.
+    pub steps: Option<String>,
 }
 
 /// An idea that was tried before, and how it ended.

@@ -45,7 +45,8 @@ enum Fit {
 }
 
 /// What can be proposed for `prompts` without a model, each with its strategy's name; nothing where the task has no
-/// labels, or no single prompt that the row's input goes into.
+/// labels, or no prompt that the row's input goes into. Of several such prompts it is for the one that names the most
+/// labels, if there is one: that is where an agent chooses among them.
 pub(super) fn proposals(
     prompts: &PromptSet,
     train: &[Arc<Example>],
@@ -53,12 +54,9 @@ pub(super) fn proposals(
     seed: u64,
     guards: &Guards,
 ) -> Vec<(String, Proposed)> {
-    let mut with_input = prompts.iter().filter(|prompt| prompt.uses_input());
-    let (Some(prompt), None) = (with_input.next(), with_input.next()) else { return Vec::new() };
-    if labels.is_empty() {
-        return Vec::new();
-    }
     let classes: Vec<Class> = labels.iter().flat_map(Class::all).collect();
+    let names: Vec<&str> = classes.iter().map(|class| class.label).collect();
+    let Some(prompt) = choosing(prompts, &names).filter(|_| !names.is_empty()) else { return Vec::new() };
     let mut found: Vec<(String, Proposed)> = Vec::new();
     let mut seen = BTreeSet::new();
     let mut offer = |strategy: &str, block: &str, quoted: Vec<String>, rationale: String, expected_effect: &str| {
@@ -92,6 +90,19 @@ pub(super) fn proposals(
         }
     }
     found
+}
+
+/// The prompt that the labels are chosen by: the only one with the row's input, or the one of them that names more labels
+/// than any other.
+fn choosing<'a>(prompts: &'a PromptSet, labels: &[&str]) -> Option<&'a Prompt> {
+    let with_input: Vec<&Prompt> = prompts.iter().filter(|prompt| prompt.uses_input()).collect();
+    if let [only] = with_input[..] {
+        return Some(only);
+    }
+    let named = |prompt: &Prompt| labels.iter().filter(|label| prompt.text().contains(**label)).count();
+    let most = with_input.iter().map(|prompt| named(prompt)).max().filter(|most| *most > 0)?;
+    let mut best = with_input.into_iter().filter(|prompt| named(prompt) == most);
+    best.next().filter(|_| best.next().is_none())
 }
 
 /// One label of the answer, or of one of its fields.
@@ -406,6 +417,20 @@ mod tests {
             "{% if input %}\nx: {{ input }}\n{% endif %}\n"
         );
         assert_eq!(at("system:\nSort.\nuser:\n{{ input }}"), "{{ input }}");
+    }
+
+    #[test]
+    fn of_several_prompts_the_one_that_names_the_labels_gets_them() {
+        let other = Prompt::parse("reply.prompty", "Reply politely about billing to {{ input }}").unwrap();
+        let vague = Prompt::parse("vague.prompty", "Sort {{ input }}").unwrap();
+        let both = |first: &Prompt, second: &Prompt| PromptSet::new([first.clone(), second.clone()]).unwrap();
+        let sorting = prompts(PROMPT);
+        let names = ["billing", "refunds"];
+        assert_eq!(choosing(&both(&other, sorting.first()), &names).unwrap().name(), "p.prompty");
+        assert_eq!(choosing(&both(&other, &vague), &names).unwrap().name(), "reply.prompty");
+        let again = Prompt::parse("again.prompty", PROMPT).unwrap();
+        assert!(choosing(&both(&again, sorting.first()), &names).is_none(), "neither is more likely");
+        assert!(choosing(&both(&vague, &other), &["none"]).is_none());
     }
 
     #[test]

@@ -248,6 +248,7 @@ mod tests {
             expected: Some(expected.into()),
             answered: Some(if expected == "refunds" { "billing" } else { "refunds" }.into()),
             reason: None,
+            steps: None,
         })
         .into();
         let proposer = proposer(Arc::new(Embedded::new()));

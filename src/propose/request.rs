@@ -150,7 +150,8 @@ fn rows(text: &mut String, rows: &[ShownRow]) {
     for row in rows {
         line(text, format_args!("- id: {}", one_line(&row.id)));
         line(text, format_args!("  input: {}", quoted(&row.input)));
-        let fields = [("expected", &row.expected), ("answered", &row.answered), ("reason", &row.reason)];
+        let fields =
+            [("expected", &row.expected), ("answered", &row.answered), ("steps", &row.steps), ("reason", &row.reason)];
         for (name, value) in fields {
             if let Some(value) = value {
                 line(text, format_args!("  {name}: {}", quoted(value)));

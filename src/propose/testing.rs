@@ -55,6 +55,7 @@ fn row(id: &str, input: &str, expected: &str, answered: Option<&str>) -> ShownRo
         expected: Some(expected.to_owned()),
         answered: answered.map(str::to_owned),
         reason: None,
+        steps: None,
     }
 }
 

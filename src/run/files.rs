@@ -244,15 +244,32 @@ struct OutcomeLine<'a> {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum ResultLine<'a> {
-    Scored { value: f64, answer: &'a str, finish: FinishReason, scores: &'a [Score] },
-    Failed { error: String },
+    Scored {
+        value: f64,
+        answer: &'a str,
+        finish: FinishReason,
+        scores: &'a [Score],
+        /// The names of an agent's steps.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        steps: Option<Vec<&'a str>>,
+    },
+    Failed {
+        error: String,
+    },
 }
 
 impl<'a> OutcomeLine<'a> {
     fn of(outcome: &'a Outcome) -> Self {
         let result = match &outcome.result {
             Ok(Answer { completion, scores, value }) => {
-                ResultLine::Scored { value: *value, answer: &completion.text, finish: completion.finish, scores }
+                let steps = completion.trace.as_deref();
+                ResultLine::Scored {
+                    value: *value,
+                    answer: &completion.text,
+                    finish: completion.finish,
+                    scores,
+                    steps: steps.map(|steps| steps.iter().map(|step| step.name.as_str()).collect()),
+                }
             }
             Err(error) => ResultLine::Failed { error: error.to_string() },
         };

@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::choose::Choice;
 use super::generation::State;
 use super::{Revision, Search, screen};
 use crate::dataset::{Example, Labels, Split, label_sets};
 use crate::diagnose::FailureCluster;
 use crate::eval::Outcome;
+use crate::model::TraceStep;
 use crate::prompt::PromptSet;
 use crate::propose::{Ask, Attempt, ShownRow};
 
@@ -20,6 +23,8 @@ const PASSING: usize = 16;
 const PINNED: usize = 8;
 /// Most train rows to choose examples from.
 const EXAMPLES: usize = 24;
+/// Most characters shown of what a step of an agent gave back.
+const LONGEST_STEP: usize = 120;
 /// Most earlier attempts shown.
 const TRIED: usize = 8;
 
@@ -173,8 +178,24 @@ fn shown(outcome: &Outcome) -> ShownRow {
     ShownRow {
         answered: answer.map(|answer| answer.completion.text.clone()),
         reason: answer.and_then(|answer| answer.scores.iter().find_map(|score| score.reason.clone())),
+        steps: answer.and_then(|answer| answer.completion.trace.as_deref()).map(steps),
         ..example_row(&outcome.example)
     }
+}
+
+/// What each step of an agent gave back, or how it failed.
+fn steps(trace: &[TraceStep]) -> String {
+    let cut = |text: &str| match text.char_indices().nth(LONGEST_STEP) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    };
+    let one = |step: &TraceStep| match (&step.error, &step.output) {
+        (Some(error), _) => format!("{} failed: {}", step.name, cut(error)),
+        (None, Value::Null) => step.name.clone(),
+        (None, Value::String(text)) => format!("{} -> {}", step.name, cut(text)),
+        (None, output) => format!("{} -> {}", step.name, cut(&output.to_string())),
+    };
+    trace.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 fn example_row(example: &Example) -> ShownRow {
@@ -184,6 +205,7 @@ fn example_row(example: &Example) -> ShownRow {
         expected: example.expected_text(),
         answered: None,
         reason: None,
+        steps: None,
     }
 }
 
@@ -202,4 +224,33 @@ fn tried(attempts: &[Attempt], choice: &Choice) -> Vec<Attempt> {
         .collect();
     latest.reverse();
     latest
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_steps_of_an_agent_are_told_in_short() {
+        let step = |name: &str, output: Value, error: Option<&str>| TraceStep {
+            name: name.into(),
+            output,
+            error: error.map(str::to_owned),
+            ..TraceStep::default()
+        };
+        let trace = [
+            step("route", json!("rent"), None),
+            step("lookup", json!({"phone": 2}), None),
+            step("wait", Value::Null, None),
+            step("answer", json!("x".repeat(200)), None),
+            step("send", Value::Null, Some("no network")),
+        ];
+        let told = format!(
+            "route -> rent; lookup -> {{\"phone\":2}}; wait; answer -> {}…; send failed: no network",
+            "x".repeat(LONGEST_STEP)
+        );
+        assert_eq!(steps(&trace), told);
+    }
 }

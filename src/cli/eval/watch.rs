@@ -29,16 +29,18 @@ pub async fn watch(eval: &Eval, global: &Global) -> Result<Exit, Failure> {
     let Some(project) = load(global).await? else { return Ok(Exit::Done) };
     let mut bench = Bench::of(project, global);
     let examples = eval.rows(&bench)?;
-    let file = match &eval.prompt {
-        Some(path) => path.clone(),
-        None => bench.project.prompt_files.values().next().cloned().unwrap_or_default(),
+    let files: Vec<PathBuf> = match &eval.prompt {
+        Some(path) if path.is_dir() => bench.project.prompts.iter().map(|prompt| path.join(prompt.name())).collect(),
+        Some(path) => vec![path.clone()],
+        None => bench.project.prompt_files.values().cloned().collect(),
     };
+    let names = files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(" or ");
     let mut history = History::default();
-    let content = || std::fs::read(&file).ok();
+    let content = || contents(&files);
     let mut seen = content();
     loop {
         let scored = tokio::select! {
-            scored = score(eval, &mut bench, &file, &examples, &mut history) => Some(scored),
+            scored = score(eval, &mut bench, &files, &examples, &mut history) => Some(scored),
             // Saved again meanwhile: what is under way is of no use; its answers are stored.
             () = changed(content, &seen) => None,
         };
@@ -52,7 +54,7 @@ pub async fn watch(eval: &Eval, global: &Global) -> Result<Exit, Failure> {
             eprintln!("error: {}", plain::neutral(&format!("{:#}", failure.error)));
         }
         if scored.is_some() && content() == seen {
-            bench.note(&format!("waiting for {} to be saved; Ctrl-C ends", file.display()));
+            bench.note(&format!("waiting for {names} to be saved; Ctrl-C ends"));
         }
         seen = tokio::select! {
             settled = settled(content, seen) => settled,
@@ -126,18 +128,18 @@ struct History {
 async fn score(
     eval: &Eval,
     bench: &mut Bench,
-    file: &Path,
+    files: &[PathBuf],
     examples: &[Arc<Example>],
     history: &mut History,
 ) -> Result<(), Failure> {
-    let prompts = bench.prompts(file)?;
+    let prompts = bench.prompts_of(files)?;
     let (examples, quoted) = eval.scored(examples, &prompts)?;
     let measured = bench.measure_stored_first(&prompts, &examples, "eval").await?;
     let splits = SplitChoice::splits(eval.split);
     bench.book(&splits, &format!("eval-{}", prompts.digest().short()), false)?;
     let outcomes = measured.evaluation.outcomes;
     let pass_threshold = bench.project.config.pass_threshold;
-    let title = format!("{} on {}", file.display(), split_names(&splits));
+    let title = format!("{} on {}", prompts.names(), split_names(&splits));
     let mut text = match (&history.start, &history.previous) {
         (Some(start), Some(previous)) => {
             let summary = Summary::of(&outcomes);
