@@ -25,5 +25,6 @@ mod providers;
 mod readme;
 mod resume;
 mod scorers;
+mod targets;
 mod unattended;
 mod worlds;
