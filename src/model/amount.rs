@@ -162,12 +162,19 @@ pub(super) fn most_input(request: &ChatRequest) -> u64 {
     messages + extra + PER_REQUEST
 }
 
+/// Where Gemini, Bedrock and Ollama have the most tokens of an answer.
+const NESTED: [[&str; 2]; 3] =
+    [["generationConfig", "maxOutputTokens"], ["inferenceConfig", "maxTokens"], ["options", "num_predict"]];
+
 /// An upper bound on the tokens that the provider writes.
 fn most_output(request: &ChatRequest, price: Option<&Price>) -> u64 {
     let extra = |key: &str| request.extra.get(key).and_then(Value::as_u64);
+    let within = |[table, key]: [&str; 2]| request.extra.get(table)?.get(key)?.as_u64();
     let answers = extra("n").unwrap_or(1).max(1);
     let of_one = extra("max_completion_tokens")
         .or_else(|| extra("max_tokens"))
+        .or_else(|| extra("max_output_tokens"))
+        .or_else(|| NESTED.into_iter().find_map(within))
         .or(request.max_tokens.map(u64::from))
         .or(price.and_then(|price| price.max_output))
         .unwrap_or(DEFAULT_MAX_OUTPUT);
@@ -193,6 +200,8 @@ mod tests {
         assert_eq!(worst_case(&request, Some(&price)).tokens, text + 80 + 10);
         request.extra = json!({"max_completion_tokens": 7, "n": 3}).as_object().unwrap().clone();
         assert_eq!(most_output(&request, Some(&price)), 21);
+        request.extra = json!({"generationConfig": {"maxOutputTokens": 8}}).as_object().unwrap().clone();
+        assert_eq!(most_output(&request, Some(&price)), 8);
         assert_eq!(worst_case(&call("0").request, None).tokens, text + 80 + DEFAULT_MAX_OUTPUT);
     }
 

@@ -60,3 +60,76 @@ impl Dialect {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::model::http::Wire;
+
+    fn wires() -> Vec<Box<dyn Wire>> {
+        vec![
+            Box::new(OpenAi::default()),
+            Box::new(Responses),
+            Box::new(Anthropic { max_tokens: 9 }),
+            Box::new(Gemini),
+            Box::new(Bedrock),
+            Box::new(Ollama { context_length: 4096 }),
+        ]
+    }
+
+    /// Keys that dialects read, around whatever a provider may put there.
+    fn bodies() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<i64>().prop_map(Value::from),
+            "[a-zé<>/ ]{0,12}".prop_map(Value::from),
+            Just(json!("<think>")),
+        ];
+        let key = proptest::sample::select(vec![
+            "choices",
+            "message",
+            "content",
+            "text",
+            "error",
+            "candidates",
+            "parts",
+            "output",
+            "usage",
+            "details",
+            "type",
+            "summary",
+            "promptFeedback",
+            "usageMetadata",
+            "done_reason",
+            "stop_reason",
+            "thinking",
+            "metadata",
+        ]);
+        leaf.prop_recursive(5, 40, 4, move |inner| {
+            let key = key.clone();
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+                prop::collection::vec((key, inner), 0..4).prop_map(|pairs| Value::Object(
+                    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+                )),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_makes_a_dialect_panic(body in bodies(), cut in 0.0..1.0f64) {
+            let body = body.to_string().into_bytes();
+            let part = &body[..(body.len() as f64 * cut) as usize];
+            for wire in wires() {
+                let _ = wire.reply(&body);
+                let _ = wire.reply(part);
+                wire.problem(&body);
+                wire.problem(part);
+            }
+        }
+    }
+}

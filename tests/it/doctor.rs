@@ -111,11 +111,11 @@ async fn what_is_wrong_with_a_provider_is_told_with_what_to_do_and_has_its_exit_
         let told = told.json();
         let told = finding(&told, "task call");
         assert!(told["mend"].as_str().unwrap().contains(mend), "{kind}: {told}");
-        // The whole dataset is not asked to find out the same.
+        // The first rows are asked, and not the whole dataset, to find out the same.
         if status == 404 {
             let scored = ratchet(project.path(), &["eval"]);
             assert!(scored.code == 2 && scored.err.contains("[models.task]"), "{}", scored.err);
-            assert!(fake.asked().len() < 25, "{}", fake.asked().len());
+            assert!(fake.asked().len() <= 4, "{}", fake.asked().len());
         }
     }
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

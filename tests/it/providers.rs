@@ -182,6 +182,9 @@ async fn chat_completions_keep_their_contract() {
     let format = json!({"error": {"message": "Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model.",
                                   "param": "response_format", "code": null}});
     CHAT.learns(format, answer.clone(), |body| body["response_format"].is_null()).await;
+    let flagged = json!({"error": {"code": 403, "message": "your input was flagged",
+                                   "metadata": {"reasons": ["violence"], "flagged_input": "x"}}});
+    assert_eq!(CHAT.says(failed(403, flagged)).await.unwrap().finish, FinishReason::Filter);
     let usage = CHAT.says(ok(answer)).await.unwrap().usage;
     assert_eq!(usage, Usage { input: 20, output: 9, cached: 5, reasoning: 4, cache_write: 0 });
 }

@@ -224,8 +224,8 @@ impl Endpoint {
         if !status.is_success() {
             // An error's body is only told; that it was cut doesn't change what the status means.
             let problem = self.wire.problem(&body.unwrap_or_default());
-            if problem.meaning == Meaning::Filtered && status == StatusCode::BAD_REQUEST {
-                return Ok(Completion::live(String::new(), FinishReason::Filter, Usage::default()));
+            if problem.meaning == Meaning::Filtered && status.is_client_error() {
+                return Ok(filtered());
             }
             if matches!(status.as_u16(), 400 | 422) && self.refusals.learn(&problem, request, refused) {
                 return Err(Failed::Refusal);
@@ -234,6 +234,7 @@ impl Endpoint {
         }
         match self.wire.reply(&body?) {
             Ok(Reply::Answer(completion)) => Ok(completion),
+            Ok(Reply::Problem(problem)) if problem.meaning == Meaning::Filtered => Ok(filtered()),
             Ok(Reply::Problem(problem)) => Err(self.failed_inside(&place, headers, &problem).into()),
             Err(error) => Err(CallError::Unanswered(format!("{place}: invalid body: {error}")).into()),
         }
@@ -352,6 +353,12 @@ impl fmt::Debug for Endpoint {
 fn place(url: &Url) -> String {
     let port = url.port().map_or(String::new(), |port| format!(":{port}"));
     format!("{}{port}{}", url.host_str().unwrap_or_default(), url.path())
+}
+
+/// What the model did with a request that the provider's filter took offence at: an answer that was withheld, and no fault
+/// of the line.
+fn filtered() -> Completion {
+    Completion::live(String::new(), FinishReason::Filter, Usage::default())
 }
 
 /// A failure that may pass; that of a busy provider where it asks to wait.

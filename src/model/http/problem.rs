@@ -59,7 +59,13 @@ pub(in crate::model) fn described(error: &Value) -> Problem {
     let text = |key: &str| error.get(key).and_then(Value::as_str);
     let message = error.as_str().or_else(|| text("message")).or_else(|| text("detail"));
     let message = message.map_or_else(|| error.to_string(), str::to_owned);
-    let meaning = if message.starts_with("Request too large") { Meaning::TooLarge } else { meaning(error) };
+    // OpenRouter's moderation has the status of a key that isn't accepted.
+    let is_flagged = error.get("metadata").is_some_and(|metadata| metadata.get("flagged_input").is_some());
+    let meaning = match () {
+        () if message.starts_with("Request too large") => Meaning::TooLarge,
+        () if is_flagged => Meaning::Filtered,
+        () => meaning(error),
+    };
     let parameter = text("param").map(str::to_owned);
     Problem { message, meaning, parameter, wait: None }
 }
@@ -105,6 +111,7 @@ mod tests {
             (json!({"code": "unsupported_value", "type": "invalid_request_error"}), Meaning::Unsupported),
             (json!({"code": null, "type": "invalid_request_error"}), Meaning::Refused),
             (json!({"code": "content_filter"}), Meaning::Filtered),
+            (json!({"code": 403, "metadata": {"reasons": ["violence"], "flagged_input": "x"}}), Meaning::Filtered),
             (json!({"type": "overloaded_error"}), Meaning::Busy),
             (json!({"code": 429}), Meaning::Busy),
             (json!({"code": 403}), Meaning::NoAccess),

@@ -8,7 +8,7 @@ use reqwest::Url;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::amount::most_input;
+use super::amount::{DEFAULT_MAX_OUTPUT, most_input};
 use super::http::{Problem, Refused, Reply, Wire, described, is_given, with_extra};
 use super::openai::apart;
 use super::{AnswerFormat, CallError, ChatRequest, Completion, FinishReason, Usage};
@@ -34,7 +34,8 @@ impl Ollama {
                  {context} may not hold: raise context_length, or lower max_tokens"
             )));
         }
-        Ok(request.max_tokens.map_or(context - read, u64::from))
+        // No more than a call is reserved at where nothing else is said.
+        Ok(request.max_tokens.map_or((context - read).min(DEFAULT_MAX_OUTPUT), u64::from))
     }
 }
 

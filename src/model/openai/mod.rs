@@ -160,7 +160,7 @@ pub(super) fn reply(body: &[u8]) -> serde_json::Result<Reply> {
     }
     let nothing = |what: &str| Reply::Problem(Problem::saying(what));
     let Some(choice) = choice else { return Ok(nothing("no choices")) };
-    if choice.finish_reason.as_deref() == Some("error") {
+    if matches!(choice.finish_reason.as_deref(), Some("error" | "insufficient_system_resource" | "abort")) {
         return Ok(nothing("the model behind the endpoint failed"));
     }
     let Some(message) = choice.message else { return Ok(nothing("a choice without a message")) };
@@ -207,7 +207,7 @@ fn usage(raw: RawUsage) -> Usage {
 /// The finish reason by its name; names that nobody else uses (`eos`, `end_turn`) mean that the model was done.
 fn finish(name: Option<&str>) -> FinishReason {
     match name {
-        Some("length" | "max_tokens") => FinishReason::Length,
+        Some("length" | "max_tokens" | "model_length") => FinishReason::Length,
         Some("content_filter") => FinishReason::Filter,
         Some("refusal") => FinishReason::Refusal,
         Some("tool_calls" | "function_call") => FinishReason::Tool,
@@ -434,7 +434,9 @@ mod tests {
         assert_eq!(failure(&json!({"error": "overloaded", "choices": null})).message, "overloaded");
         let inner = json!({"choices": [{"message": {"content": ""}, "error": {"message": "gone"}}]});
         assert_eq!(failure(&inner).message, "gone");
-        assert!(!failure(&json!({"choices": [{"finish_reason": "error"}]})).message.is_empty());
+        for reason in ["error", "insufficient_system_resource"] {
+            assert!(!failure(&json!({"choices": [{"finish_reason": reason}]})).message.is_empty());
+        }
         assert!(reply(b"{\"choices\": [{\"mess").is_err());
         assert!(reply(b"<html>").is_err());
     }
