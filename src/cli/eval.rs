@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use prompt_ratchet::dataset::{Example, Filter};
+use prompt_ratchet::dataset::{Example, Filter, label_sets};
 use prompt_ratchet::durable;
 use prompt_ratchet::prompt::PromptSet;
 use prompt_ratchet::report::{Classified, LengthBias, plural};
@@ -22,7 +22,7 @@ mod watch;
 
 pub use table::failing_row;
 
-/// Score a prompt: overall, by label and tag, what is taken for what, and the worst rows
+/// Score a prompt: overall, by label, field and tag, what is taken for what, and the worst rows
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   ratchet eval                                the project's prompt on train and dev
@@ -139,10 +139,12 @@ impl Eval {
             let classified = labels.and_then(|labels| Classified::of(&measured.evaluation.outcomes, &labels));
             return print_json(&json(measured, quoted, classified.as_ref(), &length));
         }
+        let fields = label_sets(&bench.project.dataset);
         let page = table::Page {
             title,
             outcomes: &measured.evaluation.outcomes,
             labels: labels.as_deref(),
+            fields: &fields,
             pass_threshold: bench.project.config.pass_threshold,
             quoted,
             worst: self.worst,

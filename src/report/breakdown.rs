@@ -1,13 +1,16 @@
-//! One evaluation taken apart: scores by label and by tag, which label was answered for which, the worst rows.
+//! One evaluation taken apart: scores by label, by field and by tag, which label was answered for which, the worst rows.
 
 use std::collections::BTreeMap;
 
+use serde_json::{Map, Value};
+
+use crate::dataset::Labels;
 use crate::eval::{Outcome, Summary};
 
-/// The rows that share a label or a tag.
+/// The rows that share a label or a tag, or all rows as far as one field goes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Group {
-    /// The label or the tag.
+    /// The label, the tag or the field.
     pub name: String,
     /// Their scores.
     pub summary: Summary,
@@ -25,6 +28,34 @@ pub fn by_label(outcomes: &[Outcome], labels: &[String]) -> Vec<Group> {
         .iter()
         .filter_map(|label| Some(Group { name: label.clone(), summary: Summary::of(rows.remove(label)?) }))
         .collect()
+}
+
+/// In how many of the rows each field of answers in JSON is right, whatever stands around the JSON; nothing for `sets` of
+/// labels that are whole answers.
+pub fn by_field(outcomes: &[Outcome], sets: &[Labels]) -> Vec<Group> {
+    let scored = |set: &Labels, field: &str| -> Vec<Outcome> {
+        let mut outcomes = outcomes.to_vec();
+        for outcome in &mut outcomes {
+            let expected = set.label_of(&outcome.example);
+            if let Ok(answer) = &mut outcome.result {
+                answer.value = f64::from(u8::from(field_of(&answer.completion.text, field) == expected));
+            }
+        }
+        outcomes
+    };
+    let group = |set: &Labels| {
+        let name = set.field.clone()?;
+        Some(Group { summary: Summary::of(&scored(set, &name)), name })
+    };
+    sets.iter().filter_map(group).collect()
+}
+
+/// The value of a field in the object between the outermost braces.
+fn field_of(answer: &str, field: &str) -> Option<String> {
+    let object = answer.get(answer.find('{')?..=answer.rfind('}')?)?;
+    let object: Map<String, Value> = serde_json::from_str(object).ok()?;
+    let value = object.get(field)?;
+    Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
 }
 
 /// Scores by tag, the most frequent tag first. A row counts under each of its tags.
@@ -131,6 +162,18 @@ mod tests {
         let tags = by_tag(&outcomes());
         let seen: Vec<_> = tags.iter().map(|g| (g.name.as_str(), g.summary.examples, g.summary.errors)).collect();
         assert_eq!(seen, [("y", 2, 1), ("x", 1, 0)]);
+    }
+
+    #[test]
+    fn fields_are_scored_by_themselves_whatever_stands_around_the_json() {
+        let expected = r#"{"size": "big", "old": true}"#;
+        let answers =
+            [r#"{"size": "big", "old": true}"#, "```json\n{\"size\": \"big\", \"old\": false}\n```", "none", "}{"];
+        let outcomes: Vec<Outcome> = answers.map(|answer| outcome("1", expected, &[], Some((answer, 0.0)))).to_vec();
+        let set = |field: &str| Labels { field: Some(field.to_owned()), counts: Vec::new() };
+        let groups = by_field(&outcomes, &[set("old"), set("size"), Labels { field: None, counts: Vec::new() }]);
+        let seen: Vec<_> = groups.iter().map(|group| (group.name.as_str(), group.summary.score)).collect();
+        assert_eq!(seen, [("old", 0.25), ("size", 0.5)]);
     }
 
     #[test]

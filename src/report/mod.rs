@@ -29,7 +29,7 @@ mod view;
 mod testing;
 
 pub use ablation::ablation;
-pub use breakdown::{Confusion, Group, by_label, by_tag, confusion, worst};
+pub use breakdown::{Confusion, Group, by_field, by_label, by_tag, confusion, worst};
 pub use classify::{Classified, MacroF1, macro_f1_difference};
 pub use escape::one_line;
 pub use finding::Finding;

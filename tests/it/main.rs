@@ -26,5 +26,6 @@ mod readme;
 mod resume;
 mod scorers;
 mod targets;
+mod triage;
 mod unattended;
 mod worlds;

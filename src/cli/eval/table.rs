@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use prompt_ratchet::dataset::Labels;
 use prompt_ratchet::eval::{Outcome, Summary};
 use prompt_ratchet::report::{
-    Classified, Confusion, Group, LengthBias, by_label, by_tag, confusion, interval, percent, plural, worst,
+    Classified, Confusion, Group, LengthBias, by_field, by_label, by_tag, confusion, interval, percent, plural, worst,
 };
 
 use crate::cli::measure::left_out;
@@ -27,6 +28,8 @@ pub struct Page<'a> {
     pub outcomes: &'a [Outcome],
     /// The labels, for a task of labels.
     pub labels: Option<&'a [String]>,
+    /// The labels of each field, for a task of answers in JSON.
+    pub fields: &'a [Labels],
     /// Values below it are failing.
     pub pass_threshold: f64,
     /// Rows that were left out since the prompt quotes them.
@@ -57,6 +60,7 @@ impl fmt::Display for Page<'_> {
         if let Some(classified) = self.labels.and_then(|labels| Classified::of(self.outcomes, labels)) {
             label_scores(f, &classified)?;
         }
+        groups(f, "field", &by_field(self.outcomes, self.fields), usize::MAX)?;
         groups(f, "tag", &by_tag(self.outcomes), TAGS)?;
         if let Some(labels) = self.labels {
             confusions(f, &confusion(self.outcomes, labels))?;
@@ -254,6 +258,7 @@ mod tests {
             title: "t".repeat(200),
             outcomes: &outcomes,
             labels: Some(&labels),
+            fields: &[Labels { field: Some("a long field".repeat(9)), counts: Vec::new() }],
             pass_threshold: 1.0,
             quoted: 1,
             worst: 3,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prompt_ratchet::config::Config;
-use prompt_ratchet::dataset::Example;
+use prompt_ratchet::dataset::{Example, label_sets};
 use prompt_ratchet::eval::{Change, Comparison, Outcome, Summary, compare};
 use prompt_ratchet::project::{Project, ProjectError};
 use prompt_ratchet::report::{LengthBias, plural, points};
@@ -160,9 +160,10 @@ async fn score(
         _ => {
             let labels: Option<Vec<String>> =
                 bench.project.labels().map(|labels| labels.into_iter().map(|(label, _)| label).collect());
+            let fields = &label_sets(&bench.project.dataset);
             let (labels, worst) = (labels.as_deref(), eval.worst);
             let length = &LengthBias::of_judges(&outcomes, &bench.project.scorers);
-            Page { title, outcomes: &outcomes, labels, pass_threshold, quoted, worst, length }.to_string()
+            Page { title, outcomes: &outcomes, labels, fields, pass_threshold, quoted, worst, length }.to_string()
         }
     };
     text += &format!("{}\n\n", measured.used.words());

@@ -9,9 +9,11 @@
 //! - `labels`, `shown`, `statements`: labels, examples, definitions and rules in the other part
 //! - `shape`: the fields of a JSON object that is asked for, and their values
 //! - `reading`: all of that put together, with the form of the answer
+//! - `credit`: which field of an answer a word tells about
 //! - `question`: one classification
 //! - `proposer`: edits for a prompt, when the request is a proposer's
 
+mod credit;
 mod input;
 mod labels;
 mod lines;

@@ -25,6 +25,8 @@ pub(super) struct Shown {
     pub(super) text: String,
     /// Index into the labels.
     pub(super) label: usize,
+    /// What the example has for the other fields of the answer, a number for each value.
+    pub(super) elsewhere: Vec<usize>,
 }
 
 /// "If the text mentions "x" or "y", answer a, not b."
@@ -232,12 +234,13 @@ impl Question {
             self.examples.iter().map(|example| (example.label, gathered.text(&example.text).1)).collect();
         let rules = self.rules.iter().map(|rule| compile_rule(rule, &mut gathered)).collect();
         let count = gathered.class.len();
+        let class = credited(&gathered.class, &shown, &self.examples);
         let mut evidence = vec![0.0; count * labels];
         for (term, label, weight) in spoken {
             evidence[term * labels + label] += weight * gathered.class[term];
         }
-        add_example_ratios(&mut evidence, &shown, &gathered.class, labels);
-        let (postings, importance) = example_vectors(&shown, &gathered.class);
+        add_example_ratios(&mut evidence, &shown, &class, labels);
+        let (postings, importance) = example_vectors(&shown, &class);
         Classifier {
             fallback: self.fallback.unwrap_or(0),
             labels: self.labels,
@@ -262,6 +265,28 @@ fn compile_rule(rule: &Rule, gathered: &mut Gathered) -> CompiledRule {
         .collect();
     let Rule { label, all, absent, .. } = *rule;
     CompiledRule { label, against: rule.against.clone(), phrases, all, absent }
+}
+
+/// The weights of the terms in examples: less for those that tell more about another field of the answer.
+fn credited(class: &[f32], shown: &[(usize, Vec<usize>)], examples: &[Shown]) -> Vec<f32> {
+    let mut class = class.to_vec();
+    let fields = examples.iter().map(|example| example.elsewhere.len()).min().unwrap_or(0);
+    if fields == 0 {
+        return class;
+    }
+    let own: Vec<usize> = shown.iter().map(|(label, _)| *label).collect();
+    let rivals: Vec<Vec<usize>> =
+        (0..fields).map(|field| examples.iter().map(|example| example.elsewhere[field]).collect()).collect();
+    let mut with: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (at, (_, terms)) in shown.iter().enumerate() {
+        for term in terms {
+            with.entry(*term).or_default().push(at);
+        }
+    }
+    for (term, with) in with {
+        class[term] *= super::credit::share(&with, &own, &rivals) as f32;
+    }
+    class
 }
 
 /// Adds for each term and label the log of its smoothed rate in the label's examples over its rate in all of them

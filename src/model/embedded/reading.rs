@@ -6,7 +6,7 @@ use super::input::named;
 use super::labels;
 use super::lines::{Line, lines, sentences};
 use super::question::{Classifier, Question};
-use super::shape::{self, Shape};
+use super::shape::{self, Shape, Slot};
 use super::shown::{self, Example};
 use super::statements;
 
@@ -73,9 +73,13 @@ pub(super) fn read(parts: &[(Role, &str)], cue: bool, json: bool) -> Instruction
 
 /// One question for each field of a JSON shape.
 fn of_shape(shape: &Shape, rest: &[Line<'_>], examples: &[Example]) -> Vec<Field> {
-    let of_slot = |(at, slot): (usize, &shape::Slot)| {
+    let of_slot = |(at, slot): (usize, &Slot)| {
         let lines = shape.lines_about(at, rest);
-        Field { key: slot.key.clone(), classifier: classifier(slot.values.clone(), &slot.key, &lines, examples) }
+        let others: Vec<&Slot> = shape.slots.iter().filter(|other| other.key != slot.key).collect();
+        Field {
+            key: slot.key.clone(),
+            classifier: classifier(slot.values.clone(), &slot.key, &others, &lines, examples),
+        }
     };
     shape.slots.iter().enumerate().map(of_slot).collect()
 }
@@ -89,20 +93,33 @@ fn with_main_question(mut fields: Vec<Field>, rest: &[Line<'_>], examples: &[Exa
         let key = first.key.clone();
         let targets: Vec<String> = examples.iter().map(|example| example.target_of(&key)).collect();
         let found = labels::find(rest, &targets);
-        first.classifier = classifier(found, &key, rest, examples);
+        first.classifier = classifier(found, &key, &[], rest, examples);
     }
     fields
 }
 
-fn classifier(labels: Vec<String>, key: &str, rest: &[Line<'_>], examples: &[Example]) -> Option<Classifier> {
+/// The question which of `labels` the field `key` has; `others` are the fields beside it.
+fn classifier(
+    labels: Vec<String>,
+    key: &str,
+    others: &[&Slot],
+    rest: &[Line<'_>],
+    examples: &[Example],
+) -> Option<Classifier> {
     if labels.is_empty() {
         return None;
     }
     let mut question = Question { labels, ..Question::default() };
     for example in examples {
-        let target = example.target_of(key);
-        if let Some(label) = question.labels.iter().position(|label| labels::same(label, &target)) {
-            question.examples.push(super::question::Shown { text: example.text.clone(), label });
+        let place = |values: &[String], key: &str| {
+            let target = example.target_of(key);
+            values.iter().position(|value| labels::same(value, &target))
+        };
+        if let Some(label) = place(&question.labels, key) {
+            // What is none of the values counts as one more.
+            let elsewhere =
+                others.iter().map(|slot| place(&slot.values, &slot.key).unwrap_or(slot.values.len())).collect();
+            question.examples.push(super::question::Shown { text: example.text.clone(), label, elsewhere });
         }
     }
     statements::read(rest, &mut question);

@@ -43,8 +43,11 @@ impl Ask {
         let Some((wrong, field)) = fields.get(turn).map(|(wrong, field)| (*wrong, (*field).clone())) else {
             return self;
         };
+        let others: Vec<String> =
+            self.fields.iter().map(|other| other.name.clone()).filter(|other| *other != field.name).collect();
         let narrow = |rows: &mut Vec<Row>| {
             for row in rows {
+                row.elsewhere = others.iter().map(|other| value_in(&row.expected, other)).collect();
                 row.whole.clone_from(&row.expected);
                 row.expected = value_in(&row.expected, &field.name);
                 row.answered = value_in(&row.answered, &field.name);

@@ -20,6 +20,8 @@ pub(super) struct Row {
     pub(super) answered: String,
     /// The whole expected answer, where `expected` is one field of it.
     pub(super) whole: String,
+    /// What is expected of the other fields then.
+    pub(super) elsewhere: Vec<String>,
 }
 
 /// What is asked for.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::super::credit::share;
 use super::super::words::{is_stop, stem, surface};
 use super::request::Row;
 
@@ -23,6 +24,8 @@ struct Count {
     others: usize,
     /// Sum over the label's rows of how much one of their words counts.
     weight: f64,
+    /// Places of all rows that it stands in.
+    with: Vec<usize>,
 }
 
 /// Words and pairs of words of a text: stemmed key -> as written. Pairs begin and end with a word that carries meaning
@@ -48,7 +51,7 @@ fn terms_of(text: &str) -> BTreeMap<String, String> {
 pub(super) fn telling(label: &str, rows: &[&Row], known: &BTreeSet<String>) -> Vec<Term> {
     let mut counts: BTreeMap<String, Count> = BTreeMap::new();
     let mut own = 0_usize;
-    for row in rows {
+    for (at, row) in rows.iter().enumerate() {
         let is_own = row.expected == label;
         own += usize::from(is_own);
         let terms = terms_of(&row.text);
@@ -56,6 +59,7 @@ pub(super) fn telling(label: &str, rows: &[&Row], known: &BTreeSet<String>) -> V
         let weight = 1.0 / (4.0 + terms.len() as f64).sqrt();
         for (key, written) in terms {
             let count = counts.entry(key).or_default();
+            count.with.push(at);
             if is_own {
                 count.rows += 1;
                 count.weight += weight;
@@ -66,6 +70,7 @@ pub(super) fn telling(label: &str, rows: &[&Row], known: &BTreeSet<String>) -> V
         }
     }
     let other = rows.len() - own;
+    let (values, rivals) = by_field(rows);
     let mut scored: Vec<(f64, String, Term)> = Vec::new();
     for (key, count) in counts {
         let new = key.split(' ').any(|word| !known.contains(word));
@@ -79,11 +84,23 @@ pub(super) fn telling(label: &str, rows: &[&Row], known: &BTreeSet<String>) -> V
         let Some((text, _)) = most else { continue };
         if score > 0.0 {
             let term = Term { text: text.clone(), rows: count.rows, others: count.others };
-            scored.push((score * count.weight, key, term));
+            let credit = share(&count.with, &values, &rivals);
+            scored.push((score * count.weight * credit, key, term));
         }
     }
     scored.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
     without_parts(scored)
+}
+
+/// The rows' values, as numbers: those of the field they are narrowed to, and those of the answer's other fields.
+fn by_field(rows: &[&Row]) -> (Vec<usize>, Vec<Vec<usize>>) {
+    let numbered = |values: Vec<&str>| -> Vec<usize> {
+        let distinct: BTreeSet<&str> = values.iter().copied().collect();
+        values.iter().map(|value| distinct.iter().take_while(|known| *known < value).count()).collect()
+    };
+    let fields = rows.iter().map(|row| row.elsewhere.len()).min().unwrap_or(0);
+    let rivals = (0..fields).map(|field| numbered(rows.iter().map(|row| row.elsewhere[field].as_str()).collect()));
+    (numbered(rows.iter().map(|row| row.expected.as_str()).collect()), rivals.collect())
 }
 
 /// Drops words that a better pair contains, and pairs of which a better word stands in the list.
