@@ -1,13 +1,14 @@
-//! `ratchet scorer`: measuring scorers.
+//! `ratchet scorer`: drafting scorers, and measuring them.
 
 mod calibrate;
+mod draft;
 
 use clap::{Args, Subcommand};
 
 use super::Global;
 use super::exit::{Exit, Failure};
 
-/// Measure a judge against people
+/// Have a model write a scorer, or measure a judge against people
 #[derive(Debug, Args)]
 pub struct Scorer {
     #[command(subcommand)]
@@ -17,6 +18,7 @@ pub struct Scorer {
 #[derive(Debug, Subcommand)]
 enum ScorerCommand {
     Calibrate(calibrate::Calibrate),
+    Draft(draft::Draft),
 }
 
 impl Scorer {
@@ -24,6 +26,7 @@ impl Scorer {
     pub async fn run(self, global: &Global) -> Result<Exit, Failure> {
         match self.command {
             ScorerCommand::Calibrate(command) => command.run(global).await,
+            ScorerCommand::Draft(command) => command.run(global).await,
         }
     }
 }

@@ -59,6 +59,14 @@ fn asked(kind: &ScorerKind) -> Result<Asked<'_>, String> {
     Ok((question, prompt.as_deref(), *votes, combine))
 }
 
+/// Whether a judge can be made of `kind`.
+///
+/// # Errors
+/// What is wrong with its criteria, or that it is no judge.
+pub(super) fn check_rubric(kind: &ScorerKind) -> Result<(), String> {
+    asked(kind).map(drop)
+}
+
 fn rubric(criteria: &[CriterionConfig]) -> Result<Question, String> {
     let criteria = criteria.iter().map(|criterion| {
         let choices = criterion.choices.iter().map(|(word, value)| (word.clone(), *value));

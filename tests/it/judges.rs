@@ -19,6 +19,8 @@ impl Chat for Models {
         let (system, user) = (&messages[0].content, &messages[messages.len() - 1].content);
         let text = if let Some((_, shown)) = user.split_once("The answer to judge:\n<<<") {
             verdicts(shown, &call.draw)
+        } else if user.starts_with("What good means") {
+            drafted(system)
         } else if user.contains("## Reply") {
             proposal(user)
         } else {
@@ -54,12 +56,24 @@ fn verdicts(shown: &str, draw: &str) -> String {
     let kind = if answer.contains("Please") { "yes" } else { "no" };
     let complete = if answer.contains("within") && (!answer.contains("5.") || draw == "0") { "yes" } else { "partly" };
     if answer.contains("question 7.") {
-        return json!({"kind": {"reason": "Hm.", "choice": "perhaps"}}).to_string();
+        return json!({"kind": {"reason": "Hm.", "verdict": "perhaps"}}).to_string();
     }
     json!({
-        "kind": {"reason": "It orders the customer about.", "choice": kind},
-        "complete": {"reason": "It doesn't say by when.", "choice": complete},
+        "kind": {"reason": "It orders the customer about.", "verdict": kind},
+        "complete": {"reason": "It doesn't say by when.", "verdict": complete},
     })
+    .to_string()
+}
+
+fn drafted(system: &str) -> String {
+    if system.contains("Python") {
+        let code = "def handler(output, expected=None):\n    return (1, None) if 'Please' in output else (0, 'orders about')\n";
+        return json!({"name": "Kind words", "code": code}).to_string();
+    }
+    json!({"name": "reply", "criteria": [
+        {"name": "kind", "question": "Is it kind?", "choices": {"yes": 1, "no": 0}},
+        {"name": "complete", "question": "Does it say when?", "choices": {"yes": 1, "partly": 0.5, "no": 0}},
+    ]})
     .to_string()
 }
 
@@ -239,4 +253,39 @@ fn a_judge_is_measured_against_people_and_against_itself() {
     assert!(wrong.code == 2 && wrong.err.contains("\"yes\" | \"no\""), "{}", wrong.err);
     let unknown = project.ratchet(&["scorer", "calibrate", "manners"]);
     assert!(unknown.code == 2 && unknown.err.contains("there is `tone`"), "{}", unknown.err);
+}
+
+#[test]
+fn a_rubric_is_drafted_shown_with_its_verdicts_and_saved_only_when_accepted() {
+    let provider = provider();
+    let project = project(&provider, 10..40, TONE);
+    let before = project.read("ratchet.toml");
+    let shown = project.ratchet(&["scorer", "draft", "a kind reply that says when"]);
+    assert_eq!(shown.code, 0, "{}", shown.err);
+    assert!(
+        shown.out.contains("[[scorers.criteria]]") && shown.out.contains("Its verdicts on 6 rows"),
+        "{}",
+        shown.out
+    );
+    assert!(shown.out.contains("kind: It orders the customer about. (no)"), "{}", shown.out);
+    assert!(shown.err.contains("not saved") && project.read("ratchet.toml") == before, "{}", shown.err);
+    let saved = project.ratchet(&["scorer", "draft", "a kind reply that says when", "--yes", "--json"]);
+    assert_eq!(saved.json()["saved"], true, "{}", saved.out);
+    assert!(project.read("ratchet.toml").starts_with(before.trim_end()));
+    assert_eq!(project.ratchet(&["eval", "--json"]).json()["judge"]["length"][1]["scorer"], "reply");
+}
+
+#[test]
+fn drafted_python_does_not_run_before_it_is_accepted() {
+    let provider = provider();
+    let project = project(&provider, 10..40, TONE);
+    let shown = project.ratchet(&["scorer", "draft", "--python", "a kind reply"]);
+    assert!(shown.out.contains("def handler") && !shown.out.contains("verdicts"), "{}{}", shown.out, shown.err);
+    assert!(!project.path().join("scorers").exists());
+    let saved = project.ratchet(&["scorer", "draft", "--python", "a kind reply", "--yes"]);
+    assert!(saved.code == 0 && saved.out.contains("orders about"), "{}{}", saved.out, saved.err);
+    assert!(project.read("scorers/kind_words.py").contains("def handler"));
+    assert_eq!(project.ratchet(&["eval", "--json"]).code, 0);
+    let again = project.ratchet(&["scorer", "draft", "--python", "a kind reply", "--yes", "--name", "kind words"]);
+    assert!(again.code == 2 && again.err.contains("is there already"), "{}", again.err);
 }

@@ -18,6 +18,8 @@ mod rubric;
 mod summary;
 mod tally;
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
 use futures_util::future::join_all;
 use serde_json::{Map, Value};
 
@@ -30,7 +32,7 @@ use crate::dataset::Example;
 use crate::model::{
     AnswerFormat, BoxFuture, Call, CallError, ChatRequest, Completion, FinishReason, ModelRole, Origin, Usage,
 };
-use crate::prompt::Prompt;
+use crate::prompt::{Message, Prompt};
 use case::Order;
 
 /// The model that a judge asks, and how.
@@ -70,7 +72,14 @@ pub struct Judge {
     model: JudgeModel,
     votes: u32,
     combine: Combine,
+    /// Whether it gave a verdict that could be used.
+    is_usable: AtomicBool,
+    /// Answers on which it gave none.
+    unusable: AtomicUsize,
 }
+
+/// So many answers without one verdict that can be used are no accident.
+const HOPELESS: usize = 20;
 
 impl Judge {
     /// A judge called `name` that asks `question`.
@@ -101,7 +110,8 @@ impl Judge {
             return Err(ScorerSetupError::new(name, message));
         }
         let JudgeOptions { model, votes, combine, .. } = options;
-        Ok(Self { name, question, prompt, model, votes: votes.max(1), combine })
+        let (is_usable, unusable) = Default::default();
+        Ok(Self { name, question, prompt, model, votes: votes.max(1), combine, is_usable, unusable })
     }
 
     /// What is asked.
@@ -200,16 +210,37 @@ impl Judge {
         let again = format!("{sample}.{vote}.again");
         let mut unreadable = String::new();
         for draw in [draw, again] {
-            let call = Call { role: ModelRole::Judge, request: self.model.request(messages.clone()), draw };
-            let said = chat.complete(&call).await.map_err(|error| self.failed(error))?;
-            match self.read(&said) {
-                Ok(verdicts) => return Ok(Ballot::new(&self.question, verdicts, order)),
+            let call = Call { role: ModelRole::Judge, request: self.request(messages.clone()), draw };
+            let said = match chat.complete(&call).await {
+                // Some servers take no format; the prompt says in words what the reply must be.
+                Err(CallError::Rejected(_)) => chat.complete(&unformatted(call)).await,
+                other => other,
+            };
+            match self.read(&said.map_err(|error| self.failed(error))?) {
+                Ok(verdicts) => {
+                    self.is_usable.store(true, Ordering::Relaxed);
+                    return Ok(Ballot::new(&self.question, verdicts, order));
+                }
                 Err(message) => unreadable = message,
             }
+        }
+        let unusable = self.unusable.fetch_add(1, Ordering::Relaxed) + 1;
+        if unusable >= HOPELESS && !self.is_usable.load(Ordering::Relaxed) {
+            let message = format!(
+                "{unusable} answers, and not one usable verdict; the last reply: {unreadable}; use a larger model as \
+                 [models.judge], or mend its prompt"
+            );
+            return Err(ScoreError::of_scorer(&self.name, message));
         }
         Err(row(format!(
             "two unusable replies: {unreadable}; if that happens often, use a larger model as [models.judge]"
         )))
+    }
+
+    fn request(&self, messages: Vec<Message>) -> ChatRequest {
+        let JudgeModel { model, temperature, max_tokens, extra, .. } = self.model.clone();
+        let format = AnswerFormat::Schema { name: "verdict".to_owned(), schema: reply::schema(&self.question) };
+        ChatRequest { model, messages, temperature, max_tokens, format, extra }
     }
 
     fn read(&self, said: &Completion) -> Result<Vec<reply::Verdict>, String> {
@@ -228,17 +259,9 @@ impl Judge {
     }
 }
 
-impl JudgeModel {
-    fn request(&self, messages: Vec<crate::prompt::Message>) -> ChatRequest {
-        ChatRequest {
-            model: self.model.clone(),
-            messages,
-            temperature: self.temperature,
-            max_tokens: self.max_tokens,
-            format: AnswerFormat::Json,
-            extra: self.extra.clone(),
-        }
-    }
+/// The same call without a format.
+fn unformatted(call: Call) -> Call {
+    Call { request: ChatRequest { format: AnswerFormat::Text, ..call.request }, ..call }
 }
 
 impl Scorer for Judge {

@@ -2,7 +2,7 @@
 //! asked for is an error, never a score.
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use super::{Criterion, Question};
 use crate::score::json::unfenced;
@@ -22,7 +22,7 @@ pub(super) struct Verdict {
 /// The end of a judge's prompt: the form of its reply.
 pub(super) fn asked(question: &Question) -> String {
     let one =
-        |criterion: &Criterion, why: &str| format!("{{\"reason\": \"{why}\", \"choice\": {}}}", criterion.words());
+        |criterion: &Criterion, why: &str| format!("{{\"reason\": \"{why}\", \"verdict\": {}}}", criterion.words());
     const WHY: &str = "one or two sentences: what in the answer decides it";
     if !question.is_keyed {
         let verdicts: Vec<String> = question.criteria.iter().map(|criterion| one(criterion, WHY)).collect();
@@ -43,11 +43,30 @@ pub(super) fn asked(question: &Question) -> String {
     )
 }
 
+/// The schema of the reply, for providers that hold a model to one. Properties come in the order of their names, and
+/// `reason` comes before `verdict`.
+pub(super) fn schema(question: &Question) -> Value {
+    let object = |properties: Map<String, Value>| {
+        let names: Vec<&String> = properties.keys().collect();
+        json!({ "type": "object", "required": names, "properties": properties, "additionalProperties": false })
+    };
+    let verdict = |criterion: &Criterion| {
+        let words: Vec<&str> = criterion.choices.iter().map(|choice| choice.word.as_str()).collect();
+        let reason = ("reason".to_owned(), json!({ "type": "string" }));
+        let verdict = ("verdict".to_owned(), json!({ "type": "string", "enum": words }));
+        object(Map::from_iter([reason, verdict]))
+    };
+    match question.criteria.as_slice() {
+        [criterion] if !question.is_keyed => verdict(criterion),
+        criteria => object(criteria.iter().map(|criterion| (criterion.name.clone(), verdict(criterion))).collect()),
+    }
+}
+
 #[derive(Deserialize)]
 struct Said {
     #[serde(default)]
     reason: String,
-    choice: String,
+    verdict: String,
 }
 
 /// Reads the reply `text`: one verdict a criterion, in order. Words around the object do no harm.
@@ -74,8 +93,8 @@ pub(super) fn read(question: &Question, text: &str) -> Result<Vec<Verdict>, Stri
 fn verdict(criterion: &Criterion, said: Value) -> Result<Verdict, String> {
     let said: Said = serde_json::from_value(said)
         .map_err(|error| format!("its verdict on `{}` has another form than asked for: {error}", criterion.name))?;
-    let choice = criterion.choice(&said.choice).ok_or_else(|| {
-        format!("it chose {:?} for `{}`, which is none of {}", said.choice, criterion.name, criterion.words())
+    let choice = criterion.choice(&said.verdict).ok_or_else(|| {
+        format!("it chose {:?} for `{}`, which is none of {}", said.verdict, criterion.name, criterion.words())
     })?;
     Ok(Verdict { choice, reason: one_line(&said.reason) })
 }
@@ -120,9 +139,9 @@ mod tests {
     fn a_single_verdict_is_read_with_a_fence_and_words_around_it() {
         let question = Question::factuality();
         for text in [
-            r#"{"reason": "It says\n the same.", "choice": "same"}"#,
-            "```json\n{\"reason\": \"It says the same.\", \"choice\": \" SAME \"}\n```",
-            "My verdict: {\"reason\": \"It says the same.\", \"choice\": \"same\", \"score\": 3} I hope that helps.",
+            r#"{"reason": "It says\n the same.", "verdict": "same"}"#,
+            "```json\n{\"reason\": \"It says the same.\", \"verdict\": \" SAME \"}\n```",
+            "My verdict: {\"reason\": \"It says the same.\", \"verdict\": \"same\", \"score\": 3} I hope that helps.",
         ] {
             let expected = Verdict { choice: 0, reason: "It says the same.".into() };
             assert_eq!(read(&question, text).unwrap(), [expected], "{text}");
@@ -131,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_rubric_is_read_by_criterion_in_its_own_order() {
-        let text = r#"{"tone": {"reason": "rude", "choice": "no"}, "complete": {"reason": "all", "choice": "yes"}}"#;
+        let text = r#"{"tone": {"reason": "rude", "verdict": "no"}, "complete": {"reason": "all", "verdict": "yes"}}"#;
         let choices: Vec<usize> = read(&rubric(), text).unwrap().iter().map(|verdict| verdict.choice).collect();
         assert_eq!(choices, [0, 2]);
     }
@@ -142,16 +161,16 @@ mod tests {
             ("I would say that it is fine.", "no JSON object"),
             ("", "no JSON object"),
             ("} {", "no JSON object"),
-            (r#"{"reason": "cut", "choice"#, "no JSON object"),
-            (r#"{"reason": "a" "choice": "same"}"#, "not valid"),
+            (r#"{"reason": "cut", "verdict"#, "no JSON object"),
+            (r#"{"reason": "a" "verdict": "same"}"#, "not valid"),
             (r#"{"reason": "a"}"#, "another form"),
-            (r#"{"reason": "a", "choice": 3}"#, "another form"),
-            (r#"{"reason": "a", "choice": "C"}"#, "it chose \"C\" for `facts`, which is none of \"same\""),
+            (r#"{"reason": "a", "verdict": 3}"#, "another form"),
+            (r#"{"reason": "a", "verdict": "C"}"#, "it chose \"C\" for `facts`, which is none of \"same\""),
         ] {
             let error = read(&Question::factuality(), text).unwrap_err();
             assert!(error.contains(message), "{text}: {error}");
         }
-        let error = read(&rubric(), r#"{"tone": {"reason": "", "choice": "yes"}}"#).unwrap_err();
+        let error = read(&rubric(), r#"{"tone": {"reason": "", "verdict": "yes"}}"#).unwrap_err();
         assert!(error.contains("nothing to the criterion `complete`"), "{error}");
     }
 
@@ -160,6 +179,17 @@ mod tests {
         let filled = asked(&rubric()).replace("\"yes\" | \"partly\" | \"no\"", "\"partly\"");
         let (_, object) = filled.split_once('\n').unwrap();
         assert!(read(&rubric(), object).unwrap().iter().all(|verdict| verdict.choice == 1));
+    }
+
+    #[test]
+    fn the_schema_has_the_reason_before_the_verdict_and_takes_the_choices_alone() {
+        let text = schema(&Question::relevance()).to_string();
+        assert!(text.find("\"reason\":{").unwrap() < text.find("\"verdict\":{").unwrap(), "{text}");
+        let schema = jsonschema::validator_for(&schema(&rubric())).unwrap();
+        let verdict = |word: &str| json!({"reason": "r", "verdict": word});
+        assert!(schema.is_valid(&json!({"complete": verdict("yes"), "tone": verdict("no")})));
+        assert!(!schema.is_valid(&json!({"complete": verdict("perhaps"), "tone": verdict("no")})));
+        assert!(!schema.is_valid(&json!({"complete": verdict("yes")})));
     }
 
     proptest! {

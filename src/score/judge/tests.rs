@@ -52,8 +52,8 @@ async fn score(judge: &Judge, chat: &Scripted, sample: u32) -> Result<Score, Sco
     judge.score(&row("Paris"), &says("It is Paris."), Scoring { sample, judge: Some(chat) }).await
 }
 
-const SAME: &str = r#"{"reason": "It names the same town.", "choice": "same"}"#;
-const DISAGREES: &str = r#"{"reason": "It names another town.", "choice": "disagrees"}"#;
+const SAME: &str = r#"{"reason": "It names the same town.", "verdict": "same"}"#;
+const DISAGREES: &str = r#"{"reason": "It names another town.", "verdict": "disagrees"}"#;
 
 #[tokio::test]
 async fn a_verdict_is_a_score_with_its_reason_and_costs_one_call_of_the_judge() {
@@ -73,10 +73,30 @@ async fn a_reply_that_cannot_be_read_is_asked_for_once_more_as_a_fresh_draw() {
     assert_eq!(score(&factuality, &chat, 0).await.unwrap().value, 1.0);
     assert_eq!(chat.draws(), ["0", "0.0.again"]);
 
-    let chat = scripted(&[r#"{"reason": "", "choice": "C"}"#, r#"{"reason": "", "choice": "excellent"}"#]);
+    let chat = scripted(&[r#"{"reason": "", "verdict": "C"}"#, r#"{"reason": "", "verdict": "excellent"}"#]);
     let error = score(&factuality, &chat, 0).await.unwrap_err();
     assert!(error.message.contains("it chose \"excellent\"") && !error.systemic, "{error}");
     assert_eq!(error.call, None, "a missing row, and no fault of the provider");
+}
+
+#[tokio::test]
+async fn a_judge_that_never_says_anything_usable_stops_the_work_with_one_message() {
+    let judge = judge(Question::relevance(), 1);
+    for answer in 1..=HOPELESS {
+        let error = score(&judge, &scripted(&["no", "idea"]), 0).await.unwrap_err();
+        assert_eq!(error.systemic, answer == HOPELESS, "{error}");
+    }
+    let one = r#"{"reason": "It is.", "verdict": "fully"}"#;
+    score(&judge, &scripted(&[one]), 0).await.unwrap();
+    assert!(!score(&judge, &scripted(&["no", "idea"]), 0).await.unwrap_err().systemic);
+}
+
+#[tokio::test]
+async fn a_server_that_takes_no_format_is_asked_without() {
+    let rejected = Err(CallError::Rejected("response_format".into()));
+    let chat = Scripted { replies: Mutex::new([rejected, Ok(answer(SAME))].into()), calls: Mutex::default() };
+    assert_eq!(score(&judge(Question::factuality(), 1), &chat, 0).await.unwrap().value, 1.0);
+    assert!(chat.calls.lock().unwrap()[1].request.format.is_text());
 }
 
 #[tokio::test]
@@ -99,7 +119,7 @@ async fn votes_are_draws_of_their_own_in_every_sample() {
 
 #[tokio::test]
 async fn a_battle_is_asked_in_both_orders() {
-    let first = r#"{"reason": "It is clearer.", "choice": "first"}"#;
+    let first = r#"{"reason": "It is clearer.", "verdict": "first"}"#;
     let chat = scripted(&[first, first]);
     let battle = judge(Question::battle(None), 1);
     let score = score(&battle, &chat, 0).await.unwrap();
@@ -114,7 +134,8 @@ async fn faults_that_every_call_would_meet_are_handed_on_as_what_they_are() {
         (CallError::Transient("503".into()), true),
         (CallError::Rejected("too long".into()), false),
     ] {
-        let chat = Scripted { replies: Mutex::new([Err(error.clone())].into()), calls: Mutex::default() };
+        let replies = Mutex::new([Err(error.clone()), Err(error.clone())].into());
+        let chat = Scripted { replies, calls: Mutex::default() };
         let failed = score(&judge(Question::relevance(), 1), &chat, 0).await.unwrap_err();
         assert_eq!(failed.call, handed_on.then_some(error));
     }
