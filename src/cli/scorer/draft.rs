@@ -21,7 +21,7 @@ use crate::cli::report::{print, print_json};
 
 /// Have a model write a rubric, or a Python scorer, from what you say good means
 ///
-/// It is shown with its verdicts on some train rows, and saved only when you accept it: a rubric as a [[scorers]] table at the
+/// It is shown with its verdicts on some train rows, and saved only when you accept it: a rubric as a scorers table at the
 /// end of the config file, a Python function in scorers/ beside it.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
