@@ -1,3 +1,5 @@
+//! The budget under every order of reservations: never exceeded, and nothing lost count of.
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::prelude::*;
