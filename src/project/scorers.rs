@@ -12,9 +12,9 @@ use crate::model::BoxFuture;
 use crate::score::{
     Bleu, Bounds, Chrf, CommandOptions, CommandScorer, Contains, ContainsOptions, Cost, ExactMatch, ExactMatchOptions,
     Group, ItemOptions, JsonDiff, JsonFields, JsonFieldsOptions, JsonPath, JsonPathOptions, JsonSchema, JsonValid,
-    JsonValidOptions, Latency, Length, Levenshtein, ListContains, ListMatch, Not, Numeric, NumericDiff, NumericOptions,
+    JsonValidOptions, Latency, Length, Levenshtein, ListContains, ListMatch, Numeric, NumericDiff, NumericOptions,
     PythonOptions, PythonScorer, RegexMatch, RegexOptions, RougeL, Rule, Scorer, ScorerSet, ScorerSetupError, SetMatch,
-    StartsWith, Threshold, TokenF1, TraceScorer, WordCount, trace,
+    StartsWith, TokenF1, TraceScorer, WordCount, Wrapped, trace,
 };
 
 /// Builds the scorers of `config`, starting those that are processes.
@@ -58,9 +58,9 @@ impl Builder<'_> {
             if let Some(threshold) = scorer.threshold
                 && !matches!(scorer.kind, ScorerKind::AllOf { .. })
             {
-                built = Arc::new(Threshold::new(built, threshold));
+                built = Arc::new(Wrapped::threshold(built, threshold));
             }
-            Ok(if scorer.not { Arc::new(Not::new(built)) } else { built })
+            Ok(if scorer.not { Arc::new(Wrapped::not(built)) } else { built })
         })
     }
 

@@ -83,7 +83,7 @@ pub use starts_with::StartsWith;
 pub use token_f1::TokenF1;
 pub use trace::TraceScorer;
 pub use word_count::WordCount;
-pub use wrapped::{Not, Threshold};
+pub use wrapped::Wrapped;
 
 use crate::dataset::Example;
 use crate::model::{BoxFuture, CallError, Chat, Completion};

@@ -1,4 +1,4 @@
-//! What any scorer may be turned into: its opposite ([`Not`]), or all or nothing ([`Threshold`]).
+//! What any scorer may be turned into: its opposite, or all or nothing.
 
 use std::sync::Arc;
 
@@ -7,95 +7,73 @@ use super::{Judge, Score, ScoreError, Scorer, Scoring};
 use crate::dataset::Example;
 use crate::model::{BoxFuture, Completion};
 
-/// 1 less the value of a scorer, whose name it has. As the `not-` types of promptfoo, for graded scorers too.
-pub struct Not {
+/// A scorer whose values are turned; it has the scorer's name.
+pub struct Wrapped {
     scorer: Arc<dyn Scorer>,
+    turn: Turn,
 }
 
-impl Not {
-    /// The opposite of `scorer`.
-    pub fn new(scorer: Arc<dyn Scorer>) -> Not {
-        Not { scorer }
-    }
+/// What becomes of a value.
+enum Turn {
+    Opposite,
+    AllOrNothing(f64),
 }
 
-/// 1 where a scorer gives at least so much, else 0; it has the scorer's name.
-pub struct Threshold {
-    scorer: Arc<dyn Scorer>,
-    threshold: f64,
-}
-
-impl Threshold {
-    /// All or nothing from `threshold` on, in (0, 1].
-    pub fn new(scorer: Arc<dyn Scorer>, threshold: f64) -> Threshold {
-        Threshold { scorer, threshold }
-    }
-}
-
-impl Scorer for Not {
-    fn name(&self) -> &str {
-        self.scorer.name()
+impl Wrapped {
+    /// 1 less the value of `scorer`. As the `not-` types of promptfoo, for graded scorers too.
+    pub fn not(scorer: Arc<dyn Scorer>) -> Wrapped {
+        Wrapped { scorer, turn: Turn::Opposite }
     }
 
-    fn needs_expected(&self) -> bool {
-        self.scorer.needs_expected()
-    }
-
-    fn check(&self, example: &Example) -> Result<(), String> {
-        self.scorer.check(example)
-    }
-
-    fn judges(&self) -> Vec<&Judge> {
-        self.scorer.judges()
-    }
-
-    fn score<'a>(
-        &'a self,
-        example: &'a Example,
-        completion: &'a Completion,
-        scoring: Scoring<'a>,
-    ) -> BoxFuture<'a, Result<Score, ScoreError>> {
-        Box::pin(async move {
-            let Score { scorer, value, .. } = checked(self.scorer.score(example, completion, scoring).await?)?;
-            // What the scorer complains of is what was asked for.
-            let reason = (value > 0.0).then(|| format!("was not to be so, and is: {value:.2}"));
-            Ok(Score { scorer, value: 1.0 - value, reason, criterion: None })
-        })
+    /// 1 where `scorer` gives at least `threshold`, in (0, 1], else 0.
+    pub fn threshold(scorer: Arc<dyn Scorer>, threshold: f64) -> Wrapped {
+        Wrapped { scorer, turn: Turn::AllOrNothing(threshold) }
     }
 }
 
-impl Scorer for Threshold {
-    fn name(&self) -> &str {
-        self.scorer.name()
-    }
-
-    fn needs_expected(&self) -> bool {
-        self.scorer.needs_expected()
-    }
-
-    fn check(&self, example: &Example) -> Result<(), String> {
-        self.scorer.check(example)
-    }
-
-    fn judges(&self) -> Vec<&Judge> {
-        self.scorer.judges()
-    }
-
-    fn score<'a>(
-        &'a self,
-        example: &'a Example,
-        completion: &'a Completion,
-        scoring: Scoring<'a>,
-    ) -> BoxFuture<'a, Result<Score, ScoreError>> {
-        Box::pin(async move {
-            let Score { scorer, value, reason, criterion } =
-                checked(self.scorer.score(example, completion, scoring).await?)?;
-            if value >= self.threshold {
-                return Ok(Score { scorer, value: 1.0, reason: None, criterion: None });
+impl Turn {
+    fn of(&self, Score { scorer, value, reason, criterion }: Score) -> Score {
+        match self {
+            Turn::Opposite => {
+                // What the scorer complains of is what was asked for.
+                let reason = (value > 0.0).then(|| format!("was not to be so, and is: {value:.2}"));
+                Score { scorer, value: 1.0 - value, reason, criterion: None }
             }
-            let reason = reason.unwrap_or_else(|| format!("gave {value:.2}, of at least {}", self.threshold));
-            Ok(Score { scorer, value: 0.0, reason: Some(reason), criterion })
-        })
+            Turn::AllOrNothing(threshold) if value >= *threshold => {
+                Score { scorer, value: 1.0, reason: None, criterion: None }
+            }
+            Turn::AllOrNothing(threshold) => {
+                let reason = reason.unwrap_or_else(|| format!("gave {value:.2}, of at least {threshold}"));
+                Score { scorer, value: 0.0, reason: Some(reason), criterion }
+            }
+        }
+    }
+}
+
+impl Scorer for Wrapped {
+    fn name(&self) -> &str {
+        self.scorer.name()
+    }
+
+    fn needs_expected(&self) -> bool {
+        self.scorer.needs_expected()
+    }
+
+    fn check(&self, example: &Example) -> Result<(), String> {
+        self.scorer.check(example)
+    }
+
+    fn judges(&self) -> Vec<&Judge> {
+        self.scorer.judges()
+    }
+
+    fn score<'a>(
+        &'a self,
+        example: &'a Example,
+        completion: &'a Completion,
+        scoring: Scoring<'a>,
+    ) -> BoxFuture<'a, Result<Score, ScoreError>> {
+        Box::pin(async move { Ok(self.turn.of(checked(self.scorer.score(example, completion, scoring).await?)?)) })
     }
 }
 
@@ -110,33 +88,33 @@ mod tests {
     #[test]
     fn not_gives_what_is_left_to_one() {
         let options = ContainsOptions { any: vec!["sorry".into()], ..Default::default() };
-        let not = Not::new(Arc::new(Contains::new("not-contains", options).unwrap()));
+        let not = Wrapped::not(Arc::new(Contains::new("not-contains", options).unwrap()));
         assert_eq!(not.name(), "not-contains");
         assert!(!not.needs_expected());
         assert_eq!(value(&not, Value::Null, "Done."), 1.0);
         assert_eq!(reason(&not, Value::Null, "Done."), "");
         assert_eq!(reason(&not, Value::Null, "I'm sorry"), "was not to be so, and is: 1.00");
-        let unlike = Not::new(Arc::new(Levenshtein::new("levenshtein", None)));
+        let unlike = Wrapped::not(Arc::new(Levenshtein::new("levenshtein", None)));
         assert_eq!(value(&unlike, "abcd", "abcx"), 0.25);
         assert!(try_score(&unlike, Value::Null, "x").is_err(), "an error stays one");
     }
 
     #[test]
     fn a_threshold_makes_it_all_or_nothing() {
-        let near = Threshold::new(Arc::new(Levenshtein::new("levenshtein", None)), 0.75);
+        let near = Wrapped::threshold(Arc::new(Levenshtein::new("levenshtein", None)), 0.75);
         assert!(near.needs_expected());
         assert_eq!(value(&near, "abcd", "abcx"), 1.0);
         assert_eq!(reason(&near, "abcd", "abcx"), "");
         assert_eq!(value(&near, "abcd", "abxx"), 0.0);
         assert_eq!(reason(&near, "abcd", "abxx"), "2 of 4 characters differ");
-        assert_eq!(reason(&Threshold::new(gives("x", 0.5), 0.6), "a", "a"), "gave 0.50, of at least 0.6");
+        assert_eq!(reason(&Wrapped::threshold(gives("x", 0.5), 0.6), "a", "a"), "gave 0.50, of at least 0.6");
     }
 
     #[test]
     fn what_is_no_score_does_not_become_one() {
         for wrong in [f64::NAN, 1.5, -0.5] {
-            assert!(try_score(&Not::new(gives("odd", wrong)), "a", "a").is_err());
-            assert!(try_score(&Threshold::new(gives("odd", wrong), 0.5), "a", "a").is_err());
+            assert!(try_score(&Wrapped::not(gives("odd", wrong)), "a", "a").is_err());
+            assert!(try_score(&Wrapped::threshold(gives("odd", wrong), 0.5), "a", "a").is_err());
         }
     }
 }
