@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::named::NamedFiles;
 use super::{Models, Project, ProjectError, judges};
 use crate::config::{Config, ScorerConfig};
 use crate::dataset::Example;
@@ -136,7 +137,10 @@ impl Project {
                 options.hidden_env = super::scorers::key_names(&self.config);
                 Arc::new(crate::score::PythonScorer::start(draft.name.as_str(), options).await?)
             }
-            None => Arc::new(judges::build(&self.config, &draft.scorer.kind, &draft.name, &self.root)?),
+            None => {
+                let (kind, files) = (&draft.scorer.kind, &mut NamedFiles::default());
+                Arc::new(judges::build(&self.config, kind, &draft.name, &self.root, files)?)
+            }
         };
         // Saved, it would keep the project from loading.
         if scorer.needs_expected() && self.dataset.examples.iter().any(|row| row.expected.is_none()) {

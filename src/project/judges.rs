@@ -3,16 +3,22 @@
 use std::path::Path;
 
 use super::Project;
-use super::load::read;
+use super::named::NamedFiles;
 use crate::config::{Config, CriterionConfig, ModelConfig, Provider, ScorerKind, Votes};
 use crate::model::ModelRole;
 use crate::score::{Combine, Criterion, Judge, JudgeModel, JudgeOptions, Question, ScorerSet, ScorerSetupError};
 
-/// Builds the judge that `kind` describes; `name` is that in reports.
+/// Builds the judge that `kind` describes; `name` is that in reports, and `files` is told of its prompt file.
 ///
 /// # Errors
 /// An invalid rubric, a prompt file that can't be read or doesn't fit, a model that can't judge.
-pub(super) fn build(config: &Config, kind: &ScorerKind, name: &str, root: &Path) -> Result<Judge, ScorerSetupError> {
+pub(super) fn build(
+    config: &Config,
+    kind: &ScorerKind,
+    name: &str,
+    root: &Path,
+    files: &mut NamedFiles,
+) -> Result<Judge, ScorerSetupError> {
     let failed = |message: String| ScorerSetupError { scorer: name.to_owned(), message };
     let (question, prompt, votes, combine) = asked(kind).map_err(failed)?;
     let model = Project::model(config, ModelRole::Judge);
@@ -24,9 +30,8 @@ pub(super) fn build(config: &Config, kind: &ScorerKind, name: &str, root: &Path)
     }
     let prompt = match prompt {
         Some(path) => {
-            let path = root.join(path);
-            let text = read(&path).map_err(|error| failed(error.to_string()))?;
-            Some((path.display().to_string(), text))
+            let text = files.text(root, path).map_err(|error| failed(error.to_string()))?;
+            Some((root.join(path).display().to_string(), text))
         }
         None => None,
     };

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::named::NamedFiles;
 use super::{ProjectError, judges, limits, scorers};
 use crate::config::Config;
 use crate::dataset::{Dataset, Example, SplitLock, labels, load};
@@ -40,6 +41,8 @@ pub struct Project {
     pub strategies: Vec<Arc<Strategy>>,
     /// The scorers, started.
     pub scorers: Arc<ScorerSet>,
+    /// The files that the scorers are made of.
+    pub(super) files: NamedFiles,
     pub(super) lock: Option<SplitLock>,
 }
 
@@ -76,7 +79,8 @@ impl Project {
         let strategies = load_strategies(folder, &config.search.disable).map_err(|error| at(error.into()))?;
         super::models::check(&config, &root).map_err(at)?;
         super::target::check(&config, &root).map_err(at)?;
-        let scorers = Arc::new(scorers::build(&config, &root).await.map_err(at)?);
+        let mut files = NamedFiles::default();
+        let scorers = Arc::new(scorers::build(&config, &root, &mut files).await.map_err(at)?);
         let mut source = config.dataset.clone().under(&root);
         source.path = expand("dataset", &source.path.to_string_lossy()).map_err(at)?.into();
         let loaded = load(&source, scorers.needs_expected().is_some())?;
@@ -106,12 +110,13 @@ impl Project {
             prompts,
             strategies,
             scorers,
+            files,
         })
     }
 
     /// Builds the scorers anew for a changed config.
     pub(super) async fn rebuild_scorers(&mut self) -> Result<(), ProjectError> {
-        self.scorers = Arc::new(scorers::build(&self.config, &self.root).await?);
+        self.scorers = Arc::new(scorers::build(&self.config, &self.root, &mut self.files).await?);
         Ok(())
     }
 

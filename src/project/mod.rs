@@ -16,6 +16,7 @@ mod limits;
 mod live;
 mod load;
 mod models;
+mod named;
 mod notify;
 mod optimize;
 mod plan;

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::account::Purse;
 use super::live::LiveFile;
+use super::snapshot::check_programs;
 use super::{Models, Project, ProjectError, Use};
 use crate::clock::{self, Clock};
 use crate::dataset::{Example, Split};
@@ -127,6 +128,7 @@ pub async fn resume(
     if reported && state(&folder.events().unwrap_or_default()).0 == RunState::Finished {
         return Err(OptimizeError::Finished(folder.manifest.run));
     }
+    check_programs(root, &folder)?;
     let mut project = Project::of_run(root, &folder).await?;
     let payer = folder.manifest.run.clone();
     let models = project.models(&Use { payer, limits: project.limits(), interrupt })?;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::named::NamedFiles;
 use super::provider::key_name;
-use super::{Project, ProjectError, judges, load};
+use super::{Project, ProjectError, judges};
 use crate::config::{Config, ScorerConfig, ScorerKind};
 use crate::model::BoxFuture;
 use crate::score::{
@@ -17,11 +18,11 @@ use crate::score::{
     StartsWith, TokenF1, TraceScorer, WordCount, Wrapped, trace,
 };
 
-/// Builds the scorers of `config`, starting those that are processes.
-pub(super) async fn build(config: &Config, root: &Path) -> Result<ScorerSet, ProjectError> {
+/// Builds the scorers of `config`, starting those that are processes; `files` is told of the files that they are made of.
+pub(super) async fn build(config: &Config, root: &Path, files: &mut NamedFiles) -> Result<ScorerSet, ProjectError> {
     // A config file without a folder before its name is in the working directory.
     let root = if root.as_os_str().is_empty() { Path::new(".") } else { root };
-    let builder = Builder { config, root };
+    let mut builder = Builder { config, root, files };
     let mut scorers = Vec::new();
     for scorer in &config.scorers {
         scorers.push((builder.one(scorer, scorer.name().into_owned()).await?, scorer.weight));
@@ -45,13 +46,15 @@ struct Builder<'a> {
     config: &'a Config,
     /// What paths are relative to.
     root: &'a Path,
+    /// The files that the scorers are made of.
+    files: &'a mut NamedFiles,
 }
 
 type Built = Result<Arc<dyn Scorer>, ScorerSetupError>;
 
 impl Builder<'_> {
     /// A scorer with its threshold and its `not`; `name` is that in reports.
-    fn one<'a>(&'a self, scorer: &'a ScorerConfig, name: String) -> BoxFuture<'a, Built> {
+    fn one<'a>(&'a mut self, scorer: &'a ScorerConfig, name: String) -> BoxFuture<'a, Built> {
         Box::pin(async move {
             let mut built = self.kind(scorer, &name).await?;
             // That of `all_of` is part of what it does.
@@ -64,7 +67,7 @@ impl Builder<'_> {
         })
     }
 
-    async fn kind(&self, scorer: &ScorerConfig, name: &str) -> Built {
+    async fn kind(&mut self, scorer: &ScorerConfig, name: &str) -> Built {
         Ok(match &scorer.kind {
             ScorerKind::ExactMatch { trim, ignore_case } => {
                 Arc::new(ExactMatch::new(name, ExactMatchOptions { trim: *trim, ignore_case: *ignore_case }))
@@ -139,21 +142,26 @@ impl Builder<'_> {
                 let mut options = PythonOptions::new(self.root.join(path));
                 options.timeout = Project::duration(*timeout_seconds);
                 options.hidden_env = key_names(self.config);
-                Arc::new(PythonScorer::start(name, options).await?)
+                let scorer = PythonScorer::start(name, options).await?;
+                self.files.program(self.root, path);
+                let folder = path.parent().unwrap_or(Path::new(""));
+                scorer.modules().iter().for_each(|module| self.files.program(self.root, &folder.join(module)));
+                Arc::new(scorer)
             }
             ScorerKind::Command { run, timeout_seconds } => {
                 let mut options = CommandOptions::new(run.clone(), self.root);
                 options.timeout = Project::duration(*timeout_seconds);
                 options.hidden_env = key_names(self.config);
+                self.files.command(self.root, run);
                 Arc::new(CommandScorer::start(name, options).await?)
             }
-            judge => Arc::new(judges::build(self.config, judge, name, self.root)?),
+            judge => Arc::new(judges::build(self.config, judge, name, self.root, self.files)?),
         })
     }
 
     /// The scorers of the group called `group`, with their weights.
     async fn parts(
-        &self,
+        &mut self,
         scorers: &[ScorerConfig],
         group: &str,
     ) -> Result<Vec<(Arc<dyn Scorer>, f64)>, ScorerSetupError> {
@@ -166,7 +174,7 @@ impl Builder<'_> {
 
     /// A schema as it is written, or from its file.
     fn json_schema(
-        &self,
+        &mut self,
         name: &str,
         schema: Option<&Map<String, Value>>,
         path: Option<&PathBuf>,
@@ -175,10 +183,10 @@ impl Builder<'_> {
         let Some(path) = path else {
             return JsonSchema::new(name, &Value::Object(schema.cloned().unwrap_or_default()), allow_fence);
         };
-        let path = self.root.join(path);
         let refused = |message: String| ScorerSetupError { scorer: name.to_owned(), message };
+        let text = self.files.text(self.root, path).map_err(|error| refused(error.to_string()))?;
+        let path = self.root.join(path);
         let in_file = |problem: String| refused(format!("{}: {problem}", path.display()));
-        let text = load::read(&path).map_err(|error| refused(error.to_string()))?;
         let schema = serde_json::from_str(&text).map_err(|error| in_file(format!("is not JSON: {error}")))?;
         JsonSchema::new(name, &schema, allow_fence).map_err(|error| in_file(error.message))
     }

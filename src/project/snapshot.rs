@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::load::read;
+use super::named::NamedFiles;
 use super::{Project, ProjectError, scorers};
 use crate::config::{Config, Notify};
 use crate::dataset::{Dataset, Example, Split};
@@ -18,6 +19,7 @@ const CONFIG: &str = "ratchet.toml";
 const DATASET: &str = "dataset.jsonl";
 const STRATEGIES: &str = "strategies.json";
 const PROMPTS: &str = "prompts";
+const FILES: &str = "files.json";
 
 impl Project {
     /// Copies what the run follows from into its folder; `past` is what strategies came to before it.
@@ -44,10 +46,14 @@ impl Project {
         for prompt in self.prompts.iter() {
             durable::write(&snapshot.join(PROMPTS).join(prompt.name()), prompt.text().as_bytes())?;
         }
+        let files = self.files.clone().with_programs_of(&self.config, &self.root);
+        let files = serde_json::to_string_pretty(&files).map_err(|error| unwritable(error.to_string()))?;
+        durable::write(&snapshot.join(FILES), files.as_bytes())?;
         past.write(&snapshot)
     }
 
-    /// The project as it was when the run began; `root` is where its scorers and its store are.
+    /// The project as it was when the run began; `root` is where its programs and its store are. Programs that have changed
+    /// since are warned of.
     ///
     /// # Errors
     /// A snapshot that is incomplete or damaged, a key that isn't set, a scorer that doesn't start.
@@ -69,20 +75,45 @@ impl Project {
         }
         super::models::check(&config, root)?;
         super::target::check(&config, root)?;
-        let scorers = Arc::new(scorers::build(&config, root).await?);
+        let mut files = files_of(folder)?;
+        let warnings = files.changed(root).iter().map(|path| changed_since(path)).collect();
+        let scorers = Arc::new(scorers::build(&config, root, &mut files).await?);
         Ok(Self {
             root: root.to_path_buf(),
             config_file: folder.manifest.config.clone(),
             config,
             dataset,
-            warnings: Vec::new(),
+            warnings,
             prompt_files,
             prompts: Arc::new(PromptSet::new(prompts)?),
             strategies,
             scorers,
+            files,
             lock: None,
         })
     }
+}
+
+/// Refuses to go on with the run in `folder` where a program in `root` is another than it was: what it did then and what it
+/// does now can't be compared.
+///
+/// # Errors
+/// [`ProjectError::Changed`], or a snapshot that is damaged.
+pub(super) fn check_programs(root: &Path, folder: &RunFolder) -> Result<(), ProjectError> {
+    match files_of(folder)?.changed(root) {
+        changed if changed.is_empty() => Ok(()),
+        changed => Err(ProjectError::Changed { changed }),
+    }
+}
+
+/// What the run keeps of the files that its config names; nothing is known of those of a run that an older Ratchet began.
+fn files_of(folder: &RunFolder) -> Result<NamedFiles, ProjectError> {
+    let path = folder.snapshot().join(FILES);
+    if path.is_file() { parse(&path) } else { Ok(NamedFiles::default()) }
+}
+
+fn changed_since(path: &Path) -> String {
+    format!("{} has changed since the run began: its scores and answers may come out otherwise now", path.display())
 }
 
 fn read_dataset(path: &Path, folder: &Path) -> Result<Dataset, ProjectError> {

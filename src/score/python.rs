@@ -8,7 +8,7 @@ use super::row::{EXAMPLE, Row};
 use super::{DEFAULT_SCORER_TIMEOUT, Score, ScoreError, Scorer, ScorerSetupError, Scoring};
 use crate::dataset::Example;
 use crate::model::{BoxFuture, Completion};
-use crate::worker::{Worker, WorkerSpec};
+use crate::worker::{Greeting, Worker, WorkerSpec};
 
 const DRIVER: &str = include_str!("python_driver.py");
 
@@ -50,6 +50,8 @@ pub struct PythonScorer {
     /// The fields of a row that the signature names.
     wants: Vec<String>,
     needs_expected: bool,
+    /// What the file imported, see [`PythonScorer::modules`].
+    modules: Vec<PathBuf>,
     worker: Worker,
 }
 
@@ -78,7 +80,13 @@ impl PythonScorer {
             example: EXAMPLE,
         };
         let (worker, greeting) = Worker::start(spec).await.map_err(failed)?;
-        Ok(PythonScorer { name, wants: greeting.wants, needs_expected: greeting.needs_expected, worker })
+        let Greeting { wants, needs_expected, modules, .. } = greeting;
+        Ok(PythonScorer { name, wants, needs_expected, modules, worker })
+    }
+
+    /// The files that the scorer's file imported from its own folder when it was loaded, relative to that, sorted.
+    pub fn modules(&self) -> &[PathBuf] {
+        &self.modules
     }
 }
 
@@ -396,6 +404,7 @@ def handler(output, expected):
         std::fs::write(dir.path().join("rules.py"), "CASE = 0.5").unwrap();
         options.hidden_env = vec!["CARGO_MANIFEST_DIR".into()];
         let scorer = PythonScorer::start("python", options).await.unwrap();
+        assert_eq!(scorer.modules(), [PathBuf::from("rules.py")]);
         let hidden = score(&scorer, 0, "CARGO_MANIFEST_DIR").await.unwrap();
         assert_eq!((hidden.value, hidden.reason.as_deref()), (0.5, Some("None")));
         let seen = score(&scorer, 0, "PATH").await.unwrap();

@@ -71,6 +71,16 @@ def load(path):
     return handler, positional, keywords, needs_expected
 
 
+def modules(path):
+    """What was imported from the folder of the file, relative to that: not from an environment that lies within it."""
+    folder = os.path.dirname(os.path.abspath(path)) + os.sep
+    installed = tuple(place + os.sep for place in sys.path if place.startswith(folder))
+    loaded = [os.path.abspath(module.__file__) for module in list(sys.modules.values())
+              if isinstance(getattr(module, "__file__", None), str)]
+    own = [file for file in loaded if file.startswith(folder) and not file.startswith(installed)]
+    return sorted({os.path.relpath(file, folder) for file in own} - {os.path.basename(path)})
+
+
 def read(result):
     """Value and reason of what a handler returned: a number or bool, (value, reason), or {"score", "reason"}."""
     reason = None
@@ -97,7 +107,7 @@ def main():
         return send({"failed": text(error)})
     except BaseException as error:
         return send({"failed": describe(error, path)})
-    send({"wants": positional + keywords, "needs_expected": needs_expected})
+    send({"wants": positional + keywords, "needs_expected": needs_expected, "modules": modules(path)})
     for line in requests:
         row = json.loads(line)
         reply = {"id": row["id"]}

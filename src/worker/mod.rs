@@ -64,6 +64,9 @@ pub struct Greeting {
     /// Whether it can't work without an expected answer.
     #[serde(default)]
     pub needs_expected: bool,
+    /// Files of its own folder that it has loaded, relative to that.
+    #[serde(default)]
+    pub modules: Vec<PathBuf>,
 }
 
 /// Why a row has no reply.

@@ -25,6 +25,7 @@ mod providers;
 mod readme;
 mod resume;
 mod scorers;
+mod snapshot;
 mod targets;
 mod triage;
 mod unattended;
