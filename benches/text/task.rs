@@ -95,7 +95,7 @@ impl Task {
         let live = |role| session.ledger.spend().roles.get(&role).map_or(0, |spend| spend.live);
         let spent = || {
             let (task, proposer) = (live(ModelRole::Task), live(ModelRole::Proposer));
-            CallsSpent { total: task + proposer, task, proposer, judge: 0 }
+            CallsSpent { total: task + proposer, task, proposer, ..CallsSpent::default() }
         };
         let sink = Gathered::default();
         let search = Search {

@@ -64,6 +64,8 @@ pub struct Used {
     pub live: u64,
     /// Of them, the judge's.
     pub judged: u64,
+    /// Of them, the embedder's.
+    pub embedded: u64,
     /// Calls answered from the store.
     pub stored: u64,
     /// Tokens read and written by the live calls.
@@ -83,8 +85,8 @@ impl Used {
             used.tokens += total.tokens_in + total.tokens_out;
             used.dollars = used.dollars.filter(|_| total.unpriced == 0).map(|sum| sum + total.cost.dollars());
         }
-        let judged = |spend: &Spend| spend.roles.get(&ModelRole::Judge).map_or(0, |judge| judge.live);
-        used.judged = spends.iter().map(judged).sum();
+        let live = |role| spends.iter().filter_map(|spend| spend.roles.get(&role)).map(|made| made.live).sum();
+        (used.judged, used.embedded) = (live(ModelRole::Judge), live(ModelRole::Embedder));
         used
     }
 
@@ -96,8 +98,11 @@ impl Used {
         };
         let [live, stored] = [self.live, self.stored].map(count);
         let tokens = plural(self.tokens as usize, "token");
-        let judged = if self.judged > 0 { format!(" ({} of the judge)", count(self.judged)) } else { String::new() };
-        format!("calls: {live} live{judged}, {stored} stored; {tokens}, {dollars}, {:.1} s", self.seconds)
+        let of_scorers =
+            [("judge", self.judged), ("embedder", self.embedded)].into_iter().filter(|(_, made)| *made > 0);
+        let scored: Vec<String> = of_scorers.map(|(role, made)| format!("{} of the {role}", count(made))).collect();
+        let scored = if scored.is_empty() { String::new() } else { format!(" ({})", scored.join(", ")) };
+        format!("calls: {live} live{scored}, {stored} stored; {tokens}, {dollars}, {:.1} s", self.seconds)
     }
 }
 
@@ -466,7 +471,7 @@ mod tests {
 
     #[test]
     fn a_price_that_is_not_known_is_no_zero() {
-        let used = Used { live: 1200, judged: 0, stored: 3, tokens: 4, dollars: None, seconds: 0.04 };
+        let used = Used { live: 1200, judged: 0, embedded: 0, stored: 3, tokens: 4, dollars: None, seconds: 0.04 };
         assert_eq!(used.words(), "calls: 1,200 live, 3 stored; 4 tokens, price unknown, 0.0 s");
         assert_eq!(Used::of(&[], 0.0).dollars, Some(0.0));
     }

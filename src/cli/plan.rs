@@ -29,6 +29,7 @@ fn words(plan: &Plan) -> String {
         format!("Proposer  {}", model(&plan.proposer)),
     ];
     lines.extend(plan.judge.as_ref().map(|judge| format!("Judge     {}", model(judge))));
+    lines.extend(plan.embedder.as_ref().map(|embedder| format!("Embedder  {}", model(embedder))));
     lines.extend([
         format!(
             "Search    up to {} of {}",
@@ -82,9 +83,10 @@ fn model(model: &PlannedModel) -> String {
 fn used(used: &PlannedUse) -> String {
     let cost = used.cost_usd.map_or("price unknown".to_owned(), |cost| format!("${cost:.2}"));
     let calls = used.calls;
-    let judge = if calls.judge > 0 { format!(", {} judge", count(calls.judge)) } else { String::new() };
+    let of = |role: &str, calls: u64| if calls > 0 { format!(", {} {role}", count(calls)) } else { String::new() };
+    let (judge, embedder) = (of("judge", calls.judge), of("embedder", calls.embedder));
     format!(
-        "{} task and {} proposer calls{judge}, {} tokens, {cost}",
+        "{} task and {} proposer calls{judge}{embedder}, {} tokens, {cost}",
         count(calls.task),
         count(calls.proposer),
         count(used.tokens)

@@ -150,7 +150,7 @@ impl Seen {
             format!(
                 "{} ({}{} stored), {}, {}, {}",
                 plural(total.live as usize, "call"),
-                judged(spend),
+                scored(spend),
                 count(total.stored),
                 plural((total.tokens_in + total.tokens_out) as usize, "token"),
                 cost(spend),
@@ -269,10 +269,11 @@ fn since(timestamp: &str, now: Duration) -> Option<u64> {
     Some(now.saturating_sub(clock::parse_timestamp(timestamp)?).as_secs())
 }
 
-/// How many of the calls were the judge's, where it has any.
-fn judged(spend: &Spend) -> String {
-    let judge = spend.roles.get(&ModelRole::Judge).filter(|judge| judge.live > 0);
-    judge.map_or_else(String::new, |judge| format!("{} of the judge, ", count(judge.live)))
+/// How many of the calls were made to score answers, where any were.
+fn scored(spend: &Spend) -> String {
+    let scoring = [ModelRole::Judge, ModelRole::Embedder].into_iter();
+    let made = scoring.filter_map(|role| Some((role, spend.roles.get(&role).filter(|made| made.live > 0)?)));
+    made.map(|(role, made)| format!("{} of the {role}, ", count(made.live))).collect()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value};
 
 use super::error::{Cause, ConfigError, Place, Problem};
+use super::models::EMBEDDER;
 use super::schema::{Finding, check, dotted};
 use super::source::{At, Source};
 use super::{Config, ModelConfig, Provider, Repeats, ScorerConfig, ScorerKind};
@@ -69,6 +70,17 @@ impl Config {
             let role = path.join(".");
             let at = |key: &str| below_models(&path, key);
             found.extend(missing(&path, model));
+            if path[0] == EMBEDDER && !model.provider.embeds() {
+                let embedding = Provider::ALL.into_iter().filter(|provider| provider.embeds());
+                let message = format!(
+                    "`models.{role}.provider` is \"{}\", which embeds no texts here; take one of {}, or compare texts in a \
+                     `python` scorer",
+                    model.provider.name(),
+                    embedding.map(|provider| format!("\"{}\"", provider.name())).collect::<Vec<_>>().join(", ")
+                );
+                found.push(Finding { path: at("provider"), cause: Cause::Conflict(message) });
+                continue;
+            }
             if let Some(name) = model.model.as_deref().filter(|_| model.provider == Provider::Embedded)
                 && name != EMBEDDED
             {
@@ -207,7 +219,15 @@ fn idle_keys(root: &Value) -> Vec<Finding> {
         let role = path.join(".");
         let Some(provider) = model["provider"].as_str().and_then(Provider::named) else { continue };
         let keys = model.as_object().into_iter().flatten().map(|(key, _)| key.as_str());
-        for key in keys.filter(|key| !provider.reads(key)) {
+        for key in keys {
+            let is_idle = path[0] == EMBEDDER && matches!(key, "temperature" | "max_tokens" | "deterministic");
+            if is_idle && provider.embeds() {
+                let message = format!("`models.{role}.{key}` does nothing: a text has one embedding; leave it out");
+                found.push(Finding { path: below_models(&path, key), cause: Cause::Conflict(message) });
+            }
+            if provider.reads(key) {
+                continue;
+            }
             let reader = match key {
                 "run" => Provider::Command,
                 "context_length" => Provider::Ollama,

@@ -16,6 +16,9 @@ pub struct Models {
     /// The model that scorers ask which judge answers; by default the task model, which may favour its own answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judge: Option<ModelConfig>,
+    /// The model that embeds texts, for the scorer `embedding_similarity`, which needs one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedder: Option<ModelConfig>,
 }
 
 /// One model and how to reach it.
@@ -102,11 +105,19 @@ pub struct ModelConfig {
     pub extra: Map<String, Value>,
 }
 
+/// The role whose model embeds texts.
+pub(super) const EMBEDDER: &str = "embedder";
+
 impl Models {
     /// All models that a run may ask, with where they stand below `models`.
     pub fn all(&self) -> Vec<(Vec<String>, &ModelConfig)> {
         let mut all = Vec::new();
-        let roles = [("task", Some(&self.task)), ("proposer", self.proposer.as_ref()), ("judge", self.judge.as_ref())];
+        let roles = [
+            ("task", Some(&self.task)),
+            ("proposer", self.proposer.as_ref()),
+            ("judge", self.judge.as_ref()),
+            (EMBEDDER, self.embedder.as_ref()),
+        ];
         for (role, model) in roles {
             let Some(model) = model else { continue };
             all.push((vec![role.to_owned()], model));
@@ -234,6 +245,20 @@ impl Provider {
     /// The provider of this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|provider| provider.name() == name)
+    }
+
+    /// Whether it embeds texts.
+    pub fn embeds(self) -> bool {
+        !matches!(
+            self,
+            Self::Embedded
+                | Self::Responses
+                | Self::Anthropic
+                | Self::Bedrock
+                | Self::Groq
+                | Self::Deepseek
+                | Self::Command
+        )
     }
 
     /// Whether it reads `key` of its table.

@@ -118,6 +118,18 @@ pub enum ScorerKind {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         max_distance: Option<usize>,
     },
+    /// Nearness of the answer to the expected text by the embeddings of `models.embedder`: their cosine similarity, from
+    /// `expected_min` (0) to 1 (1). Of several expected texts the nearest counts.
+    EmbeddingSimilarity {
+        /// The cosine similarity that counts as 0, and what is below it too: unrelated texts have one well above 0. 0 for
+        /// the similarity as it is.
+        #[serde(default = "expected_min")]
+        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+        expected_min: f64,
+        /// What is put before both texts, where the model wants its task named: `"query: "`.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        prefix: String,
+    },
     /// 1 where the answer is valid JSON.
     JsonValid {
         /// Whether a Markdown code fence around the JSON is ignored.
@@ -444,6 +456,7 @@ impl ScorerKind {
             Self::Numeric { .. } => "numeric",
             Self::NumericDiff {} => "numeric_diff",
             Self::Levenshtein { .. } => "levenshtein",
+            Self::EmbeddingSimilarity { .. } => "embedding_similarity",
             Self::JsonValid { .. } => "json_valid",
             Self::JsonFields { .. } => "json_fields",
             Self::JsonDiff { .. } => "json_diff",
@@ -535,6 +548,10 @@ fn comma() -> String {
 
 fn default_timeout() -> f64 {
     30.0
+}
+
+fn expected_min() -> f64 {
+    0.7
 }
 
 /// The two ways to write the fields of a JSON answer.

@@ -298,6 +298,9 @@ pub struct Budget {
     /// Of the judge.
     #[serde(skip_serializing_if = "RoleBudget::is_unlimited")]
     pub judge: RoleBudget,
+    /// Of the embedder.
+    #[serde(skip_serializing_if = "RoleBudget::is_unlimited")]
+    pub embedder: RoleBudget,
 }
 
 /// The most that one role may use in a run; what is absent is unlimited.

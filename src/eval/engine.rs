@@ -66,18 +66,24 @@ pub struct Evaluator {
     target: Arc<dyn Target>,
     scorers: Arc<ScorerSet>,
     judge: Option<Arc<dyn Chat>>,
+    embedder: Option<Arc<dyn Chat>>,
     repeats: Repeats,
 }
 
 impl Evaluator {
     /// An evaluator of `target` by `scorers`.
     pub fn new(target: Arc<dyn Target>, scorers: Arc<ScorerSet>) -> Self {
-        Self { target, scorers, judge: None, repeats: Repeats::ONCE }
+        Self { target, scorers, judge: None, embedder: None, repeats: Repeats::ONCE }
     }
 
     /// The same with the model that judges among the scorers ask.
     pub fn judged_by(self, judge: Arc<dyn Chat>) -> Self {
         Self { judge: Some(judge), ..self }
+    }
+
+    /// The same with the model that embeds texts for scorers.
+    pub fn embedded_by(self, embedder: Arc<dyn Chat>) -> Self {
+        Self { embedder: Some(embedder), ..self }
     }
 
     /// The same with several answers a row.
@@ -102,7 +108,7 @@ impl Evaluator {
     }
 
     async fn answer(&self, prompts: &PromptSet, example: &Example, draw: u32) -> Result<Answer, OutcomeError> {
-        let scoring = Scoring { sample: draw, judge: self.judge.as_deref() };
+        let scoring = Scoring { sample: draw, judge: self.judge.as_deref(), embedder: self.embedder.as_deref() };
         let completion = self.target.answer(prompts, example, draw).await?;
         let (scores, value) = self.scorers.score(example, &completion, scoring).await?;
         Ok(Answer { completion, scores, value })

@@ -28,16 +28,19 @@ pub struct Budget {
     freed: Notify,
 }
 
+/// An amount for each role, in the order of [`ModelRole::ALL`].
+type ByRole = [Amount; ModelRole::ALL.len()];
+
 #[derive(Default)]
 struct State {
     /// Settled, lost and reserved, by role.
-    taken: [Amount; 3],
+    taken: ByRole,
     /// Of `taken`, what is on its way.
-    reserved: [Amount; 3],
+    reserved: ByRole,
     /// Of `taken`, what brought no answer.
-    lost: [Amount; 3],
+    lost: ByRole,
     /// Not to be touched for now: what comes at the end needs it.
-    kept_back: [Amount; 3],
+    kept_back: ByRole,
     /// Why nothing may be asked at all, where that is so.
     closed: Option<CallError>,
     time: Option<Time>,
@@ -115,7 +118,7 @@ impl Budget {
     /// Keeps `needs`, by role, back from now on, and nothing else, with the time that their calls take.
     pub fn keep_back(&self, needs: &BTreeMap<ModelRole, Amount>) {
         let mut state = self.lock();
-        state.kept_back = [Amount::default(); 3];
+        state.kept_back = ByRole::default();
         needs.iter().for_each(|(role, need)| state.kept_back[*role as usize] = *need);
         let calls = sum(&state.kept_back).calls;
         if let Some(time) = &mut state.time {
@@ -234,7 +237,7 @@ impl fmt::Debug for Budget {
     }
 }
 
-fn sum(amounts: &[Amount; 3]) -> Amount {
+fn sum(amounts: &ByRole) -> Amount {
     amounts.iter().fold(Amount::default(), |sum, amount| sum + *amount)
 }
 

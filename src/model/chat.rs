@@ -20,18 +20,21 @@ pub enum ModelRole {
     Proposer,
     /// Scores answers.
     Judge,
+    /// Embeds texts, by which scorers compare them.
+    Embedder,
 }
 
 impl ModelRole {
     /// All roles, in order.
-    pub const ALL: [ModelRole; 3] = [ModelRole::Task, ModelRole::Proposer, ModelRole::Judge];
+    pub const ALL: [ModelRole; 4] = [ModelRole::Task, ModelRole::Proposer, ModelRole::Judge, ModelRole::Embedder];
 
-    /// `task`, `proposer` or `judge`.
+    /// `task`, `proposer`, `judge` or `embedder`.
     pub fn name(self) -> &'static str {
         match self {
             ModelRole::Task => "task",
             ModelRole::Proposer => "proposer",
             ModelRole::Judge => "judge",
+            ModelRole::Embedder => "embedder",
         }
     }
 }

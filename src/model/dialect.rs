@@ -3,6 +3,7 @@
 use super::anthropic::Anthropic;
 use super::azure::Azure;
 use super::bedrock::Bedrock;
+use super::embeddings::{AzureEmbeddings, GeminiEmbeddings, OllamaEmbeddings, OpenAiEmbeddings};
 use super::gemini::Gemini;
 use super::http::{Endpoint, EndpointConfig, EndpointError};
 use super::ollama::Ollama;
@@ -35,6 +36,8 @@ pub enum Dialect {
         /// Tokens of the context, read and written: what may not fit is not sent.
         context_length: u32,
     },
+    /// The embeddings of a provider that otherwise speaks this; not every one has any.
+    Embeddings(Box<Dialect>),
 }
 
 impl Default for Dialect {
@@ -47,7 +50,7 @@ impl Dialect {
     /// Sets up an endpoint that speaks it; nothing is sent yet.
     ///
     /// # Errors
-    /// [`EndpointError`] when the address or the key can't be used.
+    /// [`EndpointError`] when the address or the key can't be used, or a dialect without embeddings is asked for some.
     pub fn endpoint(self, config: EndpointConfig) -> Result<Endpoint, EndpointError> {
         match self {
             Self::Chat(formats) => Endpoint::with(OpenAi { formats }, config),
@@ -57,6 +60,13 @@ impl Dialect {
             Self::Gemini => Endpoint::with(Gemini, config),
             Self::Bedrock => Endpoint::with(Bedrock, config),
             Self::Ollama { context_length } => Endpoint::with(Ollama { context_length }, config),
+            Self::Embeddings(dialect) => match *dialect {
+                Self::Chat(_) => Endpoint::with(OpenAiEmbeddings, config),
+                Self::Azure { api_version } => Endpoint::with(AzureEmbeddings(Azure { api_version }), config),
+                Self::Gemini => Endpoint::with(GeminiEmbeddings, config),
+                Self::Ollama { context_length } => Endpoint::with(OllamaEmbeddings { context_length }, config),
+                _ => Err(EndpointError::NoEmbeddings(config.provider)),
+            },
         }
     }
 }
@@ -77,6 +87,9 @@ mod tests {
             Box::new(Gemini),
             Box::new(Bedrock),
             Box::new(Ollama { context_length: 4096 }),
+            Box::new(OpenAiEmbeddings),
+            Box::new(GeminiEmbeddings),
+            Box::new(OllamaEmbeddings { context_length: 4096 }),
         ]
     }
 

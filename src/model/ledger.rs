@@ -62,7 +62,7 @@ struct Account {
     spend: Spend,
     /// Calls counted already. Only ever asked for one of them, so that the order of a hash set is never seen.
     seen: HashSet<(ModelRole, CallKey)>,
-    outlook: [Outlook; 3],
+    outlook: [Outlook; ModelRole::ALL.len()],
 }
 
 impl Account {

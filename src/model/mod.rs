@@ -16,6 +16,7 @@ mod chat;
 mod command;
 mod dialect;
 pub mod embedded;
+mod embeddings;
 mod format;
 mod gemini;
 mod http;
@@ -44,6 +45,7 @@ pub use chat::{
 };
 pub use command::{Program, TRY_AGAIN};
 pub use dialect::Dialect;
+pub use embeddings::Embedding;
 pub use format::AnswerFormat;
 pub use http::{Endpoint, EndpointConfig, EndpointError, client_builder};
 pub use interrupt::Interrupt;

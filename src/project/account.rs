@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Models;
 use crate::model::{Amount, CallError, Ceiling, Limits, ModelRole, Outlook};
+use crate::score::ScoringCalls;
 use crate::search::Account;
 
 /// A quarter of what calls at the end are expected to take is kept back beyond that: the winner's prompt is longer than
@@ -19,29 +20,39 @@ pub(super) struct Purse {
     lost: Mutex<BTreeMap<ModelRole, Amount>>,
     /// Task calls that something is kept back for.
     kept_back: AtomicU64,
-    /// Calls of the judge that one answer takes.
-    judge_a_row: u64,
+    /// Calls that scoring one answer takes.
+    scoring: ScoringCalls,
 }
 
 impl Purse {
-    pub fn new(models: Arc<Models>, judge_a_row: u64) -> Self {
-        Self { models, lost: Mutex::default(), kept_back: AtomicU64::new(0), judge_a_row }
+    pub fn new(models: Arc<Models>, scoring: ScoringCalls) -> Self {
+        Self { models, lost: Mutex::default(), kept_back: AtomicU64::new(0), scoring }
     }
 
-    /// Rows that may still be answered and judged: within the limits of both roles, and together at what a row takes of
-    /// both.
+    /// The roles that score answers, with their calls for one.
+    fn scoring(&self) -> [(ModelRole, u64); 2] {
+        [(ModelRole::Judge, self.scoring.judge), (ModelRole::Embedder, self.scoring.embedder)]
+    }
+
+    /// Rows that may still be answered and scored: within the limits of all roles, and together at what a row takes of
+    /// them.
     fn rows_left(&self, limits: &Limits, lost: &BTreeMap<ModelRole, Amount>) -> u64 {
         let spend = self.models.spend();
-        let [task, judge] = [ModelRole::Task, ModelRole::Judge].map(|role| self.models.ledger().outlook(role));
+        let outlook = |role| self.models.ledger().outlook(role);
+        let task = outlook(ModelRole::Task);
         let apart = Limits { together: Ceiling::default(), by_role: limits.by_role.clone() };
         let together = Limits { together: limits.together, by_role: BTreeMap::new() };
-        let row = Outlook { seen: task.seen + judge.seen, units: task.units, largest: task.largest + judge.largest };
-        let judged = match apart.calls_left(ModelRole::Judge, &spend, lost, &judge) {
+        let row = self.scoring().iter().map(|(role, _)| outlook(*role)).fold(task, |row, other| Outlook {
+            seen: row.seen + other.seen,
+            units: row.units,
+            largest: row.largest + other.largest,
+        });
+        let scored = self.scoring().map(|(role, of_one)| match apart.calls_left(role, &spend, lost, &outlook(role)) {
             u64::MAX => u64::MAX,
-            calls => calls / self.judge_a_row.max(1),
-        };
-        let both = together.calls_left(ModelRole::Task, &spend, lost, &row);
-        both.min(apart.calls_left(ModelRole::Task, &spend, lost, &task)).min(judged)
+            calls => calls / of_one.max(1),
+        });
+        let all = together.calls_left(ModelRole::Task, &spend, lost, &row);
+        scored.into_iter().fold(all.min(apart.calls_left(ModelRole::Task, &spend, lost, &task)), u64::min)
     }
 
     /// What so many calls of `role` take, with room for the last of them to be reserved.
@@ -59,7 +70,7 @@ impl Account for Purse {
             return u64::MAX;
         }
         let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = if role == ModelRole::Task && self.judge_a_row > 0 {
+        let left = if role == ModelRole::Task && self.scoring.total() > 0 {
             self.rows_left(limits, &lost)
         } else {
             limits.calls_left(role, &self.models.spend(), &lost, &self.models.ledger().outlook(role))
@@ -88,9 +99,9 @@ impl Account for Purse {
             let margin = self.models.ledger().outlook(role).expected(calls / MARGIN);
             (role, self.expected(role, calls) + Amount { calls: 0, ..margin })
         };
-        let judged = task_calls.saturating_mul(self.judge_a_row);
-        let needs = [with_margin(ModelRole::Task, task_calls), with_margin(ModelRole::Judge, judged)];
-        self.models.budget().keep_back(&needs.into());
+        let scored = self.scoring().map(|(role, of_one)| with_margin(role, task_calls.saturating_mul(of_one)));
+        let needs = std::iter::once(with_margin(ModelRole::Task, task_calls)).chain(scored);
+        self.models.budget().keep_back(&needs.collect());
     }
 
     fn settle(&self) -> Result<(), CallError> {

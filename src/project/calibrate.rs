@@ -254,7 +254,7 @@ async fn ask(
     answer: &Completion,
     human: f64,
 ) -> Result<Rated, ScoreError> {
-    let draw = |sample| judge.ballots(example, answer, Scoring { sample, judge: Some(chat) });
+    let draw = |sample| judge.ballots(example, answer, Scoring { sample, judge: Some(chat), embedder: None });
     let ballots = draw(0).await?;
     let again = if judge.is_deterministic() { None } else { Some(judge.tally(&draw(1).await?).value) };
     let length = answer.text.chars().count() as f64;

@@ -13,7 +13,7 @@ use crate::model::{ModelRole, Price, embedded};
 /// One role's model as it is configured.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ConfiguredModel {
-    /// `task`, `proposer` or `judge`.
+    /// `task`, `proposer`, `judge` or `embedder`.
     pub role: ModelRole,
     /// Whether the role has a table of its own; without one the task model serves it.
     pub own: bool,
@@ -65,6 +65,7 @@ pub(super) fn has_own(config: &Config, role: ModelRole) -> bool {
         ModelRole::Task => true,
         ModelRole::Proposer => config.models.proposer.is_some(),
         ModelRole::Judge => config.models.judge.is_some(),
+        ModelRole::Embedder => config.models.embedder.is_some(),
     }
 }
 
@@ -75,8 +76,12 @@ impl ConfiguredModel {
     /// [`ProjectError`] when the config, or the price file that it names, can't be read.
     pub fn all(config_file: &Path, overrides: &[(String, String)]) -> Result<Vec<Self>, ProjectError> {
         let (config, _) = read_config(config_file, overrides)?;
-        // Nothing is judged without a judge of its own.
-        let roles = ModelRole::ALL.into_iter().filter(|role| *role != ModelRole::Judge || has_own(&config, *role));
+        // Nothing is said of a judge that is the task model, and without an embedder nothing is embedded.
+        let is_shown = |role: &ModelRole| match role {
+            ModelRole::Task | ModelRole::Proposer => true,
+            ModelRole::Judge | ModelRole::Embedder => has_own(&config, *role),
+        };
+        let roles = ModelRole::ALL.into_iter().filter(is_shown);
         Ok(roles.map(|role| Self::of(&config, role)).collect())
     }
 

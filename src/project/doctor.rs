@@ -13,7 +13,7 @@ use super::provider::chat;
 use super::{Project, ProjectError};
 use crate::config::{Config, Provider, ScorerKind};
 use crate::dataset::Split;
-use crate::model::{Call, CallError, Chat, ChatRequest, Completion, Limit, ModelRole, Upkeep};
+use crate::model::{Call, CallError, Chat, ChatRequest, Completion, Embedding, Limit, ModelRole, Upkeep};
 use crate::money::Money;
 use crate::prompt::{Message, Role};
 use crate::text::plural;
@@ -125,7 +125,7 @@ async fn model(config: &Config, root: &Path, role: ModelRole, offline: bool) -> 
     let what = role.name();
     let mut findings = Vec::new();
     let limit = Limit::new(1);
-    let chat = match chat(table, &role.to_string(), root, &limit) {
+    let chat = match chat(table, role, role.name(), root, &limit) {
         Ok((_, chat)) => chat,
         Err(error) => return vec![Finding::new(what, Health::Wrong, error.to_string())],
     };
@@ -154,15 +154,26 @@ async fn model(config: &Config, root: &Path, role: ModelRole, offline: bool) -> 
 /// One call with the parameters of the role, so that a refused one shows; it is neither stored nor counted.
 async fn tiny_call(config: &Config, role: ModelRole, chat: Arc<dyn Chat>) -> Finding {
     let table = Project::model(config, role);
-    let message = Message { role: Role::User, content: "Reply with the word ok.".to_owned() };
     let settings = super::models::chat_settings(table);
-    let request = ChatRequest { max_tokens: Some(TINY_ANSWER), ..settings.request(vec![message]) };
-    let call = Call { role, request, draw: "doctor".to_owned() };
+    let call = match role {
+        ModelRole::Embedder => Embedding::call(&settings.model, "ok".to_owned(), &settings.extra),
+        ModelRole::Task | ModelRole::Proposer | ModelRole::Judge => {
+            let message = Message { role: Role::User, content: "Reply with the word ok.".to_owned() };
+            let request = ChatRequest { max_tokens: Some(TINY_ANSWER), ..settings.request(vec![message]) };
+            Call { role, request, draw: "doctor".to_owned() }
+        }
+    };
     let began = Instant::now();
     let answer = chat.complete(&call).await;
     let what = format!("{role} call");
     match answer {
-        Ok(completion) => Finding::new(what, Health::Good, answered(&completion, began.elapsed(), config, role)),
+        Ok(completion) => {
+            let mut found = answered(&completion, began.elapsed(), config, role);
+            if let (ModelRole::Embedder, Ok(embedding)) = (role, Embedding::read(&completion.text)) {
+                found += &format!("; {}", plural(embedding.dimensions(), "dimension"));
+            }
+            Finding::new(what, Health::Good, found)
+        }
         Err(error) => {
             let (health, mend) = advice(&error, role);
             Finding::new(what, health, error.to_string()).mend(mend)

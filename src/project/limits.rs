@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::load::read;
 use super::plan::BYTES_A_TOKEN;
 use super::{Project, ProjectError};
-use crate::config::{self, Config, ModelConfig, Provider};
+use crate::config::{self, Config, ModelConfig, Models, Provider};
 use crate::dataset::Split;
 use crate::model::{Ceiling, Limits, ModelRole, Prices, Usage};
 use crate::money::Money;
@@ -44,8 +44,9 @@ pub(super) fn look_up_prices(config: &mut Config, root: &Path) -> Result<(), Pro
             max_output: price.max_output,
         });
     };
-    let others = config.models.proposer.iter_mut().chain(config.models.judge.as_mut());
-    for model in std::iter::once(&mut config.models.task).chain(others) {
+    let Models { task, proposer, judge, embedder } = &mut config.models;
+    let others = [proposer, judge, embedder].into_iter().flatten();
+    for model in std::iter::once(task).chain(others) {
         look_up(model);
         model.fallback.iter_mut().for_each(look_up);
     }
@@ -61,6 +62,7 @@ impl Project {
             (ModelRole::Task, &budget.task),
             (ModelRole::Proposer, &budget.proposer),
             (ModelRole::Judge, &budget.judge),
+            (ModelRole::Embedder, &budget.embedder),
         ];
         let by_role: BTreeMap<_, _> = roles
             .into_iter()
@@ -75,9 +77,9 @@ impl Project {
     pub(super) fn check_budget(&self) -> Result<(), ProjectError> {
         let limits = self.limits();
         if limits.has_money() {
-            let unused = (!self.roles().contains(&ModelRole::Judge)).then_some("judge");
+            let used = self.roles();
             for (path, model) in self.config.models.all() {
-                if path.first().map(String::as_str) == unused {
+                if !used.iter().any(|role| path.first().is_some_and(|name| name == role.name())) {
                     continue;
                 }
                 if model.price.is_none() && model.provider != Provider::Embedded {
@@ -90,7 +92,8 @@ impl Project {
         let least = rows * u64::from(self.config.repeats.samples);
         let task = limits.by_role.get(&ModelRole::Task).copied().unwrap_or_default();
         let judge = limits.by_role.get(&ModelRole::Judge).copied().unwrap_or_default();
-        let judging = self.scorers.judge_calls();
+        // What is embedded of a row depends on its answer: it may be nothing.
+        let judging = self.scorers.calls().judge;
         let judged = judge.calls.and_then(|calls| calls.checked_div(judging));
         let together = limits.together.calls.map(|calls| calls / (1 + judging));
         let calls = together.into_iter().chain(task.calls).chain(judged).min();
@@ -102,8 +105,13 @@ impl Project {
 
     /// The roles that a run has calls for.
     pub(super) fn roles(&self) -> Vec<ModelRole> {
-        let is_judged = self.scorers.judge_calls() > 0;
-        ModelRole::ALL.into_iter().filter(|role| *role != ModelRole::Judge || is_judged).collect()
+        let scoring = self.scorers.calls();
+        let is_used = |role: &ModelRole| match role {
+            ModelRole::Task | ModelRole::Proposer => true,
+            ModelRole::Judge => scoring.judge > 0,
+            ModelRole::Embedder => scoring.embedder > 0,
+        };
+        ModelRole::ALL.into_iter().filter(is_used).collect()
     }
 
     /// The same for limits in tokens and money, where the baseline takes more than they allow however few tokens a

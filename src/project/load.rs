@@ -173,7 +173,8 @@ impl Project {
                 task: config.budget.task.calls,
                 proposer: config.budget.proposer.calls,
                 judge: config.budget.judge.calls,
-                judge_a_row: self.scorers.judge_calls(),
+                embedder: config.budget.embedder.calls,
+                scoring: self.scorers.calls(),
             },
             parts: Parts::default(),
         }
@@ -205,11 +206,13 @@ impl Project {
         Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
     }
 
-    /// The model config of a role: proposer and judge are the task model unless they have one of their own.
+    /// The model config of a role: the others are the task model unless they have one of their own. An embedder is asked
+    /// only where it has.
     pub(super) fn model(config: &Config, role: ModelRole) -> &crate::config::ModelConfig {
         match role {
             ModelRole::Proposer => config.models.proposer.as_ref().unwrap_or(&config.models.task),
             ModelRole::Judge => config.models.judge.as_ref().unwrap_or(&config.models.task),
+            ModelRole::Embedder => config.models.embedder.as_ref().unwrap_or(&config.models.task),
             ModelRole::Task => &config.models.task,
         }
     }

@@ -39,6 +39,8 @@ pub struct Models {
     pub(super) target: Option<Arc<Stack>>,
     /// Scores answers.
     pub judge: Arc<Stack>,
+    /// Embeds texts for scorers, where the project has such a model.
+    pub embedder: Option<Arc<Stack>>,
     store: Arc<Store>,
     payer: String,
     ledger: Arc<Ledger>,
@@ -100,7 +102,7 @@ impl Project {
         let mut limits = Vec::new();
         let mut built = |role| -> Result<Provider, ProjectError> {
             let model = Self::model(&self.config, role);
-            let provider = provider(model, &role.to_string(), &self.root, &use_.payer, &begun)?;
+            let provider = provider(model, role, role.name(), &self.root, &use_.payer, &begun)?;
             limits.push((role, provider.limit.clone()));
             Ok(provider)
         };
@@ -116,18 +118,25 @@ impl Project {
             Some(_) => stack(built(ModelRole::Judge)?),
             None => Arc::clone(&task),
         };
+        let embedder = match &self.config.models.embedder {
+            Some(_) => Some(stack(built(ModelRole::Embedder)?)),
+            None => None,
+        };
         let Session { store, ledger, budget, .. } = session;
-        Ok(Models { task, proposer, target, judge, store, payer: use_.payer.clone(), ledger, budget, limits })
+        Ok(Models { task, proposer, target, judge, embedder, store, payer: use_.payer.clone(), ledger, budget, limits })
     }
 
     /// Puts the first fallback of the model in `role` into its place; what that is, none where there is no further one.
     /// Scorers that ask a judge have to be built anew afterwards.
     pub(super) fn fall_back(&mut self, role: ModelRole) -> Option<String> {
-        let config::Models { task, proposer, judge } = &mut self.config.models;
-        let model = match (role, proposer, judge) {
-            (ModelRole::Proposer, Some(own), _) | (ModelRole::Judge, _, Some(own)) => own,
-            _ => task,
+        let config::Models { task, proposer, judge, embedder } = &mut self.config.models;
+        let own = match role {
+            ModelRole::Task => None,
+            ModelRole::Proposer => proposer.as_mut(),
+            ModelRole::Judge => judge.as_mut(),
+            ModelRole::Embedder => embedder.as_mut(),
         };
+        let model = own.unwrap_or(task);
         let mut rest = std::mem::take(&mut model.fallback).into_iter();
         let mut next = rest.next()?;
         next.fallback = rest.collect();
@@ -149,7 +158,12 @@ impl Project {
             (None, None) => RepeatRule::Mean,
         };
         let repeats = Repeats { samples: config.samples, rule, pass_threshold: self.config.pass_threshold };
-        Evaluator::new(self.target(models), Arc::clone(&self.scorers)).judged_by(judge).repeated(repeats)
+        let evaluator =
+            Evaluator::new(self.target(models), Arc::clone(&self.scorers)).judged_by(judge).repeated(repeats);
+        match &models.embedder {
+            Some(embedder) => evaluator.embedded_by(Arc::clone(embedder) as Arc<dyn Chat>),
+            None => evaluator,
+        }
     }
 
     /// What makes proposals.
@@ -173,15 +187,17 @@ impl Project {
 /// Checks what can be checked of the models without a call: keys, addresses and programs.
 pub(super) fn check(config: &Config, root: &Path) -> Result<(), ProjectError> {
     for (path, model) in config.models.all() {
-        provider(model, &path.join("."), root, "", &Arc::default())?;
+        let role = ModelRole::ALL.into_iter().find(|role| role.name() == path[0]).unwrap_or(ModelRole::Task);
+        provider(model, role, &path.join("."), root, "", &Arc::default())?;
     }
     Ok(())
 }
 
-/// The provider of `model`, which stands at `models.{path}`, for calls that `payer` pays for; `begun` is shared by all of
+/// The provider of `model` in `role`, which stands at `models.{path}`, for calls that `payer` pays for; `begun` is shared by all of
 /// a run's providers.
 fn provider(
     model: &ModelConfig,
+    role: ModelRole,
     path: &str,
     root: &Path,
     payer: &str,
@@ -197,7 +213,7 @@ fn provider(
     });
     let price = limits::price(model);
     let retry = RetryPolicy { retries: model.retries as usize, ..RetryPolicy::default() };
-    let (id, chat) = chat(model, path, root, &limit)?;
+    let (id, chat) = chat(model, role, path, root, &limit)?;
     Ok(Provider { id, chat, limit, retry, price })
 }
 

@@ -188,9 +188,14 @@ async fn ready(
 
 /// Asks the task's model, and looks whether those with tables of their own can be reached; whose can't.
 async fn try_all(project: &Project, models: &Models) -> Result<(), (ModelRole, OutcomeError)> {
-    let others = [(ModelRole::Judge, &models.judge), (ModelRole::Proposer, &models.proposer)];
+    let others = [
+        (ModelRole::Judge, Some(&models.judge)),
+        (ModelRole::Embedder, models.embedder.as_ref()),
+        (ModelRole::Proposer, Some(&models.proposer)),
+    ];
+    let used = project.roles();
     // A judge is asked when the first row is scored: whether there is one comes first.
-    for (role, model) in others.into_iter().filter(|(role, _)| project.roles().contains(role)) {
+    for (role, model) in others.into_iter().filter_map(|(role, model)| used.contains(&role).then_some((role, model?))) {
         if !Arc::ptr_eq(&models.task, model) {
             reach(model).await.map_err(|error| (role, error.into()))?;
         }
@@ -259,7 +264,7 @@ async fn run(
     let task = project.task();
     let evaluator = project.evaluator(&models);
     let proposer = project.proposer(&models);
-    let account = Purse::new(Arc::clone(&models), project.scorers.judge_calls());
+    let account = Purse::new(Arc::clone(&models), project.scorers.calls());
     let spent = || calls_spent(&models.spend());
     let search = Search {
         settings: &settings,
@@ -314,8 +319,8 @@ fn tell_of_outages(models: &Models, output: &Arc<Output>) {
 
 fn calls_spent(spend: &Spend) -> CallsSpent {
     let live = |role| spend.roles.get(&role).map_or(0, |spend| spend.live);
-    let [task, proposer, judge] = ModelRole::ALL.map(live);
-    CallsSpent { total: spend.total().live, task, proposer, judge }
+    let [task, proposer, judge, embedder] = ModelRole::ALL.map(live);
+    CallsSpent { total: spend.total().live, task, proposer, judge, embedder }
 }
 
 /// All that a run's events go to: the journal first, so that nothing is shown that isn't durable.

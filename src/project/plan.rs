@@ -42,6 +42,8 @@ pub struct Plan {
     pub proposer: PlannedModel,
     /// The model that judges; null where no scorer asks one.
     pub judge: Option<PlannedModel>,
+    /// The model that embeds texts; null where no scorer asks one.
+    pub embedder: Option<PlannedModel>,
     /// Most generations, as the config says.
     pub generations: u32,
     /// Generations that the limits leave room for, going by what is likely; at most `generations`.
@@ -118,7 +120,9 @@ impl Project {
         let deterministic = of_target && self.scorers.is_deterministic();
         let answers = u64::from(self.config.repeats.samples);
         let outline = Outline::of(&settings, rows, guarded, deterministic).with_answers(answers);
-        let sizes = [self.task_size()?, self.proposer_size()?, self.judge_size()?];
+        let task_size = self.task_size()?;
+        let embedder_size = embedder_size(&task_size);
+        let sizes = [task_size, self.proposer_size()?, self.judge_size()?, embedder_size];
         let (detectable_gain, rows_for_half) = detectable_gain(rows[1], 0.0);
         let afforded = self.afforded(&outline, &sizes);
         let whole = |generation: Calls, generations| self.whole(&outline, generation, generations);
@@ -130,7 +134,8 @@ impl Project {
             rows: Rows { train: rows[0], dev: rows[1], test: rows[2] },
             task: self.planned(ModelRole::Task, &sizes[0]),
             proposer: self.planned(ModelRole::Proposer, &sizes[1]),
-            judge: (settings.calls.judge_a_row > 0).then(|| self.planned(ModelRole::Judge, &sizes[2])),
+            judge: (settings.calls.scoring.judge > 0).then(|| self.planned(ModelRole::Judge, &sizes[2])),
+            embedder: (settings.calls.scoring.embedder > 0).then(|| self.planned(ModelRole::Embedder, &sizes[3])),
             generations: settings.generations,
             generations_afforded: u32::try_from(afforded).unwrap_or(u32::MAX),
             proposals: settings.proposals,
@@ -143,16 +148,17 @@ impl Project {
     }
 
     /// Generations that fit into the limits as they usually go.
-    fn afforded(&self, outline: &Outline, sizes: &[Size; 3]) -> u64 {
+    fn afforded(&self, outline: &Outline, sizes: &[Size; 4]) -> u64 {
         let budget = &self.config.budget;
         let fits = |generations: u64| {
             let calls = self.whole(outline, outline.likely, generations);
             let each = sizes.each_ref().map(|size| &size.likely);
             let none = Calls::default();
-            let [task, proposer, judge] = [
+            let [task, proposer, judge, embedder] = [
                 Calls { task: calls.task, ..none },
                 Calls { proposer: calls.proposer, ..none },
                 Calls { judge: calls.judge, ..none },
+                Calls { embedder: calls.embedder, ..none },
             ]
             .map(|calls| self.used(calls, each));
             let all = self.used(calls, each);
@@ -165,6 +171,7 @@ impl Project {
                 && within(&task, budget.task.usd, budget.task.calls, budget.task.tokens)
                 && within(&proposer, budget.proposer.usd, budget.proposer.calls, budget.proposer.tokens)
                 && within(&judge, budget.judge.usd, budget.judge.calls, budget.judge.tokens)
+                && within(&embedder, budget.embedder.usd, budget.embedder.calls, budget.embedder.tokens)
         };
         (1..=self.config.search.generations as u64).take_while(|generations| fits(*generations)).last().unwrap_or(0)
     }
@@ -172,15 +179,16 @@ impl Project {
     /// The calls of a run of so many such generations.
     fn whole(&self, outline: &Outline, generation: Calls, generations: u64) -> Calls {
         let task = outline.beginning + generations * generation.task + outline.test;
-        Calls::judged(task, generations * generation.proposer, self.scorers.judge_calls())
+        Calls::scored(task, generations * generation.proposer, self.scorers.calls())
     }
 
     /// `calls` with their tokens and cost, where one of each role takes `each`.
-    fn used(&self, calls: Calls, each: [&Usage; 3]) -> PlannedUse {
+    fn used(&self, calls: Calls, each: [&Usage; 4]) -> PlannedUse {
         let roles = [
             (ModelRole::Task, calls.task, each[0]),
             (ModelRole::Proposer, calls.proposer, each[1]),
             (ModelRole::Judge, calls.judge, each[2]),
+            (ModelRole::Embedder, calls.embedder, each[3]),
         ];
         let (mut tokens, mut cost) = (0_u64, Some(Money::ZERO));
         for (role, calls, one) in roles.into_iter().filter(|(_, calls, _)| *calls > 0) {
@@ -203,6 +211,7 @@ impl Project {
         used.calls.task = lower(lower(used.calls.task, budget.task.calls), budget.calls);
         used.calls.proposer = lower(lower(used.calls.proposer, budget.proposer.calls), budget.calls);
         used.calls.judge = lower(lower(used.calls.judge, budget.judge.calls), budget.calls);
+        used.calls.embedder = lower(lower(used.calls.embedder, budget.embedder.calls), budget.calls);
         used.tokens = lower(used.tokens, budget.tokens);
         used.cost_usd = used.cost_usd.map(|cost| budget.usd.map_or(cost, |usd| cost.min(usd)));
         used
@@ -279,6 +288,11 @@ impl Project {
             most: usage(BYTES_A_TOKEN * JUDGE_TOKENS + 2 * longest.input + 2 * longest.output, most),
         })
     }
+}
+
+/// A call of the embedder, who reads one answer and writes nothing.
+fn embedder_size(task: &Size) -> Size {
+    Size { likely: usage(task.likely.output, 0), most: usage(task.most.output, 0) }
 }
 
 fn usage(input: u64, output: u64) -> Usage {

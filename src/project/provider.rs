@@ -10,7 +10,8 @@ use super::{Project, ProjectError};
 use crate::config::{ModelConfig, Provider};
 use crate::model::embedded::{self, Embedded};
 use crate::model::{
-    Balanced, Chat, DEFAULT_MAX_OUTPUT, Dialect, Endpoint, EndpointConfig, Limit, Preset, Program, ProviderId, Speaks,
+    Balanced, Chat, DEFAULT_MAX_OUTPUT, Dialect, Endpoint, EndpointConfig, Limit, ModelRole, Preset, Program,
+    ProviderId, Speaks,
 };
 
 /// Most calls of the embedded model under way at once: it is this machine that answers.
@@ -22,12 +23,14 @@ const CONTEXT_LENGTH: u32 = 16_384;
 /// The version of Azure's API where the config doesn't say: the latest stable one with JSON schemas.
 const API_VERSION: &str = "2024-10-21";
 
-/// What answers the calls of `model`, which stands at `models.{path}`, and who that is. `limit` is told what it says of its rate limits.
+/// What answers the calls of `model` in `role`, which stands at `models.{path}`, and who that is. `limit` is told what it
+/// says of its rate limits.
 ///
 /// # Errors
 /// A key that isn't set, an endpoint that can't be set up, a program that isn't there.
 pub(super) fn chat(
     model: &ModelConfig,
+    role: ModelRole,
     path: &str,
     root: &Path,
     limit: &Limit,
@@ -44,7 +47,8 @@ pub(super) fn chat(
             Ok((program.id(), Arc::new(program)))
         }
         _ => {
-            let first = endpoint(model, path, "base_url", address(model).unwrap_or_default())?;
+            let endpoint = |key: &str, base_url: &str| endpoint(model, role, path, key, base_url);
+            let first = endpoint("base_url", address(model).unwrap_or_default())?;
             let id = first.id();
             if model.also_at.is_empty() {
                 return Ok((id, Arc::new(first.telling(limit))));
@@ -52,7 +56,7 @@ pub(super) fn chat(
             // What one address tells of its limits isn't true of the others: each is left alone when it says so.
             let mut places: Vec<(String, Arc<dyn Chat>)> = vec![(id.base_url.clone(), Arc::new(first))];
             for (at, base_url) in model.also_at.iter().enumerate() {
-                let endpoint = endpoint(model, path, &format!("also_at.{at}"), base_url)?;
+                let endpoint = endpoint(&format!("also_at.{at}"), base_url)?;
                 places.push((endpoint.id().base_url, Arc::new(endpoint)));
             }
             Ok((id, Arc::new(Balanced::new(places))))
@@ -98,8 +102,14 @@ fn dialect(model: &ModelConfig) -> Dialect {
     }
 }
 
-/// `model` at `base_url`, which stands at `models.{path}.{name}`.
-fn endpoint(model: &ModelConfig, path: &str, name: &str, base_url: &str) -> Result<Endpoint, ProjectError> {
+/// `model` in `role` at `base_url`, which stands at `models.{path}.{name}`.
+fn endpoint(
+    model: &ModelConfig,
+    role: ModelRole,
+    path: &str,
+    name: &str,
+    base_url: &str,
+) -> Result<Endpoint, ProjectError> {
     let key = |name: &str| format!("models.{path}.{name}");
     let mut endpoint = EndpointConfig::new(expand(&key(name), base_url)?);
     endpoint.provider = model.provider.name().to_owned();
@@ -117,7 +127,11 @@ fn endpoint(model: &ModelConfig, path: &str, name: &str, base_url: &str) -> Resu
             advice: advice.to_owned(),
         })?));
     }
-    dialect(model).endpoint(endpoint).map_err(|error| ProjectError::Model { role: path.to_owned(), error })
+    let dialect = match role {
+        ModelRole::Embedder => Dialect::Embeddings(Box::new(dialect(model))),
+        ModelRole::Task | ModelRole::Proposer | ModelRole::Judge => dialect(model),
+    };
+    dialect.endpoint(endpoint).map_err(|error| ProjectError::Model { role: path.to_owned(), error })
 }
 
 #[cfg(test)]

@@ -11,11 +11,11 @@ use super::{Project, ProjectError, judges};
 use crate::config::{Config, ScorerConfig, ScorerKind};
 use crate::model::BoxFuture;
 use crate::score::{
-    Bleu, Bounds, Chrf, CommandOptions, CommandScorer, Contains, ContainsOptions, Cost, ExactMatch, ExactMatchOptions,
-    Group, ItemOptions, JsonDiff, JsonFields, JsonFieldsOptions, JsonPath, JsonPathOptions, JsonSchema, JsonValid,
-    JsonValidOptions, Latency, Length, Levenshtein, ListContains, ListMatch, Numeric, NumericDiff, NumericOptions,
-    PythonOptions, PythonScorer, RegexMatch, RegexOptions, RougeL, Rule, Scorer, ScorerSet, ScorerSetupError, SetMatch,
-    StartsWith, TokenF1, TraceScorer, WordCount, Wrapped, trace,
+    Bleu, Bounds, Chrf, CommandOptions, CommandScorer, Contains, ContainsOptions, Cost, EmbeddingOptions,
+    EmbeddingSimilarity, ExactMatch, ExactMatchOptions, Group, ItemOptions, JsonDiff, JsonFields, JsonFieldsOptions,
+    JsonPath, JsonPathOptions, JsonSchema, JsonValid, JsonValidOptions, Latency, Length, Levenshtein, ListContains,
+    ListMatch, Numeric, NumericDiff, NumericOptions, PythonOptions, PythonScorer, RegexMatch, RegexOptions, RougeL,
+    Rule, Scorer, ScorerSet, ScorerSetupError, SetMatch, StartsWith, TokenF1, TraceScorer, WordCount, Wrapped, trace,
 };
 
 /// Builds the scorers of `config`, starting those that are processes; `files` is told of the files that they are made of.
@@ -88,6 +88,9 @@ impl Builder<'_> {
             }
             ScorerKind::NumericDiff {} => Arc::new(NumericDiff::new(name)),
             ScorerKind::Levenshtein { max_distance } => Arc::new(Levenshtein::new(name, *max_distance)),
+            ScorerKind::EmbeddingSimilarity { expected_min, prefix } => {
+                Arc::new(self.embedding_similarity(name, *expected_min, prefix)?)
+            }
             ScorerKind::JsonValid { allow_fence } => {
                 Arc::new(JsonValid::new(name, JsonValidOptions { allow_fence: *allow_fence }))
             }
@@ -172,6 +175,25 @@ impl Builder<'_> {
         Ok(parts)
     }
 
+    fn embedding_similarity(
+        &self,
+        name: &str,
+        expected_min: f64,
+        prefix: &str,
+    ) -> Result<EmbeddingSimilarity, ScorerSetupError> {
+        let Some(model) = &self.config.models.embedder else {
+            let message = "compares texts by their embeddings: name a model that embeds as [models.embedder]";
+            return Err(ScorerSetupError { scorer: name.to_owned(), message: message.to_owned() });
+        };
+        let options = EmbeddingOptions {
+            model: model.model.clone().unwrap_or_default(),
+            extra: model.extra.clone(),
+            prefix: prefix.to_owned(),
+            expected_min,
+        };
+        EmbeddingSimilarity::new(name, options)
+    }
+
     /// A schema as it is written, or from its file.
     fn json_schema(
         &mut self,
@@ -198,10 +220,11 @@ fn items(separator: &str, ignore_case: bool) -> ItemOptions {
 
 /// The variables that hold keys: no process of the user's needs to see them.
 pub(super) fn key_names(config: &Config) -> Vec<String> {
-    [Some(&config.models.task), config.models.proposer.as_ref(), config.models.judge.as_ref()]
+    config
+        .models
+        .all()
         .into_iter()
-        .flatten()
-        .filter_map(|model| key_name(model).map(str::to_owned))
+        .filter_map(|(_, model)| key_name(model).map(str::to_owned))
         .chain(config.notify.webhook_env.clone())
         .collect()
 }

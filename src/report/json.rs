@@ -7,14 +7,16 @@ use crate::eval::Summary;
 use crate::model::ModelRole;
 
 /// What a script wants to know of a run. `baseline.test` and `winner.test` are null while test is sealed, `stopped` is
-/// null while the run is unfinished, `cost_usd` is null where the price of a call isn't known.
+/// null while the run is unfinished, `cost_usd` is null where the price of a call isn't known. `calls` has an `embedder` where texts were embedded.
 pub fn json(view: &RunView) -> Value {
     let test = view.test.as_ref();
     let total = view.spent.spend.total();
-    let calls: Map<String, Value> = ModelRole::ALL
-        .into_iter()
+    let spent = &view.spent.spend.roles;
+    // Few runs embed anything.
+    let told = ModelRole::ALL.into_iter().filter(|role| *role != ModelRole::Embedder || spent.contains_key(role));
+    let calls: Map<String, Value> = told
         .map(|role| {
-            let live = view.spent.spend.roles.get(&role).map_or(0, |spend| spend.live);
+            let live = spent.get(&role).map_or(0, |spend| spend.live);
             (role.name().to_owned(), json!(live))
         })
         .collect();

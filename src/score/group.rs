@@ -101,6 +101,10 @@ impl Scorer for Group {
         self.scorers.iter().flat_map(|(scorer, _)| scorer.judges()).collect()
     }
 
+    fn embeds(&self) -> u64 {
+        self.scorers.iter().map(|(scorer, _)| scorer.embeds()).sum()
+    }
+
     fn score<'a>(
         &'a self,
         example: &'a Example,

@@ -4,7 +4,8 @@
 //! [`ScoreError`]: the row is then missing, never a zero. What is wrong with a scorer itself (a pattern that doesn't
 //! compile, a script that isn't there) is a [`ScorerSetupError`], before any row is scored.
 //!
-//! Most scorers are pure functions of the two texts. A [`Judge`] asks a model. [`PythonScorer`] and [`CommandScorer`] ask
+//! Most scorers are pure functions of the two texts. A [`Judge`] asks a model, and [`EmbeddingSimilarity`] one for
+//! embeddings. [`PythonScorer`] and [`CommandScorer`] ask
 //! a long-lived process ([`crate::worker`]). [`ScorerSet`] combines scorers, and is where the rules that hold for all of
 //! them live.
 
@@ -16,6 +17,7 @@ mod chrf;
 mod command;
 mod contains;
 mod cost;
+mod embedding_similarity;
 mod exact_match;
 mod group;
 mod items;
@@ -58,6 +60,7 @@ pub use chrf::Chrf;
 pub use command::{CommandOptions, CommandScorer};
 pub use contains::{Contains, ContainsOptions};
 pub use cost::Cost;
+pub use embedding_similarity::{EmbeddingOptions, EmbeddingSimilarity};
 pub use exact_match::{ExactMatch, ExactMatchOptions};
 pub use group::{Group, Rule};
 pub use items::ItemOptions;
@@ -77,7 +80,7 @@ pub use numeric_diff::NumericDiff;
 pub use python::{PythonOptions, PythonScorer};
 pub use regex_match::{RegexMatch, RegexOptions};
 pub use rouge_l::RougeL;
-pub use set::ScorerSet;
+pub use set::{ScorerSet, ScoringCalls};
 pub use set_match::SetMatch;
 pub use starts_with::StartsWith;
 pub use token_f1::TokenF1;
@@ -113,6 +116,8 @@ pub struct Scoring<'a> {
     pub sample: u32,
     /// The model that judges ask; only those need it.
     pub judge: Option<&'a dyn Chat>,
+    /// The model that embeds texts, where a scorer compares them by it.
+    pub embedder: Option<&'a dyn Chat>,
 }
 
 /// A scorer could not score a row.
@@ -179,6 +184,11 @@ pub trait Scorer: Send + Sync {
     /// The judges in it: those ask a model, and may ask it the same twice and hear something else.
     fn judges(&self) -> Vec<&Judge> {
         Vec::new()
+    }
+
+    /// How many texts of each answer it has embedded; what a row expects is embedded once, and not counted.
+    fn embeds(&self) -> u64 {
+        0
     }
 
     /// Scores `completion` as an answer to `example`.

@@ -13,6 +13,22 @@ pub struct ScorerSet {
     scorers: Vec<(Arc<dyn Scorer>, f64)>,
 }
 
+/// Calls of models that scoring one answer takes, by role.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ScoringCalls {
+    /// The judge's.
+    pub judge: u64,
+    /// The embedder's.
+    pub embedder: u64,
+}
+
+impl ScoringCalls {
+    /// All together.
+    pub fn total(self) -> u64 {
+        self.judge.saturating_add(self.embedder)
+    }
+}
+
 impl ScorerSet {
     /// Combines scorers, in the config's order, each with its weight.
     ///
@@ -53,9 +69,12 @@ impl ScorerSet {
         self.judges().all(Judge::is_deterministic)
     }
 
-    /// Judge's calls that scoring one answer takes.
-    pub fn judge_calls(&self) -> u64 {
-        self.judges().map(Judge::calls).sum()
+    /// Calls that scoring one answer takes.
+    pub fn calls(&self) -> ScoringCalls {
+        ScoringCalls {
+            judge: self.judges().map(Judge::calls).sum(),
+            embedder: self.scorers.iter().map(|(scorer, _)| scorer.embeds()).sum(),
+        }
     }
 
     /// Whether every scorer can score `example`, whatever the answer is.

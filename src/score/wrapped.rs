@@ -67,6 +67,10 @@ impl Scorer for Wrapped {
         self.scorer.judges()
     }
 
+    fn embeds(&self) -> u64 {
+        self.scorer.embeds()
+    }
+
     fn score<'a>(
         &'a self,
         example: &'a Example,

@@ -89,11 +89,11 @@ impl Search<'_> {
         }
         let proposals = u64::from(self.settings.proposals).min(self.proposer_calls_left());
         let answers = task_calls.saturating_mul(self.evaluate.answers_a_row());
-        let judged = answers.saturating_mul(self.settings.calls.judge_a_row);
+        let scoring = self.settings.calls.scoring;
+        let of_scorers = [(ModelRole::Judge, scoring.judge), (ModelRole::Embedder, scoring.embedder)];
         let mut needs = BTreeMap::from([(ModelRole::Task, answers), (ModelRole::Proposer, proposals)]);
-        if judged > 0 {
-            needs.insert(ModelRole::Judge, judged);
-        }
+        let of_scorers = of_scorers.map(|(role, of_one)| (role, answers.saturating_mul(of_one)));
+        needs.extend(of_scorers.into_iter().filter(|(_, calls)| *calls > 0));
         match self.account.shortage(&needs) {
             Some(error) => Ok(Some(self.reached(&error, generation, During::Before)?)),
             None => Ok(None),

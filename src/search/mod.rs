@@ -176,8 +176,13 @@ impl Search<'_> {
         self.account.settle().map_err(OutcomeError::Call)?;
         let spent = (self.spent)();
         let mut calls = BTreeMap::from([("task".to_owned(), spent.task), ("proposer".to_owned(), spent.proposer)]);
-        if self.settings.calls.judge_a_row > 0 {
-            calls.insert("judge".to_owned(), spent.judge);
+        let scoring = self.settings.calls.scoring;
+        for (role, made, of_one) in
+            [("judge", spent.judge, scoring.judge), ("embedder", spent.embedder, scoring.embedder)]
+        {
+            if of_one > 0 {
+                calls.insert(role.to_owned(), made);
+            }
         }
         let ended = RunEnded { stopped, why, winner, calls };
         self.sink.emit(Event::RunEnded(ended.clone()))?;

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::{Settings, ablate, gate, noise, race};
+use crate::score::ScoringCalls;
 
 /// Calls by role.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -13,17 +14,20 @@ pub struct Calls {
     pub proposer: u64,
     /// The judge's.
     pub judge: u64,
+    /// The embedder's.
+    pub embedder: u64,
 }
 
 impl Calls {
     /// All together.
     pub fn total(self) -> u64 {
-        self.task.saturating_add(self.proposer).saturating_add(self.judge)
+        [self.proposer, self.judge, self.embedder].into_iter().fold(self.task, u64::saturating_add)
     }
 
-    /// So many calls of task model and proposer, with those that judge the answers at `judge_a_row` each.
-    pub fn judged(task: u64, proposer: u64, judge_a_row: u64) -> Self {
-        Self { task, proposer, judge: task.saturating_mul(judge_a_row) }
+    /// So many calls of task model and proposer, with those that score the answers at `scoring` each.
+    pub fn scored(task: u64, proposer: u64, scoring: ScoringCalls) -> Self {
+        let [judge, embedder] = [scoring.judge, scoring.embedder].map(|calls| task.saturating_mul(calls));
+        Self { task, proposer, judge, embedder }
     }
 }
 
@@ -54,24 +58,20 @@ impl Outline {
         let proposals = u64::from(settings.proposals);
         let again = u64::from(!deterministic);
         let samples = u64::from(settings.gate.max_samples);
-        let judge_a_row = settings.calls.judge_a_row;
+        let scoring = settings.calls.scoring;
         let guards = u64::from(gate::guard_samples(guarded)) * guarded as u64;
         let block = (race::BLOCK as u64).min(train);
         let tried = again * train + (proposals + FREE) * train + 3 * train + dev;
         let confirmed = 2 * again * (samples * dev + guards);
         Self {
             beginning: train + dev + again * dev.min(noise::MOST_ROWS as u64),
-            likely: Calls::judged(
+            likely: Calls::scored(
                 again * train + proposals * (train * RACED / 100).max(block) + train + dev + again * dev,
                 proposals + proposals / 3,
-                judge_a_row,
+                scoring,
             ),
             // Leaving out hunks of what was kept may take a share of all that, and dev once more.
-            most: Calls::judged(
-                tried + confirmed + (tried + confirmed) / ablate::SHARE + dev,
-                2 * proposals,
-                judge_a_row,
-            ),
+            most: Calls::scored(tried + confirmed + (tried + confirmed) / ablate::SHARE + dev, 2 * proposals, scoring),
             test: 2 * test,
         }
     }
@@ -81,6 +81,7 @@ impl Outline {
         let times = |calls: Calls| Calls {
             task: calls.task.saturating_mul(answers_a_row),
             judge: calls.judge.saturating_mul(answers_a_row),
+            embedder: calls.embedder.saturating_mul(answers_a_row),
             ..calls
         };
         Self {

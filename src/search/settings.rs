@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::score::ScoringCalls;
+
 /// Settings of one search. One set of defaults serves every task.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -96,8 +98,10 @@ pub struct CallLimits {
     pub proposer: Option<u64>,
     /// The judge's.
     pub judge: Option<u64>,
-    /// Calls of the judge that one answer of the task model takes.
-    pub judge_a_row: u64,
+    /// The embedder's.
+    pub embedder: Option<u64>,
+    /// Calls that scoring one answer of the task model takes.
+    pub scoring: ScoringCalls,
 }
 
 /// Calls that a run has paid for.
@@ -111,20 +115,21 @@ pub struct CallsSpent {
     pub proposer: u64,
     /// The judge's.
     pub judge: u64,
+    /// The embedder's.
+    pub embedder: u64,
 }
 
 impl CallLimits {
-    /// Task calls that are left after `spent`, with those that judge the answers; `u64::MAX` where there is no limit.
+    /// Task calls that are left after `spent`, with those that score the answers; `u64::MAX` where there is no limit.
     pub fn task_left(&self, spent: CallsSpent) -> u64 {
-        let together = match left(self.total, spent.total) {
+        let answers = |left: u64, of_one: u64| match left {
             u64::MAX => u64::MAX,
-            left => left / (1 + self.judge_a_row),
+            left => left.checked_div(of_one).unwrap_or(u64::MAX),
         };
-        let judged = match left(self.judge, spent.judge) {
-            u64::MAX => u64::MAX,
-            left => left.checked_div(self.judge_a_row).unwrap_or(u64::MAX),
-        };
-        together.min(left(self.task, spent.task)).min(judged)
+        let together = answers(left(self.total, spent.total), self.scoring.total().saturating_add(1));
+        let judged = answers(left(self.judge, spent.judge), self.scoring.judge);
+        let embedded = answers(left(self.embedder, spent.embedder), self.scoring.embedder);
+        together.min(left(self.task, spent.task)).min(judged).min(embedded)
     }
 
     /// Proposer calls that are left after `spent`; `u64::MAX` where there is no limit.
@@ -142,14 +147,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_task_call_takes_the_calls_that_judge_its_answer_with_it() {
-        let spent = CallsSpent { total: 40, task: 10, proposer: 0, judge: 30 };
-        let left = |limits: CallLimits| CallLimits { judge_a_row: 3, ..limits }.task_left(spent);
+    fn a_task_call_takes_the_calls_that_score_its_answer_with_it() {
+        let spent = CallsSpent { total: 40, task: 10, judge: 30, ..CallsSpent::default() };
+        let scoring = ScoringCalls { judge: 3, embedder: 0 };
+        let left = |limits: CallLimits| CallLimits { scoring, ..limits }.task_left(spent);
         assert_eq!(left(CallLimits::default()), u64::MAX);
         assert_eq!(left(CallLimits { total: Some(100), ..CallLimits::default() }), 15);
         assert_eq!(left(CallLimits { judge: Some(60), total: Some(100), ..CallLimits::default() }), 10);
         assert_eq!(left(CallLimits { task: Some(12), total: Some(100), ..CallLimits::default() }), 2);
         let unjudged = CallLimits { total: Some(100), judge: Some(1), ..CallLimits::default() };
         assert_eq!(unjudged.task_left(spent), 60);
+        let scoring = ScoringCalls { judge: 1, embedder: 2 };
+        let embedded = CallLimits { scoring, embedder: Some(9), total: Some(100), ..CallLimits::default() };
+        assert_eq!(embedded.task_left(spent), 4);
     }
 }

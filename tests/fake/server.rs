@@ -172,6 +172,7 @@ impl Server {
         });
         let app = Router::new()
             .route("/v1/chat/completions", post(chat))
+            .route("/v1/embeddings", post(embeddings))
             .route("/stats", get(stats))
             .with_state(Arc::clone(&shared))
             .into_make_service_with_connect_info::<Doom>();
@@ -318,12 +319,32 @@ async fn stats(State(shared): State<Arc<Shared>>) -> Response {
     json_response(StatusCode::OK, &shared.stats())
 }
 
+/// What is asked for.
+#[derive(Clone, Copy)]
+enum Route {
+    Chat,
+    Embeddings,
+}
+
 async fn chat(
     State(shared): State<Arc<Shared>>,
     ConnectInfo(doom): ConnectInfo<Doom>,
     headers: axum::http::HeaderMap,
     body: Bytes,
 ) -> Response {
+    serve(Route::Chat, shared, doom, headers, body).await
+}
+
+async fn embeddings(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(doom): ConnectInfo<Doom>,
+    headers: axum::http::HeaderMap,
+    body: Bytes,
+) -> Response {
+    serve(Route::Embeddings, shared, doom, headers, body).await
+}
+
+async fn serve(route: Route, shared: Arc<Shared>, doom: Doom, headers: axum::http::HeaderMap, body: Bytes) -> Response {
     let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let (fault, seen) = shared.receive(&body);
     *shared.last.lock().unwrap() = Some(Received { authorization, body: body.clone() });
@@ -338,13 +359,13 @@ async fn chat(
         }
         if fault.is_none() {
             shared.answered.fetch_add(1, Ordering::SeqCst);
-            return with(headers, answer(&shared.answers, &body, seen).await);
+            return with(headers, answer(route, &shared.answers, &body, seen).await);
         }
     }
     match fault {
         None | Some(Fault::Beside(_)) => {
             shared.answered.fetch_add(1, Ordering::SeqCst);
-            let answer = answer(&shared.answers, &body, seen).await;
+            let answer = answer(route, &shared.answers, &body, seen).await;
             if let Some(Fault::Beside(headers)) = fault { with(headers, answer) } else { answer }
         }
         Some(Fault::ServerError) => failure(StatusCode::INTERNAL_SERVER_ERROR, "injected fault"),
@@ -357,8 +378,8 @@ async fn chat(
             doom.reset();
             StatusCode::OK.into_response()
         }
-        Some(Fault::Cut) => cut(answer(&shared.answers, &body, seen).await, Some(())).await,
-        Some(Fault::Hang) => cut(answer(&shared.answers, &body, seen).await, None).await,
+        Some(Fault::Cut) => cut(answer(route, &shared.answers, &body, seen).await, Some(())).await,
+        Some(Fault::Hang) => cut(answer(route, &shared.answers, &body, seen).await, None).await,
         Some(Fault::Stall) => std::future::pending().await,
         Some(Fault::ErrorBody) => failure(StatusCode::OK, "overloaded"),
         Some(Fault::Raw(status, body)) => {
@@ -411,7 +432,38 @@ struct Incoming {
     extra: Map<String, Value>,
 }
 
-async fn answer(answers: &Answers, body: &Bytes, seen: u64) -> Response {
+async fn answer(route: Route, answers: &Answers, body: &Bytes, seen: u64) -> Response {
+    match route {
+        Route::Chat => completed(answers, body, seen).await,
+        Route::Embeddings => embedded(body),
+    }
+}
+
+/// How many numbers an embedding of the fake has.
+const DIMENSIONS: usize = 33;
+
+/// The embedding of the request's `input`: each of its words counts for or against one number, whatever the model is. The
+/// last number is 1, so that no two texts are quite unlike, as with real models.
+fn embedded(body: &Bytes) -> Response {
+    let request: Value = serde_json::from_slice(body).unwrap_or_default();
+    let Some(text) = request["input"].as_str().filter(|text| !text.is_empty()) else {
+        return failure(StatusCode::BAD_REQUEST, "input cannot be an empty string");
+    };
+    let mut embedding = vec![0.0_f32; DIMENSIONS];
+    embedding[DIMENSIONS - 1] = 1.0;
+    let words = text.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty());
+    let mut count = 0_u64;
+    for word in words {
+        let [place, sign, ..] = *Digest::of(word.to_lowercase().as_bytes()).as_bytes();
+        embedding[usize::from(place) % (DIMENSIONS - 1)] += if sign % 2 == 0 { 1.0 } else { -1.0 };
+        count += 1;
+    }
+    let data = json!([{"object": "embedding", "index": 0, "embedding": embedding}]);
+    let usage = json!({"prompt_tokens": count, "total_tokens": count});
+    json_response(StatusCode::OK, &json!({"object": "list", "data": data, "model": request["model"], "usage": usage}))
+}
+
+async fn completed(answers: &Answers, body: &Bytes, seen: u64) -> Response {
     let chat = match answers {
         Answers::Fixed(text) => return completion("fixed", text, "stop", 1, 1),
         Answers::Chat(chat) => chat,

@@ -11,6 +11,7 @@ mod cli_eval;
 mod cli_review;
 mod docs;
 mod doctor;
+mod embeddings;
 mod engine;
 mod fallback;
 mod judges;

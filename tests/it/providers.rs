@@ -32,7 +32,7 @@ fn call() -> Call {
     Call { role: ModelRole::Task, request, draw: "0".into() }
 }
 
-fn endpoint(dialect: Dialect, base_url: String) -> Endpoint {
+pub fn endpoint(dialect: Dialect, base_url: String) -> Endpoint {
     let config = EndpointConfig { api_key: Some("sk-secret".into()), ..EndpointConfig::new(base_url) };
     dialect.endpoint(config).unwrap()
 }
@@ -89,7 +89,7 @@ impl Speech {
 }
 
 #[derive(Debug, PartialEq)]
-enum Kind {
+pub enum Kind {
     Denied,
     Rejected,
     Transient,
@@ -98,7 +98,7 @@ enum Kind {
     Other,
 }
 
-fn kind_of(error: &CallError) -> Kind {
+pub fn kind_of(error: &CallError) -> Kind {
     match error {
         CallError::Denied(_) => Kind::Denied,
         CallError::Rejected(_) => Kind::Rejected,
@@ -110,7 +110,7 @@ fn kind_of(error: &CallError) -> Kind {
 }
 
 /// An error unless all of it holds.
-fn hold(claims: &[(&str, bool)]) -> Result<(), String> {
+pub fn hold(claims: &[(&str, bool)]) -> Result<(), String> {
     match claims.iter().find(|(_, holds)| !holds) {
         Some((claim, _)) => Err((*claim).to_owned()),
         None => Ok(()),
@@ -122,7 +122,7 @@ fn roles(messages: &Value) -> Vec<&str> {
 }
 
 /// Only these keys stand in `body`.
-fn only(body: &Value, keys: &[&str]) -> bool {
+pub fn only(body: &Value, keys: &[&str]) -> bool {
     body.as_object().is_some_and(|body| body.keys().all(|key| keys.contains(&key.as_str())))
 }
 

@@ -15,15 +15,21 @@ pub(super) struct Azure {
     pub(super) api_version: String,
 }
 
-impl Wire for Azure {
-    fn url(&self, base: &Url, request: &ChatRequest) -> Url {
+impl Azure {
+    /// The address of an operation of the request's deployment.
+    pub(super) fn operation(&self, base: &Url, request: &ChatRequest, operation: &[&str]) -> Url {
         let mut url = base.clone();
         if let Ok(mut path) = url.path_segments_mut() {
-            let deployment = request.model.as_str();
-            path.pop_if_empty().extend(["openai", "deployments", deployment, "chat", "completions"]);
+            path.pop_if_empty().extend(["openai", "deployments", &request.model]).extend(operation);
         }
         url.query_pairs_mut().append_pair("api-version", &self.api_version);
         url
+    }
+}
+
+impl Wire for Azure {
+    fn url(&self, base: &Url, request: &ChatRequest) -> Url {
+        self.operation(base, request, &["chat", "completions"])
     }
 
     fn key(&self, key: &str) -> (HeaderName, String) {

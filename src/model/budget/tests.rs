@@ -34,7 +34,7 @@ struct Billing {
     attempts: Vec<Attempt>,
     next: AtomicU64,
     price: Price,
-    billed: Mutex<[Amount; 3]>,
+    billed: Mutex<[Amount; ModelRole::ALL.len()]>,
 }
 
 impl Billing {

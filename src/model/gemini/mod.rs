@@ -17,12 +17,19 @@ use crate::prompt::Role;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Gemini;
 
-impl Wire for Gemini {
-    fn url(&self, base: &Url, request: &ChatRequest) -> Url {
+impl Gemini {
+    /// The address of an operation of the request's model.
+    pub(super) fn operation(base: &Url, request: &ChatRequest, operation: &str) -> Url {
         let mut url = base.clone();
         let model = request.model.trim_start_matches("models/");
-        url.set_path(&format!("{}/models/{model}:generateContent", base.path().trim_end_matches('/')));
+        url.set_path(&format!("{}/models/{model}:{operation}", base.path().trim_end_matches('/')));
         url
+    }
+}
+
+impl Wire for Gemini {
+    fn url(&self, base: &Url, request: &ChatRequest) -> Url {
+        Self::operation(base, request, "generateContent")
     }
 
     fn key(&self, key: &str) -> (HeaderName, String) {

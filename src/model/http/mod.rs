@@ -79,6 +79,9 @@ pub enum EndpointError {
     /// The key can't be sent.
     #[error("the API key holds characters that can't be sent in a header: check that it was copied whole, on one line")]
     Key,
+    /// The provider embeds no texts.
+    #[error("{0} has no embeddings; see docs/models.md for who does")]
+    NoEmbeddings(String),
     /// The HTTP client could not be built.
     #[error("can't set up HTTPS: {0}")]
     Client(String),

@@ -24,6 +24,14 @@ pub(super) struct Ollama {
 const LEAST_ANSWER: u64 = 256;
 
 impl Ollama {
+    /// The address of an operation; the base may end with that of either interface.
+    pub(super) fn operation(base: &Url, operation: &str) -> Url {
+        let mut url = base.clone();
+        let path = base.path().trim_end_matches('/').trim_end_matches("/v1").trim_end_matches("/api");
+        url.set_path(&format!("{path}/api/{operation}"));
+        url
+    }
+
     /// How many tokens an answer to `request` may have.
     fn room(&self, request: &ChatRequest) -> Result<u64, CallError> {
         let (read, context) = (most_input(request), u64::from(self.context_length));
@@ -41,10 +49,7 @@ impl Ollama {
 
 impl Wire for Ollama {
     fn url(&self, base: &Url, _: &ChatRequest) -> Url {
-        let mut url = base.clone();
-        let path = base.path().trim_end_matches('/').trim_end_matches("/v1").trim_end_matches("/api");
-        url.set_path(&format!("{path}/api/chat"));
-        url
+        Self::operation(base, "chat")
     }
 
     fn body(&self, request: &ChatRequest, refused: Refused) -> Result<Vec<u8>, CallError> {

@@ -302,8 +302,12 @@ pub(super) fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
 }
 
 /// What the columns `role` and `finish` hold: written into every file, so never changed.
-const ROLES: [(ModelRole, &str); 3] =
-    [(ModelRole::Task, "task"), (ModelRole::Proposer, "proposer"), (ModelRole::Judge, "judge")];
+const ROLES: [(ModelRole, &str); 4] = [
+    (ModelRole::Task, "task"),
+    (ModelRole::Proposer, "proposer"),
+    (ModelRole::Judge, "judge"),
+    (ModelRole::Embedder, "embedder"),
+];
 const FINISHES: [(FinishReason, &str); 5] = [
     (FinishReason::Stop, "stop"),
     (FinishReason::Length, "length"),

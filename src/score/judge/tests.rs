@@ -49,7 +49,7 @@ fn judge(question: Question, votes: u32) -> Judge {
 }
 
 async fn score(judge: &Judge, chat: &Scripted, sample: u32) -> Result<Score, ScoreError> {
-    judge.score(&row("Paris"), &says("It is Paris."), Scoring { sample, judge: Some(chat) }).await
+    judge.score(&row("Paris"), &says("It is Paris."), Scoring { sample, judge: Some(chat), embedder: None }).await
 }
 
 const SAME: &str = r#"{"reason": "It names the same town.", "verdict": "same"}"#;
