@@ -193,7 +193,7 @@ impl Diagnosis {
                 (None, None) => writeln!(text, "{}", line(id, WIDTH)),
             };
         }
-        text += &format!("\nnext: {}\n", next_step(&cluster.kind));
+        text += &format!("\nnext: {}\n", next_step(cluster));
         text
     }
 
@@ -231,16 +231,17 @@ impl Diagnosis {
 }
 
 /// What usually mends a failure of this kind, within a line or two.
-fn next_step(kind: &FailureKind) -> String {
-    match kind {
+fn next_step(cluster: &FailureCluster) -> String {
+    let prompt = cluster.prompt.as_deref().map_or("the prompt".to_owned(), |prompt| line(prompt, 24));
+    match &cluster.kind {
         FailureKind::Confusion { expected, answered } => {
             let (expected, answered) = (line(expected, 24), line(answered, 24));
-            format!("say in the prompt what tells {expected}\nfrom {answered}, or check these rows' labels")
+            format!("say in {prompt} what tells {expected}\nfrom {answered}, or check these rows' labels")
         }
-        FailureKind::Format => "ask for the exact form of the answer at the end of the prompt".to_owned(),
-        FailureKind::Refusal => "say in the prompt why answering is all right".to_owned(),
-        FailureKind::Empty => "say in the prompt what to answer where nothing fits".to_owned(),
+        FailureKind::Format => format!("ask for the exact form of the answer at the end of {prompt}"),
+        FailureKind::Refusal => format!("say in {prompt} why answering is all right"),
+        FailureKind::Empty => format!("say in {prompt} what to answer where nothing fits"),
         FailureKind::Truncated => "raise models.task.max_tokens, or ask for a shorter answer".to_owned(),
-        FailureKind::Criterion { name } => format!("say in the prompt what `{}` wants", line(name, 40)),
+        FailureKind::Criterion { name } => format!("say in {prompt} what `{}` wants", line(name, 40)),
     }
 }

@@ -51,7 +51,10 @@ pub struct FailureCluster {
     /// How they fail.
     #[serde(flatten)]
     pub kind: FailureKind,
-    /// For people, at most 80 columns: the kind in words, with the terms that tell these rows from the others.
+    /// The file of the prompt that most of these rows are about, of an agent with several; absent where the traces don't tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
+    /// For people, at most 80 columns: the kind in words, the prompt, and the terms that tell these rows from the others.
     pub label: String,
     /// Ids of the failing examples, in dataset order.
     pub members: Vec<String>,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::blame::Blame;
 use super::cluster::{FailureCluster, FailureKind};
 use super::divide::divide;
 use super::identity;
@@ -41,6 +42,7 @@ pub fn diagnose(outcomes: &[Outcome], pass_threshold: f64, previous: &[FailureCl
     let keys = identity::keys(&kinds, previous);
     let inputs: Vec<String> = rows.iter().map(|row| row.example.input_text()).collect();
     let terms = Terms::of(&inputs);
+    let blame = Blame::of(outcomes, pass_threshold);
 
     let mut clusters = Vec::new();
     for ((kind, members), key) in groups.iter().zip(&keys) {
@@ -51,10 +53,14 @@ pub fn diagnose(outcomes: &[Outcome], pass_threshold: f64, previous: &[FailureCl
         for (part, id) in parts.into_iter().zip(ids) {
             let mut in_order: Vec<&Row> = part.rows.iter().map(|at| &rows[*at]).collect();
             in_order.sort_by_key(|row| row.position);
+            let failing = in_order.iter().filter_map(|row| Some((row.example, row.failing?.1)));
+            let prompt = blame.most(kind, failing.collect::<Vec<_>>().into_iter());
+            let telling: Vec<&str> = part.telling.iter().map(String::as_str).collect();
             clusters.push(FailureCluster {
                 id,
                 kind: kind.clone(),
-                label: part.label,
+                label: label(kind, prompt.as_deref(), &telling),
+                prompt,
                 members: in_order.iter().map(|row| row.id().to_string()).collect(),
                 share: part.rows.len() as f64 / rows.len() as f64,
             });
@@ -127,11 +133,12 @@ fn groups(rows: &[Row], labels: &Labels) -> BTreeMap<FailureKind, Vec<usize>> {
 struct Part {
     /// Indices of its rows.
     rows: Vec<usize>,
-    label: String,
+    /// The terms that tell it, the most telling first.
+    telling: Vec<String>,
 }
 
 /// Divides one group by its texts: where a scorer gave reasons, by those if they divide it, else by the inputs. The
-/// label of an undivided group tells it from all other rows, that of a part from the rest of its group.
+/// terms of an undivided group tell it from all other rows, those of a part from the rest of its group.
 fn parts(kind: &FailureKind, members: &[usize], rows: &[Row], inputs: &[String], terms: &Terms) -> Vec<Part> {
     let mut readings: Vec<Vec<String>> = Vec::new();
     if matches!(kind, FailureKind::Criterion { .. }) {
@@ -148,13 +155,17 @@ fn parts(kind: &FailureKind, members: &[usize], rows: &[Row], inputs: &[String],
         if parts.len() > 1 {
             let terms = Terms::of(&texts);
             let part = |part: Vec<usize>| Part {
-                label: label(kind, &terms.telling(&part)),
+                telling: telling(&terms, &part),
                 rows: part.into_iter().map(|local| members[local]).collect(),
             };
             return parts.into_iter().map(part).collect();
         }
     }
-    vec![Part { rows: members.to_vec(), label: label(kind, &terms.telling(members)) }]
+    vec![Part { rows: members.to_vec(), telling: telling(terms, members) }]
+}
+
+fn telling(terms: &Terms, members: &[usize]) -> Vec<String> {
+    terms.telling(members).into_iter().map(str::to_owned).collect()
 }
 
 #[cfg(test)]

@@ -124,7 +124,14 @@ mod tests {
 
     fn cluster(id: &str, kind: &FailureKind, members: &[&str]) -> FailureCluster {
         let members = members.iter().map(|member| (*member).to_string()).collect();
-        FailureCluster { id: id.to_string(), kind: kind.clone(), label: String::new(), members, share: 0.1 }
+        FailureCluster {
+            id: id.to_string(),
+            kind: kind.clone(),
+            prompt: None,
+            label: String::new(),
+            members,
+            share: 0.1,
+        }
     }
 
     fn ids(parts: &[&[&str]], previous: &[FailureCluster]) -> Vec<String> {

@@ -89,8 +89,8 @@ fn can_tell(word: &str) -> bool {
     word.chars().any(char::is_alphabetic) && word.len() > 2 && word.chars().count() <= LONGEST_TERM
 }
 
-/// The label of a cluster: its kind in words, then as many of `terms` as fit, in brackets.
-pub(super) fn label(kind: &FailureKind, terms: &[&str]) -> String {
+/// The label of a cluster: its kind in words, the prompt that it is about, then as many of `terms` as fit, in brackets.
+pub(super) fn label(kind: &FailureKind, prompt: Option<&str>, terms: &[&str]) -> String {
     let mut label = match kind {
         FailureKind::Confusion { expected, answered } => {
             format!("expected {}, answered {}", clipped(expected, NAME_COLUMNS), clipped(answered, NAME_COLUMNS))
@@ -101,6 +101,10 @@ pub(super) fn label(kind: &FailureKind, terms: &[&str]) -> String {
         FailureKind::Truncated => "cut at the token limit".to_string(),
         FailureKind::Criterion { name } => format!("failed {}", clipped(name, CRITERION_COLUMNS)),
     };
+    if let Some(prompt) = prompt {
+        let left = COLUMNS.saturating_sub(columns(&label) + " in ".len());
+        label += &format!(" in {}", clipped(prompt, left.min(NAME_COLUMNS)));
+    }
     let mut shown = String::new();
     for term in terms {
         let longer = if shown.is_empty() { (*term).to_string() } else { format!("{shown}, {term}") };
@@ -154,17 +158,23 @@ mod tests {
     #[test]
     fn a_label_says_what_was_expected_and_what_was_answered() {
         let kind = FailureKind::Confusion { expected: "refunds".to_string(), answered: "billing".to_string() };
-        assert_eq!(label(&kind, &[]), "expected refunds, answered billing");
-        assert_eq!(label(&kind, &["twice", "charged"]), "expected refunds, answered billing (twice, charged)");
+        assert_eq!(label(&kind, None, &[]), "expected refunds, answered billing");
+        assert_eq!(label(&kind, None, &["twice", "charged"]), "expected refunds, answered billing (twice, charged)");
+        assert_eq!(
+            label(&kind, Some("route.prompty"), &["twice"]),
+            "expected refunds, answered billing in route.prompty (twice)"
+        );
     }
 
     #[test]
     fn a_label_always_fits_eighty_columns_on_one_line() {
         for name in ["n".repeat(200), "退款".repeat(50), "two\nlines \u{1b}[31m ".repeat(9)] {
-            let kind = FailureKind::Confusion { expected: name.clone(), answered: name };
-            let label = label(&kind, &["a term of some length", "another of the kind"]);
-            assert!(columns(&label) <= COLUMNS, "{label}");
-            assert!(!label.contains(char::is_control), "{label}");
+            let kind = FailureKind::Confusion { expected: name.clone(), answered: name.clone() };
+            for prompt in [None, Some(name.as_str())] {
+                let label = label(&kind, prompt, &["a term of some length", "another of the kind"]);
+                assert!(columns(&label) <= COLUMNS, "{label}");
+                assert!(!label.contains(char::is_control), "{label}");
+            }
         }
     }
 }

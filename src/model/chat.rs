@@ -181,6 +181,9 @@ pub struct TraceStep {
     /// Tokens, where it asked a model and they are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<Usage>,
+    /// The file of the prompt that it asked with, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
     /// The key of its answer in the response store, where it asked a model through Ratchet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub call: Option<CallKey>,

@@ -140,6 +140,9 @@ fn failing(text: &mut String, ask: &Ask) {
             line(text, format_args!("kind: {}", cluster.kind.name()));
             let (rows, share) = (cluster.members.len(), cluster.share * 100.0);
             line(text, format_args!("cluster: {} ({rows} rows, {share:.0} % of all)", one_line(&cluster.label)));
+            if let Some(prompt) = &cluster.prompt {
+                line(text, format_args!("file: {prompt}, by the steps of most of these rows"));
+            }
         }
         None => line(text, format_args!("kind: several, the largest groups of failures in turn")),
     }
@@ -252,15 +255,17 @@ mod tests {
     }
 
     #[test]
-    fn the_fields_of_answers_in_json_are_listed_with_their_values() {
+    fn the_fields_of_answers_in_json_and_the_prompt_to_blame_are_told() {
         let mut ask = testing::ask();
         let counts = vec![("calm".to_owned(), 7), ("an \"odd\" one".to_owned(), 3)];
+        ask.cluster.as_mut().unwrap().prompt = Some("p.prompty".to_owned());
         ask.labels = vec![Labels { field: Some("mood".to_owned()), counts }];
         let content = render(&ask, 0).remove(1).content;
         let section =
             "\n## Fields\n- mood, train rows by value: {\"an \\\"odd\\\" one\":3,\"calm\":7}\n\n## Train rows\n";
         assert!(content.contains(section), "{content}");
         assert!(!content.contains("## Labels"));
+        assert!(content.contains(" of all)\nfile: p.prompty, by the steps of most of these rows\n- id: "), "{content}");
     }
 
     #[test]

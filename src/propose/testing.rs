@@ -81,6 +81,7 @@ pub(super) fn ask() -> Ask {
         cluster: Some(FailureCluster {
             id: "c1".to_owned(),
             kind: FailureKind::Confusion { expected: "refunds".to_owned(), answered: "billing".to_owned() },
+            prompt: None,
             label: "refunds answered as billing: twice, payment".to_owned(),
             members: vec!["t-2".to_owned(), "t-4".to_owned()],
             share: 0.05,

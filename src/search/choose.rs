@@ -137,6 +137,7 @@ mod tests {
         FailureCluster {
             id: id.to_owned(),
             kind: FailureKind::Format,
+            prompt: None,
             label: id.to_owned(),
             members: vec!["row".to_owned()],
             share: 0.1,

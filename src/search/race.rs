@@ -194,6 +194,7 @@ mod tests {
         let cluster = cluster.then(|| FailureCluster {
             id: "c".into(),
             kind: FailureKind::Format,
+            prompt: None,
             label: String::new(),
             members: (0..10).map(|row| row.to_string()).collect(),
             share: 0.25,

@@ -107,7 +107,9 @@ fn every_command_copes_with_several_prompts() {
     };
     assert!(ok(&["diff"]).starts_with("--- a/route.prompty\n+++ b/route.prompty\n"));
     assert!(ok(&["report"]).contains("balanced-examples"));
-    assert!(ok(&["failures"]).starts_with("answer.prompty, route.prompty on train"));
+    let failures = ok(&["failures"]);
+    assert!(failures.starts_with("answer.prompty, route.prompty on train"));
+    assert!(failures.contains(" in route.prompty"), "{failures}");
     let best = project.run().join("best.prompt");
     let best = best.to_str().unwrap();
     let route = format!("{best}/route.prompty");

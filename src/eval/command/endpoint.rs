@@ -25,8 +25,10 @@ use crate::digest::Digest;
 use crate::eval::ChatSettings;
 use crate::model::Chat;
 use crate::model::{Call, CallError, ChatRequest, Completion, Interrupt, ModelRole, Stack, TraceStep};
+use crate::prompt::Message;
 
-/// The header that names a call's step; without it the step is called [`STEP`].
+/// The header that names a call's step. Without it the step is called as the prompt whose messages the call begins with,
+/// and where there is none [`STEP`].
 const STEP_HEADER: &str = "x-ratchet-step";
 const STEP: &str = "model";
 /// Longest request, in bytes.
@@ -67,6 +69,8 @@ pub(super) struct Desk {
 #[derive(Default)]
 struct RowCalls {
     draw: String,
+    /// What each prompt says for this row, by name.
+    prompts: Vec<(String, Vec<Message>)>,
     /// How often each request was made so far: a repeat is a fresh draw.
     asked: BTreeMap<Digest, u32>,
     /// In the order in which they were asked; those that weren't answered are absent.
@@ -81,9 +85,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Desk {
-    /// From now on calls belong to a row of draw `draw`.
-    pub(super) fn begin(&self, draw: &str) {
-        let row = RowCalls { draw: draw.to_owned(), ..RowCalls::default() };
+    /// From now on calls belong to a row of draw `draw`, for which the prompts of these names say these messages.
+    pub(super) fn begin(&self, draw: &str, prompts: Vec<(String, Vec<Message>)>) {
+        let row = RowCalls { draw: draw.to_owned(), prompts, ..RowCalls::default() };
         *lock(&self.row) = Some(Arc::new(Mutex::new(row)));
     }
 
@@ -108,6 +112,12 @@ impl RowCalls {
         *times += 1;
         self.steps.push(None);
         (self.steps.len() - 1, draw)
+    }
+
+    /// The prompt whose messages `messages` begin with; of several the one that says the most.
+    fn prompt(&self, messages: &[Message]) -> Option<&str> {
+        let said = self.prompts.iter().filter(|(_, said)| !said.is_empty() && messages.starts_with(said));
+        said.max_by_key(|(_, said)| said.len()).map(|(name, _)| name.as_str())
     }
 }
 
@@ -162,7 +172,8 @@ async fn complete(State(desks): State<Arc<Desks>>, headers: HeaderMap, body: Byt
         Ok(request) => request,
         Err(message) => return refused(StatusCode::BAD_REQUEST, "invalid_request_error", &message),
     };
-    let step = headers.get(STEP_HEADER).and_then(|name| name.to_str().ok()).unwrap_or(STEP).to_owned();
+    let named = headers.get(STEP_HEADER).and_then(|name| name.to_str().ok()).filter(|name| !name.is_empty());
+    let step = named.or(lock(&row).prompt(&request.messages)).unwrap_or(STEP).to_owned();
     let (place, draw) = lock(&row).open(&request);
     let call = Call { role: ModelRole::Task, request, draw };
     let result = if calls.interrupt.is_set() { Err(CallError::Interrupted) } else { calls.stack.complete(&call).await };

@@ -90,7 +90,13 @@ impl Target for CommandTarget {
                 format: AnswerFormat::Text,
                 extra: self.row(prompts, example, sample)?,
             };
-            self.stack.complete(&Call { role: ModelRole::Task, request, draw: sample.to_string() }).await
+            let call = Call { role: ModelRole::Task, request, draw: sample.to_string() };
+            let mut completion = self.stack.complete(&call).await?;
+            for step in completion.trace.iter_mut().flatten() {
+                let named = self.settings.prompt_names.iter().find(|(_, name)| **name == step.name);
+                step.prompt = named.map(|(file, _)| file.clone());
+            }
+            Ok(completion)
         })
     }
 

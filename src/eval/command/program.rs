@@ -17,6 +17,7 @@ use super::endpoint::{Desk, Endpoint, ModelCalls};
 use super::trace::{Reported, merged};
 use crate::model::{BoxFuture, Call, CallError, Chat, Completion, FinishReason, TraceStep, Usage};
 use crate::money::Money;
+use crate::prompt::Message;
 use crate::worker::{Failure, Reply, Worker, WorkerSpec, located};
 
 /// What an answer line looks like.
@@ -123,7 +124,7 @@ impl Program {
         let row = Value::Object(call.request.extra.clone()).to_string();
         let mut tries = 1;
         let (result, recorded) = loop {
-            seat.desk.begin(&call.draw);
+            seat.desk.begin(&call.draw, prompts(call));
             let result = seat.worker.ask(row.clone()).await;
             let recorded = seat.desk.end();
             match (&result, &recorded) {
@@ -145,6 +146,13 @@ impl Program {
             }
         }
     }
+}
+
+/// What the prompts of a row say, by name.
+fn prompts(call: &Call) -> Vec<(String, Vec<Message>)> {
+    let prompts = call.request.extra.get("prompts").and_then(Value::as_object).into_iter().flatten();
+    let messages = |prompt: &Value| serde_json::from_value(prompt.get("messages")?.clone()).ok();
+    prompts.filter_map(|(name, prompt)| Some((name.clone(), messages(prompt)?))).collect()
 }
 
 /// What an answer line says.

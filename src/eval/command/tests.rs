@@ -15,7 +15,7 @@ use super::*;
 use crate::eval::ChatSettings;
 use crate::model::testing::answer;
 use crate::model::{Budget, Limit, Limits, Provider, ProviderId, RetryPolicy, Session, Stack, Store};
-use crate::prompt::Prompt;
+use crate::prompt::{Message, Prompt, Role};
 
 /// Says how often it was asked, and what.
 #[derive(Default)]
@@ -198,9 +198,13 @@ async fn what_is_no_answer_is_an_error_of_the_row_that_says_what_was_found() {
         let error = ask(&target(reply), "x").await.unwrap_err();
         assert!(matches!(&error, CallError::Local(message) if message.contains(told)), "{reply}: {error}");
     }
-    let json = target(r#"printf '{"id": %s, "output": {"a": 1}, "trace": [{"name": "s"}]}\n' "$id""#);
+    let json =
+        target(r#"printf '{"id": %s, "output": {"a": 1}, "trace": [{"name": "s"}, {"name": "reply"}]}\n' "$id""#);
     let completion = ask(&json, "x").await.unwrap();
-    assert_eq!((completion.text.as_str(), completion.trace.unwrap()[0].name.as_str()), (r#"{"a":1}"#, "s"));
+    let steps = completion.trace.unwrap();
+    assert_eq!((completion.text.as_str(), steps[0].name.as_str()), (r#"{"a":1}"#, "s"));
+    // A step that is called as a prompt is that prompt's.
+    assert_eq!([&steps[0].prompt, &steps[1].prompt], [&None, &Some("reply.prompty".to_owned())]);
 }
 
 #[tokio::test]
@@ -237,7 +241,7 @@ async fn calls_need_the_key_of_a_worker_and_become_steps_of_its_row() {
     let (desk, key) = endpoint.desk().unwrap();
     let (other, other_key) = endpoint.desk().unwrap();
     let key = key.expose_secret();
-    desk.begin("0");
+    desk.begin("0", Vec::new());
     assert_eq!(post(&endpoint, "guess", "s", "a").await.0, 401);
     assert_eq!(post(&endpoint, other_key.expose_secret(), "s", "a").await.0, 409, "its worker is at no row");
     let (status, body) = post(&endpoint, key, "route", "a").await;
@@ -251,7 +255,7 @@ async fn calls_need_the_key_of_a_worker_and_become_steps_of_its_row() {
     assert_eq!(steps[0].tokens.unwrap().input, 10);
     assert!(steps[0].call.is_some() && steps[0].call != steps[1].call && steps[2].error.is_some());
     // Another row's same question is the same call, and costs nothing.
-    other.begin("0");
+    other.begin("0", Vec::new());
     let (_, body) = post(&endpoint, other_key.expose_secret(), "route", "a").await;
     assert_eq!(body["choices"][0]["message"]["content"], "1: a");
     drop(desk);
@@ -259,10 +263,26 @@ async fn calls_need_the_key_of_a_worker_and_become_steps_of_its_row() {
 }
 
 #[tokio::test]
+async fn a_call_without_a_name_is_called_as_the_prompt_that_it_begins_with() {
+    let endpoint = Endpoint::start(calls(&session())).await.unwrap();
+    let (desk, key) = endpoint.desk().unwrap();
+    let says = |name: &str, content: &str| {
+        let message = Message { role: Role::User, content: content.to_owned() };
+        (name.to_owned(), vec![message])
+    };
+    desk.begin("0", vec![says("route", "Route x"), says("reply", "Reply to x")]);
+    for (header, content) in [("", "Reply to x"), ("", "Reply to y"), ("mine", "Route x")] {
+        post(&endpoint, key.expose_secret(), header, content).await;
+    }
+    let names: Vec<String> = desk.end().unwrap().into_iter().map(|step| step.name).collect();
+    assert_eq!(names, ["reply", "model", "mine"]);
+}
+
+#[tokio::test]
 async fn a_call_that_fails_for_nobodys_fault_takes_its_row_whatever_the_program_makes_of_it() {
     let endpoint = Endpoint::start(calls(&session())).await.unwrap();
     let (desk, key) = endpoint.desk().unwrap();
-    desk.begin("0");
+    desk.begin("0", Vec::new());
     assert_eq!(post(&endpoint, key.expose_secret(), "a", "no key").await.0, 403);
     assert_eq!(desk.end().unwrap_err(), CallError::Denied("key".into()));
     assert!(desk.end().unwrap().is_empty());
@@ -274,7 +294,7 @@ async fn after_an_interrupt_no_call_is_begun() {
     let session = Session { interrupt: token.clone().into(), ..session() };
     let endpoint = Endpoint::start(calls(&session)).await.unwrap();
     let (desk, key) = endpoint.desk().unwrap();
-    desk.begin("0");
+    desk.begin("0", Vec::new());
     token.cancel();
     assert_eq!(post(&endpoint, key.expose_secret(), "a", "x").await.0, 403);
     assert_eq!(desk.end().unwrap_err(), CallError::Interrupted);

@@ -49,6 +49,7 @@ impl Reported {
             error: self.error.or(call.error),
             latency_ms: self.latency_ms.or(call.latency_ms),
             tokens: call.tokens.or(usage),
+            prompt: None,
             call: call.call,
         }
     }
