@@ -42,6 +42,13 @@ impl Digest {
         u64::from_le_bytes(head)
     }
 
+    /// The first 16 bytes as an integer: enough to tell things apart that are many but of one program's making.
+    pub fn as_u128(&self) -> u128 {
+        let mut head = [0_u8; 16];
+        head.copy_from_slice(&self.0[..16]);
+        u128::from_le_bytes(head)
+    }
+
     /// The first 10 hex digits: enough to name a thing within one run.
     pub fn short(&self) -> String {
         blake3::Hash::from_bytes(self.0).to_hex()[..10].to_string()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use prompt_ratchet::dataset::{Labels, Split};
+use prompt_ratchet::dataset::{Dataset, Labels, Split};
 use prompt_ratchet::eval::{ChatSettings, ChatTarget, Evaluate, Evaluator, Summary};
 use prompt_ratchet::model::embedded::{self, Embedded};
 use prompt_ratchet::model::{
@@ -36,6 +36,7 @@ pub struct Ran {
 /// A dataset with its first draft. The split is the dataset's own, whatever the seed of a run.
 pub struct Task {
     project: Project,
+    dataset: Dataset,
 }
 
 /// Keeps a run's events.
@@ -63,8 +64,8 @@ impl Account for Purse {
 impl Task {
     pub fn load(config: &str) -> Self {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(config);
-        let mut project = runtime().block_on(Project::load(&path, &[])).unwrap();
-        let dataset = &mut project.dataset;
+        let project = runtime().block_on(Project::load(&path, &[])).unwrap();
+        let mut dataset = project.dataset.unpacked();
         let mut rows: BTreeMap<Split, usize> = BTreeMap::new();
         for (split, example) in dataset.splits.iter_mut().zip(&dataset.examples) {
             let count = rows.entry(*split).or_default();
@@ -73,7 +74,7 @@ impl Task {
                 *split = Split::Test;
             }
         }
-        Self { project }
+        Self { project, dataset }
     }
 
     pub fn name(&self) -> String {
@@ -81,12 +82,12 @@ impl Task {
     }
 
     pub fn rows(&self) -> [usize; 3] {
-        Split::ALL.map(|split| self.project.dataset.rows(split).len())
+        Split::ALL.map(|split| self.dataset.rows(split).len())
     }
 
     /// Runs the search with so many task calls, the sealed test's left out.
     pub fn search(&self, calls: u64, seed: u64, parts: Parts) -> Ran {
-        let of_test = 2 * self.project.dataset.rows(Split::Test).len() as u64;
+        let of_test = 2 * self.dataset.rows(Split::Test).len() as u64;
         let calls = CallLimits { task: Some(calls + of_test), ..CallLimits::default() };
         let settings = Settings { seed, parts, calls, ..self.project.settings() };
         let session = session(calls.task);
@@ -100,7 +101,7 @@ impl Task {
         let sink = Gathered::default();
         let search = Search {
             settings: &settings,
-            dataset: &self.project.dataset,
+            dataset: &self.dataset,
             baseline: Arc::clone(&self.project.prompts),
             task: &self.project.task(),
             evaluate: &evaluator,
@@ -141,7 +142,7 @@ impl Task {
         let proposer = self.proposer(&stack(&session));
         let mut prompts = Arc::clone(&self.project.prompts);
         for wanted in prompt_ratchet::propose::FREE {
-            let free = proposer.free(&prompts, &self.project.dataset.rows(Split::Train), &self.labels(), seed);
+            let free = proposer.free(&prompts, &self.dataset.rows(Split::Train), &self.labels(), seed);
             if let Some((_, proposed)) = free.into_iter().find(|(strategy, _)| strategy == wanted) {
                 prompts = Arc::new(proposed.prompts);
             }
@@ -153,7 +154,7 @@ impl Task {
         let session = session(None);
         let evaluator = self.evaluator(&stack(&session));
         let score = |split| {
-            let rows = self.project.dataset.rows(split);
+            let rows = self.dataset.rows(split);
             let evaluation = runtime().block_on(evaluator.evaluate(prompts, &rows, 0, &|_| ())).unwrap();
             Summary::of(&evaluation.outcomes).score
         };
@@ -163,7 +164,7 @@ impl Task {
     /// The labels with their train rows.
     fn labels(&self) -> Vec<Labels> {
         let mut labels: BTreeMap<String, usize> = BTreeMap::new();
-        for row in self.project.dataset.rows(Split::Train) {
+        for row in self.dataset.rows(Split::Train) {
             *labels.entry(row.expected_text().unwrap()).or_default() += 1;
         }
         vec![Labels { field: None, counts: labels.into_iter().collect() }]
@@ -184,7 +185,7 @@ impl Task {
 
     fn proposer(&self, stack: &Arc<Stack>) -> ModelProposer {
         let settings = ProposerSettings { model: embedded::NAME.to_owned(), ..ProposerSettings::default() };
-        ModelProposer::new(Arc::clone(stack) as _, settings, self.project.guards())
+        ModelProposer::new(Arc::clone(stack) as _, settings, self.project.guards(&self.dataset))
     }
 }
 

@@ -139,7 +139,7 @@ impl Eval {
             let classified = labels.and_then(|labels| Classified::of(&measured.evaluation.outcomes, &labels));
             return print_json(&json(measured, quoted, classified.as_ref(), &length));
         }
-        let fields = label_sets(&bench.project.dataset);
+        let fields = label_sets(bench.project.dataset.rows.iter());
         let page = table::Page {
             title,
             outcomes: &measured.evaluation.outcomes,

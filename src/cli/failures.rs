@@ -116,7 +116,7 @@ async fn of_run(run: &str, global: &Global) -> Result<Diagnosis, Failure> {
     let bench = Bench::of(Project::of_run(root, &folder).await?, global);
     let members: Vec<&String> = last.clusters.iter().flat_map(|cluster| &cluster.members).collect();
     let rows: Vec<Arc<Example>> =
-        bench.project.dataset.examples.iter().filter(|example| members.contains(&&example.id)).cloned().collect();
+        bench.project.dataset.rows.iter().filter(|row| members.contains(&&row.id)).map(Arc::new).collect();
     let (outcomes, _) = bench.stored(&prompts, &rows).await?;
     Ok(Diagnosis {
         title: format!("run {}, generation {}", folder.manifest.run, last.number),

@@ -180,7 +180,7 @@ impl Bench {
         limit: Option<usize>,
     ) -> Result<Vec<Arc<Example>>, Failure> {
         let selection = Selection { splits: splits.to_vec(), filters: filters.to_vec(), limit };
-        let rows = selection.rows(&self.project.dataset);
+        let rows: Vec<Arc<Example>> = selection.rows(&self.project.dataset).iter().collect();
         if rows.is_empty() {
             let names = split_names(splits);
             return Err(Failure::usage(if filters.is_empty() {

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::packed::PackedRows;
+use super::select::Rows;
 use crate::digest::Digest;
 
 /// One dataset row.
@@ -103,6 +105,38 @@ impl Split {
 impl fmt::Display for Split {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+/// Checked examples with their splits, as they are loaded: in little memory, since there may be a million of them.
+#[derive(Debug, Clone)]
+pub struct PackedDataset {
+    /// In file order; ids are unique.
+    pub rows: Arc<PackedRows>,
+    /// The split of each row, same length and order as `rows`.
+    pub splits: Vec<Split>,
+    /// Digest of the content of all rows, independent of file format and of row order.
+    pub fingerprint: Digest,
+}
+
+impl PackedDataset {
+    /// The rows of one split, in file order.
+    pub fn rows(&self, split: Split) -> Rows {
+        Rows::chosen(&self.rows, |at| self.splits[at] == split)
+    }
+
+    /// How many rows a split has.
+    pub fn count(&self, split: Split) -> usize {
+        self.splits.iter().filter(|of| **of == split).count()
+    }
+
+    /// The same dataset with all examples in memory, for a search, which takes rows in any order again and again.
+    pub fn unpacked(&self) -> Dataset {
+        Dataset {
+            examples: self.rows.iter().map(Arc::new).collect(),
+            splits: self.splits.clone(),
+            fingerprint: self.fingerprint,
+        }
     }
 }
 

@@ -138,7 +138,7 @@ impl Sheet {
             split: other(&split, "split"),
             ..Fields::default()
         };
-        let labels = expected.as_ref().and_then(|name| few_values(self.values(name)));
+        let labels = expected.as_ref().and_then(|name| few_values(self.rows, self.values(name)));
         Guess { fields, input, expected, labels, rows: self.rows, columns: self.columns.into_keys().collect() }
     }
 
@@ -189,7 +189,7 @@ impl Sheet {
     fn label_like(&self, free: &mut BTreeSet<String>) -> Option<String> {
         let found = free
             .iter()
-            .filter_map(|name| few_values(self.values(name)).map(|labels| (labels.len(), name.clone())))
+            .filter_map(|name| few_values(self.rows, self.values(name)).map(|labels| (labels.len(), name.clone())))
             .min()?;
         free.take(&found.1)
     }

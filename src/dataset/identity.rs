@@ -1,42 +1,54 @@
 //! What makes a row that row: ids from content, and the fingerprint of a dataset. Neither depends on the file's format
 //! or on the order of its rows.
 
-use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
+use std::borrow::Borrow;
+use std::collections::HashSet;
 
 use super::example::{Example, Split};
+use super::packed::{PackedRows, Texts};
 use crate::digest::Digest;
 
-/// Gives every example without an id one from its input and expected answer: ten hex digits. Further rows of the same
+/// Gives every row without an id one from its input and expected answer: ten hex digits. Further rows of the same
 /// content get `-2`, `-3`, ... in an order that their remaining content decides.
-pub(super) fn name_rows(examples: &mut [Example]) {
-    let mut taken: HashSet<String> =
-        examples.iter().filter(|example| !example.id.is_empty()).map(|example| example.id.clone()).collect();
-    let mut nameless: BTreeMap<String, Vec<(Digest, usize)>> = BTreeMap::new();
-    for (index, example) in examples.iter().enumerate().filter(|(_, example)| example.id.is_empty()) {
-        let expected = example.expected.as_ref().map(ToString::to_string);
-        let content = [Some(example.input.to_string()), expected];
-        let name = Digest::of_parts(content.iter().flatten().map(String::as_bytes)).short();
-        nameless.entry(name).or_default().push((content_of(example), index));
+pub(super) fn name_rows(rows: PackedRows) -> PackedRows {
+    let mut nameless: Vec<(Digest, Digest, u32)> = (0..)
+        .zip(rows.iter())
+        .filter(|(_, example)| example.id.is_empty())
+        .map(|(place, example)| {
+            let expected = example.expected.as_ref().map(ToString::to_string);
+            let content = [Some(example.input.to_string()), expected];
+            (Digest::of_parts(content.iter().flatten().map(String::as_bytes)), content_of(&example), place)
+        })
+        .collect();
+    if nameless.is_empty() {
+        return rows;
     }
-    for (name, mut rows) in nameless {
+    nameless.sort_unstable();
+    let taken: HashSet<&str> = (0..rows.len()).map(|at| rows.id(at)).filter(|id| !id.is_empty()).collect();
+    let mut names: Vec<(u32, String)> = Vec::with_capacity(nameless.len());
+    for alike in nameless.chunk_by(|(one, ..), (other, ..)| one.short() == other.short()) {
+        let name = alike.first().map(|(name, ..)| name.short()).unwrap_or_default();
+        let mut rows: Vec<(Digest, u32)> = alike.iter().map(|(_, content, place)| (*content, *place)).collect();
         rows.sort_unstable();
-        let mut copy = 1;
-        for (_, index) in rows {
-            let mut id = if copy == 1 { name.clone() } else { format!("{name}-{copy}") };
-            while !taken.insert(id.clone()) {
-                copy += 1;
-                id = format!("{name}-{copy}");
-            }
-            copy += 1;
-            examples[index].id = id;
+        let copies = (1..).map(|copy| if copy == 1 { name.clone() } else { format!("{name}-{copy}") });
+        let free = copies.filter(|id| !taken.contains(id.as_str()));
+        names.extend(rows.into_iter().zip(free).map(|((_, place), id)| (place, id)));
+    }
+    names.sort_unstable();
+    let mut names = names.into_iter().map(|(_, id)| id);
+    let mut ids = Texts::default();
+    for at in 0..rows.len() {
+        match rows.id(at) {
+            "" => ids.push(&names.next().unwrap_or_default()),
+            id => ids.push(id),
         }
     }
+    rows.named(ids)
 }
 
 /// Digest of everything in the examples. It is the same for the same rows in another order or file format.
-pub fn fingerprint(examples: &[Arc<Example>]) -> Digest {
-    let mut rows: Vec<Digest> = examples.iter().map(|example| content_of(example)).collect();
+pub fn fingerprint<E: Borrow<Example>>(examples: impl IntoIterator<Item = E>) -> Digest {
+    let mut rows: Vec<Digest> = examples.into_iter().map(|example| content_of(example.borrow())).collect();
     rows.sort_unstable();
     Digest::of_parts(rows.iter().map(|row| row.as_bytes().as_slice()))
 }
@@ -91,10 +103,9 @@ mod tests {
             example(json!({"input": "a", "expected": "x", "tags": ["two"]})),
             example(json!({"input": "a", "expected": "y"})),
         ];
-        let mut forward = rows.to_vec();
-        name_rows(&mut forward);
-        let mut backward: Vec<_> = rows.iter().rev().cloned().collect();
-        name_rows(&mut backward);
+        let named = |rows: PackedRows| name_rows(rows).iter().collect::<Vec<Example>>();
+        let forward = named(rows.iter().collect());
+        let mut backward = named(rows.iter().rev().collect());
         backward.reverse();
         assert_eq!(forward, backward);
         let [first, second, third] = &forward[..] else { panic!() };
@@ -102,7 +113,7 @@ mod tests {
         assert_ne!(first.id, second.id);
         assert_ne!(first.id.trim_end_matches("-2"), third.id);
 
-        let print = |rows: &[Example]| fingerprint(&rows.iter().cloned().map(Arc::new).collect::<Vec<_>>());
+        let print = |rows: &[Example]| fingerprint(rows);
         let mut turned = forward.clone();
         turned.reverse();
         assert_eq!(print(&forward), print(&turned));

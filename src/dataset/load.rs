@@ -1,26 +1,28 @@
 //! Loading: read, map, check, name, split. Nothing is written.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::io::BufRead;
 use std::sync::Arc;
 
 use super::check::{leaks, warnings};
-use super::example::{Dataset, Example};
+use super::example::PackedDataset;
 use super::identity::name_rows;
 use super::lock::{self, SplitLock};
+use super::packed::PackedRows;
 use super::problem::{DatasetError, Fault, Problems, Warning};
 use super::read::{Item, RawRow, open, read};
 use super::record::Mapping;
 use super::source::{Format, Source};
 use super::split::assign;
+use crate::digest::Digest;
 use crate::text::normalize;
 
 /// A dataset that can be used, and what belongs to it.
 #[derive(Debug, Clone)]
 pub struct Loaded {
     /// The rows with their splits.
-    pub dataset: Dataset,
-    /// The line, from 1, that each example begins on; same length and order as the examples.
+    pub dataset: PackedDataset,
+    /// The line, from 1, that each row begins on; same length and order as the rows.
     pub lines: Vec<usize>,
     /// What a person should know.
     pub warnings: Vec<Warning>,
@@ -35,28 +37,31 @@ pub struct Loaded {
 /// since that takes far longer than all the rest. The error names every problem that was found, not only the first.
 pub fn load(source: &Source, needs_expected: bool) -> Result<Loaded, DatasetError> {
     let (mut input, format) = open(source)?;
-    let (examples, lines) = rows(&mut input, format, source, needs_expected)?;
+    let (rows, lines) = rows(&mut input, format, source, needs_expected)?;
     let saved = lock::read(source)?;
-    let fingerprint = super::fingerprint(&examples);
-    let texts: Vec<String> = examples.iter().map(|example| normalize(&example.input_text())).collect();
-    let assigned = assign(&examples, &texts, &lines, fingerprint, saved.locked().as_ref()).map_err(|faults| {
+    let fingerprint = super::fingerprint(rows.iter());
+    let texts: Vec<u128> =
+        rows.iter().map(|row| Digest::of(normalize(&row.input_text()).as_bytes()).as_u128()).collect();
+    let mut assigned = assign(&rows, &texts, &lines, fingerprint, saved.locked()).map_err(|faults| {
         let mut problems = Problems::default();
         for (row, fault) in faults {
             problems.add(Some(lines[row]), fault);
         }
         problems.into_error(&source.path)
     })?;
-    let dataset = Dataset { examples, splits: assigned.splits.clone(), fingerprint };
+    let splits = std::mem::take(&mut assigned.splits);
+    let dataset = PackedDataset { rows: Arc::new(rows), splits, fingerprint };
     let mut warnings = warnings(&dataset, &texts, &lines, &assigned);
+    drop(texts);
     let lock = saved.updated(source, &dataset);
     if lock.is_changed() {
-        warnings.extend(leaks(&dataset, &texts, &lines));
+        warnings.extend(leaks(&dataset, &lines));
     }
     Ok(Loaded { dataset, lines, warnings, lock })
 }
 
-/// Examples and the lines that they begin on.
-type Rows = (Vec<Arc<Example>>, Vec<usize>);
+/// Rows and the lines that they begin on.
+type Rows = (PackedRows, Vec<usize>);
 
 /// Reads all rows, with ids.
 fn rows(input: &mut dyn BufRead, format: Format, source: &Source, needs_expected: bool) -> Result<Rows, DatasetError> {
@@ -70,12 +75,10 @@ fn rows(input: &mut dyn BufRead, format: Format, source: &Source, needs_expected
 struct Reading {
     mapping: Mapping,
     needs_expected: bool,
-    examples: Vec<Example>,
+    examples: PackedRows,
     lines: Vec<usize>,
     columns: BTreeSet<String>,
     rows: usize,
-    /// The line of each id.
-    ids: HashMap<String, usize>,
     problems: Problems,
     /// Kept apart, since one mistake in the mapping makes them of every row.
     no_input: Vec<(usize, Fault)>,
@@ -87,11 +90,10 @@ impl Reading {
         Self {
             mapping,
             needs_expected,
-            examples: Vec::new(),
+            examples: PackedRows::default(),
             lines: Vec::new(),
             columns: BTreeSet::new(),
             rows: 0,
-            ids: HashMap::new(),
             problems: Problems::default(),
             no_input: Vec::new(),
             no_expected: Vec::new(),
@@ -119,13 +121,7 @@ impl Reading {
                 if self.needs_expected && example.expected.is_none() {
                     self.no_expected.push(line);
                 }
-                if !example.id.is_empty()
-                    && let Some(first) = self.ids.insert(example.id.clone(), line)
-                {
-                    self.ids.insert(example.id.clone(), first);
-                    self.problems.add(Some(line), Fault::DuplicateId { id: example.id.clone(), first });
-                }
-                self.examples.push(example);
+                self.examples.push(&example);
                 self.lines.push(line);
             }
             Err(faults) => {
@@ -139,7 +135,23 @@ impl Reading {
         }
     }
 
+    /// Ids that several rows have: a fault of each row but the first.
+    fn duplicates(&mut self) {
+        let (rows, lines) = (&self.examples, &self.lines);
+        let id = |place: &u32| rows.id(*place as usize);
+        for alike in rows.by_id().chunk_by(|one, other| id(one) == id(other)) {
+            let Some((first, others)) = alike.split_first().filter(|(first, _)| !id(first).is_empty()) else {
+                continue;
+            };
+            for other in others {
+                let fault = Fault::DuplicateId { id: id(first).to_owned(), first: lines[*first as usize] };
+                self.problems.add(Some(lines[*other as usize]), fault);
+            }
+        }
+    }
+
     fn finish(mut self, source: &Source) -> Result<Rows, DatasetError> {
+        self.duplicates();
         let known = || self.columns.iter().cloned().collect::<Vec<_>>();
         if self.rows > 0 {
             self.mapping.unknown(&self.columns).for_each(|fault| self.problems.add(None, fault));
@@ -163,7 +175,6 @@ impl Reading {
         if !self.problems.is_empty() {
             return Err(self.problems.into_error(&source.path));
         }
-        name_rows(&mut self.examples);
-        Ok((self.examples.into_iter().map(Arc::new).collect(), self.lines))
+        Ok((name_rows(self.examples), self.lines))
     }
 }

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::example::{Dataset, Split};
+use super::example::{PackedDataset, Split};
 use super::problem::{DatasetError, Fault};
 use super::source::Source;
-use super::split::Locked;
+use super::split_map::SplitMap;
 use crate::digest::Digest;
 use crate::durable;
 
@@ -22,9 +22,10 @@ pub struct SplitLock {
     path: PathBuf,
     /// The lock file to write.
     file: PathBuf,
-    content: LockFile,
-    /// What is on disk; none where there is no lock file yet.
-    saved: Option<LockFile>,
+    /// What is to be written; none where it is on disk already.
+    unsaved: Option<LockFile>,
+    /// Whether there is a lock file.
+    exists: bool,
 }
 
 /// The file: one row a line, in the order of ids, so that a change of one row is a change of one line.
@@ -34,7 +35,16 @@ struct LockFile {
     fingerprint: Digest,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     groups: BTreeMap<String, Split>,
-    splits: BTreeMap<String, Split>,
+    splits: SplitMap,
+}
+
+/// What is known of rows and groups, those included that are no longer there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Locked<'a> {
+    /// Id to split.
+    pub splits: &'a SplitMap,
+    /// Group to split.
+    pub groups: &'a BTreeMap<String, Split>,
 }
 
 /// What is read first, of whatever version.
@@ -67,41 +77,39 @@ pub(super) struct SavedLock(Option<LockFile>);
 
 impl SavedLock {
     /// What it says about rows; none where there is no lock file.
-    pub(super) fn locked(&self) -> Option<Locked> {
-        self.0.as_ref().map(|file| Locked { splits: file.splits.clone(), groups: file.groups.clone() })
+    pub(super) fn locked(&self) -> Option<Locked<'_>> {
+        self.0.as_ref().map(|file| Locked { splits: &file.splits, groups: &file.groups })
     }
 
     /// The lock after the rows of `dataset` were assigned. Rows that are no longer there keep their place, in case
     /// they come back.
-    pub(super) fn updated(self, source: &Source, dataset: &Dataset) -> SplitLock {
-        let mut locked = self.locked().unwrap_or_default();
-        for (example, split) in dataset.examples.iter().zip(&dataset.splits) {
-            locked.splits.insert(example.id.clone(), *split);
-        }
-        for (example, split) in dataset.examples.iter().zip(&dataset.splits) {
-            if let Some(group) = &example.group {
-                locked.groups.insert(group.clone(), *split);
+    pub(super) fn updated(self, source: &Source, dataset: &PackedDataset) -> SplitLock {
+        let rows = dataset.rows.by_id().into_iter().map(|at| at as usize);
+        let rows = rows.map(|at| (dataset.rows.id(at), dataset.splits[at]));
+        let (splits, mut groups) = match self.locked() {
+            Some(before) => (before.splits.updated(rows), before.groups.clone()),
+            None => (SplitMap::default().updated(rows), BTreeMap::new()),
+        };
+        for (at, split) in dataset.splits.iter().enumerate() {
+            if let Some(group) = dataset.rows.group(at) {
+                groups.insert(group.to_owned(), *split);
             }
         }
-        let content = LockFile {
-            version: VERSION,
-            fingerprint: dataset.fingerprint,
-            groups: locked.groups,
-            splits: locked.splits,
-        };
-        SplitLock { path: source.lock_path(), file: source.lock_file(), content, saved: self.0 }
+        let content = LockFile { version: VERSION, fingerprint: dataset.fingerprint, groups, splits };
+        let unsaved = Some(content).filter(|content| self.0.as_ref() != Some(content));
+        SplitLock { path: source.lock_path(), file: source.lock_file(), unsaved, exists: self.0.is_some() }
     }
 }
 
 impl SplitLock {
     /// True when there is no lock file yet: the splits have just been drawn.
     pub fn is_new(&self) -> bool {
-        self.saved.is_none()
+        !self.exists
     }
 
     /// True when saving would change the file (or create it).
     pub fn is_changed(&self) -> bool {
-        self.saved.as_ref() != Some(&self.content)
+        self.unsaved.is_some()
     }
 
     /// The lock file as messages name it.
@@ -111,14 +119,14 @@ impl SplitLock {
 
     /// Writes the lock file, whole or not at all, if that changes anything.
     pub fn save(&mut self) -> Result<(), DatasetError> {
-        if !self.is_changed() {
-            return Ok(());
-        }
+        let Some(content) = &self.unsaved else { return Ok(()) };
         let unwritable = |reason: String| DatasetError::one(&self.path, None, Fault::Unwritable(reason));
-        let mut text = serde_json::to_vec_pretty(&self.content).map_err(|error| unwritable(error.to_string()))?;
-        text.push(b'\n');
-        durable::write(&self.file, &text).map_err(|error| unwritable(error.to_string()))?;
-        self.saved = Some(self.content.clone());
+        durable::write_with(&self.file, |file| {
+            serde_json::to_writer_pretty(&mut *file, content)?;
+            file.write_all(b"\n")
+        })
+        .map_err(|error| unwritable(error.to_string()))?;
+        (self.unsaved, self.exists) = (None, true);
         Ok(())
     }
 }

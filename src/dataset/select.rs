@@ -1,14 +1,15 @@
 //! Looking at part of a dataset: by split, by filter, or the first few rows of a fixed shuffle. And its labels.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::{Borrow, Cow};
+use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::example::{Dataset, Example, Split, plain_text};
+use super::example::{Example, PackedDataset, Split, plain_text};
+use super::packed::PackedRows;
 use crate::digest::Digest;
 
 /// Which rows of a dataset to look at. By default train and dev, all rows: test stays sealed unless it is asked for.
@@ -31,26 +32,79 @@ impl Default for Selection {
 
 impl Selection {
     /// The selected rows, in file order.
-    pub fn rows(&self, dataset: &Dataset) -> Vec<Arc<Example>> {
-        let mut places: Vec<usize> = (0..dataset.examples.len())
-            .filter(|at| self.splits.contains(&dataset.splits[*at]))
-            .filter(|at| self.filters.iter().all(|filter| filter.accepts(&dataset.examples[*at])))
-            .collect();
+    pub fn rows(&self, dataset: &PackedDataset) -> Rows {
+        let mut rows = Rows::chosen(&dataset.rows, |at| {
+            self.splits.contains(&dataset.splits[at])
+                && (self.filters.is_empty()
+                    || dataset.rows.get(at).is_some_and(|row| self.filters.iter().all(|filter| filter.accepts(&row))))
+        });
         if let Some(limit) = self.limit {
-            places = sample(dataset, places, limit);
+            rows.places = sample(&dataset.rows, rows.places, limit);
         }
-        places.into_iter().map(|at| Arc::clone(&dataset.examples[at])).collect()
+        rows
     }
 }
 
 /// At most `limit` of the rows at `places` (ascending): those whose ids come first when sorted by their hash.
-pub(super) fn sample(dataset: &Dataset, mut places: Vec<usize>, limit: usize) -> Vec<usize> {
+pub(super) fn sample(rows: &PackedRows, mut places: Vec<u32>, limit: usize) -> Vec<u32> {
     if limit < places.len() {
-        places.sort_by_cached_key(|at| Digest::of_parts([b"limit".as_slice(), dataset.examples[*at].id.as_bytes()]));
+        places.sort_by_cached_key(|at| Digest::of_parts([b"limit".as_slice(), rows.id(*at as usize).as_bytes()]));
         places.truncate(limit);
         places.sort_unstable();
     }
     places
+}
+
+/// Some rows of a dataset, in file order, each made into an example when it is asked for.
+#[derive(Debug, Clone)]
+pub struct Rows {
+    packed: Arc<PackedRows>,
+    /// Ascending.
+    places: Vec<u32>,
+}
+
+impl Rows {
+    /// Those of `rows` at places that are `wanted`.
+    pub(super) fn chosen(rows: &Arc<PackedRows>, wanted: impl Fn(usize) -> bool) -> Self {
+        let places = (0_u32..).take(rows.len()).filter(|at| wanted(*at as usize)).collect();
+        Self { packed: Arc::clone(rows), places }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// One of them, from 0.
+    pub fn get(&self, at: usize) -> Option<Arc<Example>> {
+        self.packed.get(self.place(at)?).map(Arc::new)
+    }
+
+    /// The place in the dataset of one of them.
+    pub fn place(&self, at: usize) -> Option<usize> {
+        self.places.get(at).map(|place| *place as usize)
+    }
+
+    /// The id of one of them; empty beyond the last.
+    pub fn id(&self, at: usize) -> &str {
+        self.place(at).map_or("", |place| self.packed.id(place))
+    }
+
+    /// All of them, each made as the iterator comes to it.
+    pub fn iter(&self) -> impl Iterator<Item = Arc<Example>> {
+        (0..self.len()).filter_map(|at| self.get(at))
+    }
+
+    /// Those whose ids are `wanted`.
+    pub fn with(&self, wanted: impl Fn(&str) -> bool) -> Self {
+        let places = self.places.iter().copied().filter(|place| wanted(self.packed.id(*place as usize))).collect();
+        Self { packed: Arc::clone(&self.packed), places }
+    }
 }
 
 /// One condition on a row, as `--filter` takes it: `tag=edge`, `id=t-017`, `expected=billing`, `metadata.channel=email`.
@@ -108,8 +162,12 @@ impl Filter {
 /// Classification-like means: every row has an expected answer; each is a short line of text (up to 80 characters),
 /// true, false or a whole number; there are two labels or more; and few of them, at most 20 with two rows each on
 /// average, or one for every five rows.
-pub fn labels(dataset: &Dataset) -> Option<Vec<(String, usize)>> {
-    few_values(dataset.examples.iter().map(|example| example.expected.as_ref()))
+pub fn labels<E: Borrow<Example>>(rows: impl ExactSizeIterator<Item = E>) -> Option<Vec<(String, usize)>> {
+    let mut counts = FewValues::of(rows.len());
+    for row in rows {
+        counts.count(row.borrow().expected.as_ref()?)?;
+    }
+    counts.labels()
 }
 
 /// The labels of a task's answers, or of one field of answers that are maps.
@@ -134,18 +192,28 @@ impl Labels {
 /// What a row is expected to be answered with, by field: one set for a task of labels (see [`labels`]); where every
 /// expected answer is a map, or a text that holds one as JSON, one for each field whose values keep the same rule, by
 /// the fields' names; none for any other task.
-pub fn label_sets(dataset: &Dataset) -> Vec<Labels> {
-    if let Some(counts) = labels(dataset) {
+pub fn label_sets<E: Borrow<Example>>(rows: impl ExactSizeIterator<Item = E> + Clone) -> Vec<Labels> {
+    if let Some(counts) = labels(rows.clone()) {
         return vec![Labels { field: None, counts }];
     }
-    let maps: Option<Vec<_>> = dataset.examples.iter().map(|example| expected_map(example)).collect();
-    let Some(maps) = maps else { return Vec::new() };
-    let names: BTreeSet<&String> = maps.iter().flat_map(|map| map.keys()).collect();
-    let set = |name: &String| {
-        let counts = few_values(maps.iter().map(|map| map.get(name)))?;
-        Some(Labels { field: Some(name.clone()), counts })
-    };
-    names.into_iter().filter_map(set).collect()
+    let total = rows.len();
+    let mut fields: BTreeMap<String, Option<FewValues>> = BTreeMap::new();
+    for row in rows {
+        let Some(map) = expected_map(row.borrow()) else { return Vec::new() };
+        for (name, value) in map.iter() {
+            if !fields.contains_key(name) {
+                fields.insert(name.clone(), Some(FewValues::of(total)));
+            }
+            if let Some(counts) = fields.get_mut(name)
+                && counts.as_mut().and_then(|counts| counts.count(value)).is_none()
+            {
+                *counts = None;
+            }
+        }
+    }
+    let set =
+        |(name, counts): (String, Option<FewValues>)| Some(Labels { field: Some(name), counts: counts?.labels()? });
+    fields.into_iter().filter_map(set).collect()
 }
 
 /// The fields of an expected answer that is a map, or a text that holds one as JSON (as in a CSV column).
@@ -157,18 +225,49 @@ fn expected_map(example: &Example) -> Option<Cow<'_, Map<String, Value>>> {
     }
 }
 
-/// The rule of [`labels`] on any values, none for a row without one.
-pub(super) fn few_values<'a>(values: impl Iterator<Item = Option<&'a Value>>) -> Option<Vec<(String, usize)>> {
-    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    let mut rows = 0;
+/// The rule of [`labels`] on the values of `total` rows, none for a row without one.
+pub(super) fn few_values<'a>(
+    total: usize,
+    values: impl Iterator<Item = Option<&'a Value>>,
+) -> Option<Vec<(String, usize)>> {
+    let mut counts = FewValues::of(total);
     for value in values {
-        *counts.entry(as_label(value?)?).or_default() += 1;
-        rows += 1;
+        counts.count(value?)?;
     }
-    let few = counts.len() >= 2 && (counts.len() <= 20 && counts.len() * 2 <= rows || counts.len() * 5 <= rows);
-    let mut labels: Vec<_> = counts.into_iter().collect();
-    labels.sort_by(|(a, m), (b, n)| n.cmp(m).then_with(|| a.cmp(b)));
-    few.then_some(labels)
+    counts.labels()
+}
+
+/// The values of some rows as far as they may be labels, by the rule of [`labels`].
+struct FewValues {
+    /// How many rows there are.
+    total: usize,
+    rows: usize,
+    counts: BTreeMap<String, usize>,
+}
+
+/// So many labels need no more than two rows each.
+const FEW: usize = 20;
+
+impl FewValues {
+    fn of(total: usize) -> Self {
+        Self { total, rows: 0, counts: BTreeMap::new() }
+    }
+
+    /// Counts the value of one row; nothing where that is no label, or one too many.
+    fn count(&mut self, value: &Value) -> Option<()> {
+        *self.counts.entry(as_label(value)?).or_default() += 1;
+        self.rows += 1;
+        (self.counts.len() <= FEW || self.counts.len() * 5 <= self.total).then_some(())
+    }
+
+    /// The labels, most frequent first, where all rows had one.
+    fn labels(self) -> Option<Vec<(String, usize)>> {
+        let (labels, rows) = (self.counts.len(), self.rows);
+        let few = rows == self.total && labels >= 2 && (labels <= FEW && labels * 2 <= rows || labels * 5 <= rows);
+        let mut labels: Vec<_> = self.counts.into_iter().collect();
+        labels.sort_by(|(a, m), (b, n)| n.cmp(m).then_with(|| a.cmp(b)));
+        few.then_some(labels)
+    }
 }
 
 fn as_label(value: &Value) -> Option<String> {
@@ -185,19 +284,24 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn dataset(expected: impl Fn(usize) -> Value) -> Dataset {
-        let examples: Vec<Arc<Example>> = (0..100)
+    fn dataset(expected: impl Fn(usize) -> Value) -> PackedDataset {
+        let examples: Vec<Example> = (0..100)
             .map(|at| {
                 let row = json!({"id": format!("r{at}"), "input": "a", "expected": expected(at),
                                  "tags": if at % 2 == 0 { vec!["even"] } else { vec![] }, "metadata": {"n": at}});
-                Arc::new(serde_json::from_value(row).unwrap())
+                serde_json::from_value(row).unwrap()
             })
             .collect();
         let splits = (0..100).map(|at| Split::ALL[at % 3]).collect();
-        Dataset { fingerprint: super::super::fingerprint(&examples), examples, splits }
+        let rows = Arc::new(examples.iter().collect());
+        PackedDataset { fingerprint: super::super::fingerprint(&examples), rows, splits }
     }
 
-    fn ids(selection: &Selection, dataset: &Dataset) -> Vec<String> {
+    fn labels_of(expected: impl Fn(usize) -> Value) -> Option<Vec<(String, usize)>> {
+        labels(dataset(expected).rows.iter())
+    }
+
+    fn ids(selection: &Selection, dataset: &PackedDataset) -> Vec<String> {
         selection.rows(dataset).iter().map(|example| example.id.clone()).collect()
     }
 
@@ -232,25 +336,25 @@ mod tests {
 
     #[test]
     fn labels_are_told_from_free_answers() {
-        let counts = labels(&dataset(|at| json!(["a", "b", "c"][at % 3]))).unwrap();
+        let counts = labels_of(|at| json!(["a", "b", "c"][at % 3])).unwrap();
         assert_eq!(counts, [("a".to_owned(), 34), ("b".to_owned(), 33), ("c".to_owned(), 33)]);
-        assert_eq!(labels(&dataset(|at| json!(at % 5))).unwrap().len(), 5);
-        assert!(labels(&dataset(|at| json!(format!("answer {}", at % 40)))).is_none());
-        assert!(labels(&dataset(|_| json!("always"))).is_none());
-        assert!(labels(&dataset(|at| json!({"sum": at % 2}))).is_none());
+        assert_eq!(labels_of(|at| json!(at % 5)).unwrap().len(), 5);
+        assert!(labels_of(|at| json!(format!("answer {}", at % 40))).is_none());
+        assert!(labels_of(|_| json!("always")).is_none());
+        assert!(labels_of(|at| json!({"sum": at % 2})).is_none());
     }
 
     #[test]
     fn each_field_of_expected_maps_whose_values_are_labels_is_a_set() {
         let map = |at: usize| json!({"kind": (["a", "b"][at % 2]), "note": format!("text {at}"), "big": at < 50});
         for text in [false, true] {
-            let sets = label_sets(&dataset(|at| if text { json!(map(at).to_string()) } else { map(at) }));
+            let sets = label_sets(dataset(|at| if text { json!(map(at).to_string()) } else { map(at) }).rows.iter());
             let named: Vec<_> = sets.iter().map(|set| (set.field.as_deref(), set.counts.len())).collect();
             assert_eq!(named, [(Some("big"), 2), (Some("kind"), 2)]);
-            let row = &dataset(map).examples[1];
-            assert_eq!(sets[1].label_of(row).as_deref(), Some("b"));
+            let row = dataset(map).rows.get(1).unwrap();
+            assert_eq!(sets[1].label_of(&row).as_deref(), Some("b"));
         }
-        assert_eq!(label_sets(&dataset(|at| json!(["a", "b"][at % 2])))[0].field, None);
-        assert_eq!(label_sets(&dataset(|at| if at == 7 { json!(1.5) } else { map(at) })), []);
+        assert_eq!(label_sets(dataset(|at| json!(["a", "b"][at % 2])).rows.iter())[0].field, None);
+        assert_eq!(label_sets(dataset(|at| if at == 7 { json!(1.5) } else { map(at) }).rows.iter()), []);
     }
 }

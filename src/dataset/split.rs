@@ -10,10 +10,10 @@
 //! 40/40/20, so that a dataset that grows gets its test rows.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
-use super::example::{Example, Split};
+use super::example::Split;
+use super::lock::Locked;
+use super::packed::PackedRows;
 use super::problem::Fault;
 use crate::digest::Digest;
 
@@ -28,15 +28,6 @@ const PINNED: Split = Split::Train;
 /// Like [`PATTERN`], without test.
 const HALVES: [Split; 2] = [Split::Train, Split::Dev];
 
-/// What the lock file holds.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Locked {
-    /// Id to split, also of rows that are no longer there.
-    pub splits: BTreeMap<String, Split>,
-    /// Group to split.
-    pub groups: BTreeMap<String, Split>,
-}
-
 /// The outcome: splits, and what a person should know about them. Rows are given by their place.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Assigned {
@@ -50,116 +41,143 @@ pub(super) struct Assigned {
     pub spanning: Vec<Vec<usize>>,
 }
 
-/// Rows that belong together, in file order.
-struct Unit {
-    rows: Vec<usize>,
-    group: Option<String>,
+/// Rows that belong together.
+struct Unit<'a> {
+    /// Their places, in file order; never empty.
+    rows: &'a [u32],
+    group: Option<&'a str>,
     pinned: bool,
     /// What the unit is placed by: the group's name, else the least id.
-    key: String,
+    key: &'a str,
 }
 
-/// Assigns all rows. `texts` are their normalised inputs, `seed` is the dataset's fingerprint; `locked` is none where
-/// no lock file exists. An error is the place of a row and what is wrong with it.
+/// All units of a dataset.
+struct Units<'a> {
+    rows: &'a PackedRows,
+    /// The places of all rows, unit by unit, each in file order.
+    order: Vec<u32>,
+    /// The first row of each unit, and where in `order` it begins and ends; in the order of first rows.
+    bounds: Vec<(u32, u32, u32)>,
+}
+
+impl<'a> Units<'a> {
+    fn new(rows: &'a PackedRows, texts: &[u128]) -> Self {
+        let keys: Vec<u128> = (0..rows.len())
+            .zip(texts)
+            .map(|(row, text)| match rows.group(row) {
+                Some(group) => Digest::of_parts([b"group".as_slice(), group.as_bytes()]).as_u128(),
+                None => *text,
+            })
+            .collect();
+        let mut order: Vec<u32> = (0..).take(rows.len()).collect();
+        order.sort_by_key(|row| keys[*row as usize]);
+        let mut bounds = Vec::new();
+        let mut start = 0;
+        for alike in order.chunk_by(|one, other| keys[*one as usize] == keys[*other as usize]) {
+            let end = start + alike.len() as u32;
+            bounds.push((alike[0], start, end));
+            start = end;
+        }
+        bounds.sort_unstable();
+        Self { rows, order, bounds }
+    }
+
+    fn get(&self, at: u32) -> Unit<'_> {
+        let (_, start, end) = self.bounds[at as usize];
+        let rows = &self.order[start as usize..end as usize];
+        let group = self.rows.group(rows[0] as usize);
+        let ids = rows.iter().map(|row| self.rows.id(*row as usize));
+        Unit {
+            rows,
+            group,
+            pinned: rows.iter().any(|row| self.rows.is_pinned(*row as usize)),
+            key: group.or_else(|| ids.min()).unwrap_or_default(),
+        }
+    }
+}
+
+impl Unit<'_> {
+    fn places(&self) -> impl Iterator<Item = usize> {
+        self.rows.iter().map(|row| *row as usize)
+    }
+}
+
+/// Assigns all rows. `texts` are digests of their normalised inputs, `seed` is the dataset's fingerprint; `locked` is
+/// none where no lock file exists. An error is the place of a row and what is wrong with it.
 pub(super) fn assign(
-    examples: &[Arc<Example>],
-    texts: &[String],
+    rows: &PackedRows,
+    texts: &[u128],
     lines: &[usize],
     seed: Digest,
-    locked: Option<&Locked>,
+    locked: Option<Locked<'_>>,
 ) -> Result<Assigned, Vec<(usize, Fault)>> {
-    let nothing = Locked::default();
-    let known = locked.unwrap_or(&nothing);
-    let mut splits: Vec<Option<Split>> = vec![None; examples.len()];
+    let mut splits: Vec<Option<Split>> = vec![None; rows.len()];
     let mut assigned = Assigned::default();
     let (mut faults, mut free) = (Vec::new(), Vec::new());
-    for unit in units(examples, texts) {
-        faults.extend(contradictions(&unit, examples, lines));
-        if !settle(&unit, examples, known, &mut splits, &mut assigned) {
-            free.push(unit);
+    let units = Units::new(rows, texts);
+    for at in (0..).take(units.bounds.len()) {
+        let unit = units.get(at);
+        faults.extend(contradictions(&unit, rows, lines));
+        if !settle(&unit, rows, locked, &mut splits, &mut assigned) {
+            free.push(at);
         }
     }
     if !faults.is_empty() {
         return Err(faults);
     }
     if locked.is_some() {
-        for unit in &free {
-            let split = place(unit);
-            unit.rows.iter().for_each(|row| splits[*row] = Some(split));
+        for unit in free.into_iter().map(|at| units.get(at)) {
+            let split = place(&unit);
+            unit.places().for_each(|row| splits[row] = Some(split));
         }
     } else {
-        stratify(examples, free, seed, &mut splits);
+        stratify(&units, free, seed, &mut splits);
     }
     // All are set by now; train is the harmless one.
     assigned.splits = splits.into_iter().map(|split| split.unwrap_or(Split::Train)).collect();
     Ok(assigned)
 }
 
-/// The units in the order of their first rows.
-fn units(examples: &[Arc<Example>], texts: &[String]) -> Vec<Unit> {
-    let mut places: HashMap<(bool, &str), usize> = HashMap::with_capacity(examples.len());
-    let mut units: Vec<Unit> = Vec::new();
-    for (row, example) in examples.iter().enumerate() {
-        let key = match &example.group {
-            Some(group) => (true, group.as_str()),
-            None => (false, texts[row].as_str()),
-        };
-        let place = *places.entry(key).or_insert(units.len());
-        if let Some(unit) = units.get_mut(place) {
-            unit.rows.push(row);
-            unit.pinned |= example.pinned;
-            if unit.group.is_none() && example.id < unit.key {
-                unit.key.clone_from(&example.id);
-            }
-        } else {
-            let group = example.group.clone();
-            let key = group.as_ref().unwrap_or(&example.id).clone();
-            units.push(Unit { rows: vec![row], group, pinned: example.pinned, key });
-        }
-    }
-    units
-}
-
 /// What rows of one group name against each other: two splits, or test and a pin.
-fn contradictions(unit: &Unit, examples: &[Arc<Example>], lines: &[usize]) -> Vec<(usize, Fault)> {
-    let Some(group) = &unit.group else { return Vec::new() };
+fn contradictions(unit: &Unit<'_>, rows: &PackedRows, lines: &[usize]) -> Vec<(usize, Fault)> {
+    let Some(group) = unit.group else { return Vec::new() };
     let mut faults = Vec::new();
-    let mut named = unit.rows.iter().filter_map(|row| examples[*row].split.map(|split| (*row, split)));
+    let mut named = unit.places().filter_map(|row| rows.split(row).map(|split| (row, split)));
     let Some((first, split)) = named.next() else { return faults };
     for (row, other) in named.filter(|(_, other)| *other != split) {
         let line = lines[first];
-        faults.push((row, Fault::GroupSpansSplits { group: group.clone(), this: other, other: split, line }));
+        faults.push((row, Fault::GroupSpansSplits { group: group.to_owned(), this: other, other: split, line }));
     }
-    let pinned = unit.rows.iter().find(|row| examples[**row].pinned && examples[**row].split.is_none());
+    let pinned = unit.places().find(|row| rows.is_pinned(*row) && rows.split(*row).is_none());
     if let (Split::Test, Some(row)) = (split, pinned) {
-        faults.push((*row, Fault::PinnedTest));
+        faults.push((row, Fault::PinnedTest));
     }
     faults
 }
 
 /// Places a unit where its rows' own words or the lock put it. False if neither says anything.
 fn settle(
-    unit: &Unit,
-    examples: &[Arc<Example>],
-    known: &Locked,
+    unit: &Unit<'_>,
+    rows: &PackedRows,
+    known: Option<Locked<'_>>,
     splits: &mut [Option<Split>],
     assigned: &mut Assigned,
 ) -> bool {
-    let locked = |row: usize| known.splits.get(&examples[row].id).copied();
-    let named = unit.rows.iter().find_map(|row| examples[*row].split);
+    let locked = |row: usize| known.and_then(|known| known.splits.get(rows.id(row)));
+    let named = unit.places().find_map(|row| rows.split(row));
     let first_locked = || {
-        let known = unit.rows.iter().filter_map(|row| locked(*row).map(|split| (&examples[*row].id, split)));
+        let known = unit.places().filter_map(|row| locked(row).map(|split| (rows.id(row), split)));
         known.min().map(|(_, split)| split)
     };
-    let group = unit.group.as_ref();
-    let Some(common) = named.or_else(|| group.and_then(|name| known.groups.get(name).copied())).or_else(first_locked)
-    else {
+    let of_group = || known?.groups.get(unit.group?).copied();
+    let Some(common) = named.or_else(of_group).or_else(first_locked) else {
         return false;
     };
-    for row in unit.rows.iter().copied() {
+    let is_group = unit.group.is_some();
+    for row in unit.places() {
         let before = locked(row);
         // In a group the word of one row is that of all.
-        let own = examples[row].split.or(named.filter(|_| group.is_some()));
+        let own = rows.split(row).or(named.filter(|_| is_group));
         let mut split = own.or(before).unwrap_or(common);
         if unit.pinned && own.is_none() && split == Split::Test {
             split = PINNED;
@@ -174,74 +192,104 @@ fn settle(
         }
         splits[row] = Some(split);
     }
-    if group.is_some() && unit.rows.iter().any(|row| splits[*row] != splits[unit.rows[0]]) {
-        assigned.spanning.push(unit.rows.clone());
+    let first = unit.places().next().and_then(|row| splits[row]);
+    if is_group && unit.places().any(|row| splits[row] != first) {
+        assigned.spanning.push(unit.places().collect());
     }
     true
 }
 
 /// The split of a unit that came after the lock was made.
-fn place(unit: &Unit) -> Split {
+fn place(unit: &Unit<'_>) -> Split {
     let hash = Digest::of_parts([b"split".as_slice(), unit.key.as_bytes()]).as_u64();
     let pattern: &[Split] = if unit.pinned { &[PINNED] } else { &PATTERN };
     usize::try_from(hash % pattern.len() as u64).ok().and_then(|at| pattern.get(at)).copied().unwrap_or(Split::Train)
 }
 
 /// The rows of one label, and how many are still wanted in each split.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Stratum {
-    rows: usize,
-    wanted: [i64; 3],
+    rows: u32,
+    wanted: [i32; 3],
+}
+
+/// The labels of a dataset's rows.
+struct Strata {
+    /// Which stratum each row is in.
+    of_row: Vec<u32>,
+    strata: Vec<Stratum>,
+}
+
+impl Strata {
+    /// One stratum for each expected answer, in an order that depends on `seed`.
+    fn new(rows: &PackedRows, seed: Digest) -> Self {
+        let labels: Vec<Digest> =
+            rows.iter().map(|row| shuffled(seed, &row.expected_text().unwrap_or_default())).collect();
+        let mut order: Vec<u32> = (0..).take(labels.len()).collect();
+        order.sort_by_key(|row| labels[*row as usize]);
+        let mut found = Self { of_row: vec![0; labels.len()], strata: Vec::new() };
+        for alike in order.chunk_by(|one, other| labels[*one as usize] == labels[*other as usize]) {
+            alike.iter().for_each(|row| found.of_row[*row as usize] = found.strata.len() as u32);
+            found.strata.push(Stratum { rows: alike.len() as u32, wanted: [0; 3] });
+        }
+        found
+    }
+
+    fn of(&self, row: usize) -> &Stratum {
+        &self.strata[self.of_row[row] as usize]
+    }
+
+    /// Notes that a row is in a split.
+    fn placed(&mut self, row: usize, split: Split) {
+        self.strata[self.of_row[row] as usize].wanted[split as usize] -= 1;
+    }
+}
+
+/// A digest that puts texts in an order of this dataset's own.
+fn shuffled(seed: Digest, text: &str) -> Digest {
+    Digest::of_parts([seed.as_bytes().as_slice(), text.as_bytes()])
 }
 
 /// Places all free units at once. Each label gets its 40/40/20 to within a row, and so does the whole: the labels lie
 /// one behind the other along the repeated pattern. Rows that are already placed count; pinned units choose first,
 /// since they have less choice, then large ones.
-fn stratify(examples: &[Arc<Example>], mut free: Vec<Unit>, seed: Digest, splits: &mut [Option<Split>]) {
-    let shuffled = |text: &str| Digest::of_parts([seed.as_bytes().as_slice(), text.as_bytes()]);
-    let pattern: &[Split] = if examples.len() < FEWEST_FOR_TEST { &HALVES } else { &PATTERN };
-    let settled: Vec<(usize, Split)> =
-        splits.iter().enumerate().filter_map(|(row, split)| split.map(|split| (row, split))).collect();
-    let labels: Vec<Digest> =
-        examples.iter().map(|example| shuffled(&example.expected_text().unwrap_or_default())).collect();
-    let mut strata: BTreeMap<Digest, Stratum> = BTreeMap::new();
-    for label in &labels {
-        strata.entry(*label).or_default().rows += 1;
-    }
+fn stratify(units: &Units<'_>, mut free: Vec<u32>, seed: Digest, splits: &mut [Option<Split>]) {
+    let pattern: &[Split] = if splits.len() < FEWEST_FOR_TEST { &HALVES } else { &PATTERN };
+    let mut strata = Strata::new(units.rows, seed);
     let mut along = pattern.iter().cycle();
-    for stratum in strata.values_mut() {
-        for split in along.by_ref().take(stratum.rows) {
+    for stratum in &mut strata.strata {
+        for split in along.by_ref().take(stratum.rows as usize) {
             stratum.wanted[*split as usize] += 1;
         }
     }
-    let mut placed = |row: usize, split: Split, strata: &mut BTreeMap<Digest, Stratum>| {
-        splits[row] = Some(split);
-        if let Some(stratum) = strata.get_mut(&labels[row]) {
-            stratum.wanted[split as usize] -= 1;
+    for (row, split) in splits.iter().enumerate() {
+        if let Some(split) = split {
+            strata.placed(row, *split);
         }
-    };
-    for (row, split) in settled {
-        placed(row, split, &mut strata);
     }
-    free.sort_by_cached_key(|unit| (!unit.pinned, Reverse(unit.rows.len()), shuffled(&unit.key)));
-    for unit in free {
-        let split = most_wanted(&unit, &labels, &strata, pattern);
-        for row in unit.rows {
-            placed(row, split, &mut strata);
+    free.sort_by_cached_key(|at| {
+        let unit = units.get(*at);
+        (!unit.pinned, Reverse(unit.rows.len()), shuffled(seed, unit.key))
+    });
+    for unit in free.into_iter().map(|at| units.get(at)) {
+        let split = most_wanted(&unit, &strata, pattern);
+        for row in unit.places() {
+            splits[row] = Some(split);
+            strata.placed(row, split);
         }
     }
 }
 
 /// The split that the labels of a unit's rows want most, relative to its share.
-fn most_wanted(unit: &Unit, labels: &[Digest], strata: &BTreeMap<Digest, Stratum>, pattern: &[Split]) -> Split {
+fn most_wanted(unit: &Unit<'_>, strata: &Strata, pattern: &[Split]) -> Split {
     let mut best = (Split::Train, f64::NEG_INFINITY);
     for split in Split::ALL.into_iter().filter(|split| !unit.pinned || *split == PINNED) {
         let share = pattern.iter().filter(|of| **of == split).count() as f64 / pattern.len() as f64;
         if share == 0.0 {
             continue;
         }
-        let strata = unit.rows.iter().filter_map(|row| strata.get(&labels[*row]));
-        let want = strata.map(|of| of.wanted[split as usize] as f64 / (of.rows as f64 * share)).sum();
+        let strata = unit.places().map(|row| strata.of(row));
+        let want = strata.map(|of| f64::from(of.wanted[split as usize]) / (f64::from(of.rows) * share)).sum();
         if want > best.1 {
             best = (split, want);
         }
@@ -251,39 +299,41 @@ fn most_wanted(unit: &Unit, labels: &[Digest], strata: &BTreeMap<Digest, Stratum
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::dataset::Example;
+    use crate::dataset::split_map::SplitMap;
 
     use proptest::prelude::*;
     use serde_json::json;
 
-    fn rows(count: usize, labels: usize) -> Vec<Arc<Example>> {
+    fn rows(count: usize, labels: usize) -> Vec<Example> {
         (0..count).map(|at| row(&format!("r{at}"), &format!("l{}", at * at % labels))).collect()
     }
 
-    fn row(id: &str, label: &str) -> Arc<Example> {
-        Arc::new(
-            serde_json::from_value(json!({"id": id, "input": format!("text of {id}"), "expected": label})).unwrap(),
-        )
+    fn row(id: &str, label: &str) -> Example {
+        serde_json::from_value(json!({"id": id, "input": format!("text of {id}"), "expected": label})).unwrap()
     }
 
-    fn with(example: &Arc<Example>, change: impl FnOnce(&mut Example)) -> Arc<Example> {
-        let mut example = Example::clone(example);
-        change(&mut example);
-        Arc::new(example)
-    }
-
-    fn split(examples: &[Arc<Example>], locked: Option<&Locked>) -> Assigned {
+    fn try_split(examples: &[Example], locked: Option<&Lock>) -> Result<Assigned, Vec<(usize, Fault)>> {
         let lines: Vec<usize> = (1..=examples.len()).collect();
-        assign(examples, &texts(examples), &lines, super::super::fingerprint(examples), locked).unwrap()
+        let texts: Vec<u128> =
+            examples.iter().map(|example| Digest::of(example.input_text().as_bytes()).as_u128()).collect();
+        let locked = locked.map(|splits| splits.clone().into_iter().collect::<SplitMap>());
+        let groups = BTreeMap::new();
+        let locked = locked.as_ref().map(|splits| Locked { splits, groups: &groups });
+        assign(&examples.iter().collect(), &texts, &lines, super::super::fingerprint(examples), locked)
     }
 
-    fn texts(examples: &[Arc<Example>]) -> Vec<String> {
-        examples.iter().map(|example| example.input_text()).collect()
+    fn split(examples: &[Example], locked: Option<&Lock>) -> Assigned {
+        try_split(examples, locked).unwrap()
     }
 
-    fn lock(examples: &[Arc<Example>], assigned: &Assigned) -> Locked {
-        let splits = examples.iter().zip(&assigned.splits).map(|(example, split)| (example.id.clone(), *split));
-        Locked { splits: splits.collect(), groups: BTreeMap::new() }
+    type Lock = BTreeMap<String, Split>;
+
+    fn lock(examples: &[Example], assigned: &Assigned) -> Lock {
+        examples.iter().zip(&assigned.splits).map(|(example, split)| (example.id.clone(), *split)).collect()
     }
 
     fn count(splits: &[Split]) -> [usize; 3] {
@@ -316,7 +366,7 @@ mod tests {
             let mut locked = lock(&all[..before], &first);
             let second = split(&all[..before + after], Some(&locked));
             prop_assert_eq!(&second.splits[..before], &first.splits[..]);
-            locked.splits.extend(lock(&all[..before + after], &second).splits);
+            locked.extend(lock(&all[..before + after], &second));
             let third = split(&all, Some(&locked));
             prop_assert_eq!(&third.splits[..before + after], &second.splits[..]);
         }
@@ -353,17 +403,16 @@ mod tests {
 
     #[test]
     fn a_group_and_the_same_input_share_a_split_also_with_rows_that_come_later() {
-        let examples: Vec<_> = rows(300, 3)
-            .iter()
+        let examples: Vec<Example> = rows(300, 3)
+            .into_iter()
             .enumerate()
-            .map(|(at, example)| {
-                with(example, |example| {
-                    if at < 200 {
-                        example.group = Some(format!("g{}", at % 50));
-                    } else {
-                        example.input = json!(format!("same {}", at % 50));
-                    }
-                })
+            .map(|(at, mut example)| {
+                if at < 200 {
+                    example.group = Some(format!("g{}", at % 50));
+                } else {
+                    example.input = json!(format!("same {}", at % 50));
+                }
+                example
             })
             .collect();
         let together = |splits: &[Split]| {
@@ -386,7 +435,7 @@ mod tests {
         let free = split(&examples, None);
         let locked = lock(&examples, &free);
         for example in examples.iter_mut().take(30) {
-            *example = with(example, |example| example.pinned = true);
+            example.pinned = true;
         }
         let splits = split(&examples, None).splits;
         assert!(splits[..30].iter().all(|split| *split == Split::Train));
@@ -404,7 +453,7 @@ mod tests {
         let first = split(&examples, None);
         let locked = lock(&examples, &first);
         let other = if first.splits[0] == Split::Train { Split::Dev } else { Split::Train };
-        examples[0] = with(&examples[0], |example| example.split = Some(other));
+        examples[0].split = Some(other);
         let second = split(&examples, Some(&locked));
         assert_eq!((second.splits[0], &second.moved[..]), (other, &[(0, first.splits[0])][..]));
         assert_eq!(second.splits[1..], first.splits[1..]);
@@ -414,13 +463,9 @@ mod tests {
     fn a_group_that_names_two_splits_is_refused() {
         let mut examples = rows(4, 1);
         for (at, split) in [(0, Split::Train), (2, Split::Dev)] {
-            examples[at] = with(&examples[at], |example| {
-                example.group = Some("g".into());
-                example.split = Some(split);
-            });
+            (examples[at].group, examples[at].split) = (Some("g".into()), Some(split));
         }
-        let fingerprint = super::super::fingerprint(&examples);
-        let faults = assign(&examples, &texts(&examples), &[1, 2, 3, 4], fingerprint, None).unwrap_err();
+        let faults = try_split(&examples, None).unwrap_err();
         let expected = Fault::GroupSpansSplits { group: "g".into(), this: Split::Dev, other: Split::Train, line: 1 };
         assert_eq!(faults, [(2, expected)]);
     }

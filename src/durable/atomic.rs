@@ -1,7 +1,7 @@
 //! Writing a file so that a reader sees the old content or the new, never a part, whatever happens in between.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use super::DurableError;
@@ -15,15 +15,24 @@ const SUFFIX: &str = ".tmp";
 /// are created. An existing file keeps its permissions, and a symbolic link goes on pointing to the file written.
 /// On an error the old content stays as it was and no temporary file is left.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), DurableError> {
-    replace(path, bytes, true)
+    write_with(path, |file| file.write_all(bytes))
+}
+
+/// The same for content that `write` makes as it goes.
+pub fn write_with(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), DurableError> {
+    replace(path, write, true)
 }
 
 /// Like [`write()`], but a power cut may lose it: for what is only worth knowing while the process lives.
 pub fn write_unsynced(path: &Path, bytes: &[u8]) -> Result<(), DurableError> {
-    replace(path, bytes, false)
+    replace(path, |file| file.write_all(bytes), false)
 }
 
-fn replace(path: &Path, bytes: &[u8], synced: bool) -> Result<(), DurableError> {
+fn replace(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    synced: bool,
+) -> Result<(), DurableError> {
     let target = match fs::canonicalize(path) {
         Ok(target) => target,
         Err(error) if error.kind() == ErrorKind::NotFound => path.to_path_buf(),
@@ -45,7 +54,10 @@ fn replace(path: &Path, bytes: &[u8], synced: bool) -> Result<(), DurableError> 
         let permissions = file.as_file().set_permissions(existing.permissions());
         permissions.map_err(DurableError::io("write", &target))?;
     }
-    file.write_all(bytes).map_err(DurableError::io("write", &target))?;
+    let mut buffered = BufWriter::new(file.as_file_mut());
+    let written = write(&mut buffered).and_then(|()| buffered.flush());
+    drop(buffered);
+    written.map_err(DurableError::io("write", &target))?;
     if synced {
         file.as_file().sync_all().map_err(DurableError::io("write", &target))?;
     }

@@ -10,7 +10,7 @@ mod atomic;
 mod lock;
 mod log;
 
-pub use atomic::{create_folder, remove_leftovers, remove_leftovers_here, write, write_unsynced};
+pub use atomic::{create_folder, remove_leftovers, remove_leftovers_here, write, write_unsynced, write_with};
 pub use lock::Lock;
 pub use log::Log;
 

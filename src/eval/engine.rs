@@ -14,13 +14,45 @@ use tokio::task::coop::consume_budget;
 use tokio::time::sleep;
 
 use super::{Answer, Evaluation, Outcome, OutcomeError, Repeats, Target};
-use crate::dataset::Example;
+use crate::dataset::{Example, Rows};
 use crate::model::{BoxFuture, CallError, Chat};
 use crate::prompt::PromptSet;
 use crate::score::{ScorerSet, Scoring};
 
 /// Called for every outcome as it arrives, in no particular order; for progress only.
 pub type OnOutcome<'a> = &'a (dyn Fn(&Outcome) + Send + Sync);
+
+/// Rows to be evaluated: held in memory, or made into examples one by one.
+pub trait RowSource: Send + Sync {
+    /// How many rows there are.
+    fn count(&self) -> usize;
+
+    /// The row at a place, from 0.
+    fn row(&self, at: usize) -> Option<Arc<Example>>;
+}
+
+impl RowSource for Vec<Arc<Example>> {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn row(&self, at: usize) -> Option<Arc<Example>> {
+        self.get(at).cloned()
+    }
+}
+
+impl RowSource for Rows {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn row(&self, at: usize) -> Option<Arc<Example>> {
+        self.get(at)
+    }
+}
+
+/// Takes an outcome and the place of its row. Outcomes come in no particular order, each once.
+pub type TakeOutcome<'a> = &'a mut (dyn FnMut(usize, Outcome) + Send);
 
 /// Measures prompts on examples: the seam between the search and whatever answers.
 pub trait Evaluate: Send + Sync {
@@ -56,7 +88,7 @@ const GATHER: Duration = Duration::from_millis(1);
 /// The rows of an evaluation, and which is next.
 struct Work {
     prompts: Arc<PromptSet>,
-    examples: Arc<[Arc<Example>]>,
+    rows: Arc<dyn RowSource>,
     next: Arc<AtomicUsize>,
 }
 
@@ -118,14 +150,62 @@ impl Evaluator {
     async fn work(self, work: Work, sample: u32, done: UnboundedSender<(usize, Outcome)>) {
         loop {
             let index = work.next.fetch_add(1, Ordering::Relaxed);
-            let Some(example) = work.examples.get(index) else { break };
-            let outcome = self.outcome(&work.prompts, example, sample).await;
+            let Some(example) = work.rows.row(index) else { break };
+            let outcome = self.outcome(&work.prompts, &example, sample).await;
             if done.send((index, outcome)).is_err() {
                 break;
             }
             // Where nothing makes a row wait (stored answers, the embedded model), others must get their turn.
             consume_budget().await;
         }
+    }
+
+    /// Hands the outcome of every row to `take` as it comes and keeps none: an evaluation of any length in little
+    /// memory.
+    ///
+    /// # Errors
+    /// As [`Evaluate::evaluate`]; what was taken before counts for nothing then.
+    pub async fn stream(
+        &self,
+        prompts: &Arc<PromptSet>,
+        rows: Arc<dyn RowSource>,
+        sample: u32,
+        take: TakeOutcome<'_>,
+    ) -> Result<(), OutcomeError> {
+        let count = rows.count();
+        let next = Arc::new(AtomicUsize::new(0));
+        let (done, mut finished) = unbounded_channel();
+        let mut workers = JoinSet::new();
+        for _ in 0..self.target.concurrency().saturating_add(BEYOND_CALLS).min(count) {
+            let work = Work { prompts: Arc::clone(prompts), rows: Arc::clone(&rows), next: Arc::clone(&next) };
+            workers.spawn(self.clone().work(work, sample, done.clone()));
+        }
+        drop(done);
+        let (mut batch, mut used_up) = (Vec::new(), None);
+        let mut left = count;
+        while finished.recv_many(&mut batch, count.max(1)).await > 0 {
+            left -= batch.len();
+            for (index, outcome) in batch.drain(..) {
+                match outcome.systemic_fault() {
+                    // What is on its way is within the budget and paid for: it is waited for, so that it gets stored.
+                    Some(fault @ OutcomeError::Call(error)) if error.is_limit() => {
+                        next.store(count, Ordering::Relaxed);
+                        used_up.get_or_insert_with(|| fault.clone());
+                        continue;
+                    }
+                    Some(fault) => return Err(fault.clone()),
+                    None => {}
+                }
+                take(index, outcome);
+            }
+            if left > 0 && used_up.is_none() {
+                sleep(GATHER).await;
+            }
+        }
+        while let Some(joined) = workers.join_next().await {
+            joined.map_err(|error| CallError::Store(format!("a row's task ended: {error}")))?;
+        }
+        used_up.map_or(Ok(()), Err)
     }
 
     async fn run(
@@ -135,45 +215,15 @@ impl Evaluator {
         sample: u32,
         on_outcome: OnOutcome<'_>,
     ) -> Result<Evaluation, OutcomeError> {
-        let examples: Arc<[Arc<Example>]> = examples.into();
-        let next = Arc::new(AtomicUsize::new(0));
-        let (done, mut finished) = unbounded_channel();
-        let mut workers = JoinSet::new();
-        for _ in 0..self.target.concurrency().saturating_add(BEYOND_CALLS).min(examples.len()) {
-            let work = Work { prompts: Arc::clone(prompts), examples: Arc::clone(&examples), next: Arc::clone(&next) };
-            workers.spawn(self.clone().work(work, sample, done.clone()));
-        }
-        drop(done);
         let mut slots: Vec<Option<Outcome>> = vec![None; examples.len()];
-        let (mut batch, mut used_up) = (Vec::new(), None);
-        let mut left = examples.len();
-        while finished.recv_many(&mut batch, examples.len().max(1)).await > 0 {
-            left -= batch.len();
-            for (index, outcome) in batch.drain(..) {
-                match outcome.systemic_fault() {
-                    // What is on its way is within the budget and paid for: it is waited for, so that it gets stored.
-                    Some(fault @ OutcomeError::Call(error)) if error.is_limit() => {
-                        next.store(examples.len(), Ordering::Relaxed);
-                        used_up.get_or_insert_with(|| fault.clone());
-                        continue;
-                    }
-                    Some(fault) => return Err(fault.clone()),
-                    None => {}
-                }
-                on_outcome(&outcome);
-                slots[index] = Some(outcome);
+        let mut take = |at: usize, outcome: Outcome| {
+            on_outcome(&outcome);
+            if let Some(slot) = slots.get_mut(at) {
+                *slot = Some(outcome);
             }
-            if left > 0 && used_up.is_none() {
-                sleep(GATHER).await;
-            }
-        }
-        while let Some(joined) = workers.join_next().await {
-            joined.map_err(|error| CallError::Store(format!("a row's task ended: {error}")))?;
-        }
-        match used_up {
-            Some(fault) => Err(fault),
-            None => Ok(Evaluation { prompts: prompts.digest(), outcomes: slots.into_iter().flatten().collect() }),
-        }
+        };
+        self.stream(prompts, Arc::new(examples.to_vec()), sample, &mut take).await?;
+        Ok(Evaluation { prompts: prompts.digest(), outcomes: slots.into_iter().flatten().collect() })
     }
 }
 

@@ -11,7 +11,7 @@ pub(crate) mod testing;
 
 pub use command::{CommandSettings, CommandTarget, ModelCalls, Program, ProgramOptions};
 pub use comparison::{Change, Comparison, PairedRow, compare};
-pub use engine::{Evaluate, Evaluator, OnOutcome};
+pub use engine::{Evaluate, Evaluator, OnOutcome, RowSource, TakeOutcome};
 pub use outcome::{Answer, Evaluation, Outcome, OutcomeError, Summary};
 pub use repeats::{RepeatRule, Repeats};
 pub use target::{ChatSettings, ChatTarget, Target};

@@ -159,7 +159,8 @@ impl Project {
     ) -> Result<Calibration, CalibrateError> {
         let judge = self.judge(scorer)?;
         let mut rows = Vec::new();
-        for example in &self.dataset.examples {
+        let examples: Vec<Example> = self.dataset.rows.iter().collect();
+        for example in &examples {
             rows.extend(rated(judge, example, fields)?);
         }
         if rows.is_empty() {
@@ -183,7 +184,7 @@ impl Project {
         match first_error.filter(|_| judged.is_empty()) {
             Some(error) => Err(CalibrateError::Fault(error)),
             None => {
-                let dev_rows = self.dataset.rows(Split::Dev).len();
+                let dev_rows = self.dataset.count(Split::Dev);
                 Ok(calibration(judge, &judged, errors, self.config.pass_threshold, dev_rows))
             }
         }

@@ -93,9 +93,9 @@ async fn project(config_file: &Path, overrides: &[(String, String)]) -> Finding 
     let what = "project";
     match Project::load(config_file, overrides).await {
         Ok(project) => {
-            let rows = |split| project.dataset.rows(split).len();
+            let rows = |split| project.dataset.count(split);
             let [train, dev, test] = [Split::Train, Split::Dev, Split::Test].map(rows);
-            let all = plural(project.dataset.examples.len(), "row");
+            let all = plural(project.dataset.rows.len(), "row");
             let found = format!("{all} ({train} train, {dev} dev, {test} test)");
             match project.warnings.first() {
                 None => Finding::new(what, Health::Good, found),

@@ -143,7 +143,7 @@ impl Project {
             }
         };
         // Saved, it would keep the project from loading.
-        if scorer.needs_expected() && self.dataset.examples.iter().any(|row| row.expected.is_none()) {
+        if scorer.needs_expected() && self.dataset.rows.iter().any(|row| row.expected.is_none()) {
             let reason = "its handler needs `expected`, which some rows don't have; say that it has to do without";
             return Err(DraftError::Unusable(reason.to_owned()));
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::dataset::Dataset;
+use crate::dataset::PackedDataset;
 use crate::prompt::escape_literal;
 
 /// Where the prompt of the project `name` goes.
@@ -15,7 +15,7 @@ pub(super) fn prompt_file(name: &str) -> PathBuf {
 
 /// An instruction that fits the expected answers, then the row's input; `columns` are those of the input in the order
 /// in which to show them.
-pub(super) fn first_prompt(dataset: &Dataset, labels: Option<&[(String, usize)]>, columns: &[String]) -> String {
+pub(super) fn first_prompt(dataset: &PackedDataset, labels: Option<&[(String, usize)]>, columns: &[String]) -> String {
     let instruction = match labels {
         Some(labels) => {
             let list: String = labels.iter().map(|(label, _)| format!("- {}\n", escape_literal(label))).collect();
@@ -30,9 +30,9 @@ pub(super) fn first_prompt(dataset: &Dataset, labels: Option<&[(String, usize)]>
 }
 
 /// What to ask for where the answers are no labels.
-fn free_instruction(dataset: &Dataset) -> String {
-    let expected: Vec<&Value> = dataset.examples.iter().filter_map(|example| example.expected.as_ref()).collect();
-    if expected.is_empty() || expected.len() < dataset.examples.len() {
+fn free_instruction(dataset: &PackedDataset) -> String {
+    let expected: Vec<Value> = dataset.rows.iter().filter_map(|example| example.expected).collect();
+    if expected.is_empty() || expected.len() < dataset.rows.len() {
         return "Answer the following.".to_owned();
     }
     if let Some(fields) = fields(&expected) {
@@ -46,8 +46,8 @@ fn free_instruction(dataset: &Dataset) -> String {
 }
 
 /// The row's input: as it is, or field by field.
-fn input(dataset: &Dataset, columns: &[String]) -> String {
-    let inputs: Vec<&Value> = dataset.examples.iter().map(|example| &example.input).collect();
+fn input(dataset: &PackedDataset, columns: &[String]) -> String {
+    let inputs: Vec<Value> = dataset.rows.iter().map(|example| example.input).collect();
     match fields(&inputs) {
         Some(mut fields) => {
             fields.sort_by_key(|field| columns.iter().position(|column| column == field));
@@ -66,11 +66,13 @@ fn place(field: &str) -> String {
 }
 
 /// The fields that every value has, where all are maps, in the order of the first.
-fn fields<'a>(values: &[&'a Value]) -> Option<Vec<&'a str>> {
-    let maps: Vec<_> = values.iter().map(|value| value.as_object()).collect::<Option<_>>()?;
+fn fields(values: &[Value]) -> Option<Vec<&str>> {
+    let maps: Vec<_> = values.iter().map(Value::as_object).collect::<Option<_>>()?;
     let (first, others) = maps.split_first()?;
-    let names = |map: &&'a serde_json::Map<String, Value>| map.keys().map(String::as_str).collect::<BTreeSet<_>>();
-    let common = others.iter().map(names).fold(names(first), |common, names| &common & &names);
+    let mut common: BTreeSet<&str> = first.keys().map(String::as_str).collect();
+    for map in others {
+        common.retain(|name| map.contains_key(*name));
+    }
     let fields: Vec<&str> = first.keys().map(String::as_str).filter(|field| common.contains(field)).collect();
     (!fields.is_empty()).then_some(fields)
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
 use crate::config::{Config, ConfigError, Provider};
-use crate::dataset::{Columns, Dataset, DatasetError, Fields, Guess, Source, Warning, guess, labels, load};
+use crate::dataset::{Columns, DatasetError, Fields, Guess, PackedDataset, Source, Warning, guess, labels, load};
 use crate::durable::{self, DurableError};
 use crate::prompt::{Prompt, PromptError, PromptSet};
 use serde_json::Value;
@@ -127,13 +127,13 @@ impl Scaffold {
         let source = Source { fields: guess.fields.clone(), ..Source::new(data) };
         let found = load(&source, guess.expected.is_some())?;
         let name = slug(&data.file_stem().unwrap_or_default().to_string_lossy());
-        let labels = labels(&found.dataset);
+        let labels = labels(found.dataset.rows.iter());
         let scorer = scorer(&found.dataset);
         let prompt = first_prompt(&found.dataset, labels.as_deref(), &guess.input);
         let prompt_path = prompt_file(&name);
         let set = PromptSet::one(Prompt::parse(&prompt_path.to_string_lossy(), &prompt)?)?;
-        for example in &found.dataset.examples {
-            set.first().check(example)?;
+        for example in found.dataset.rows.iter() {
+            set.first().check(&example)?;
         }
         let config = config(&name, &dataset, &guess.fields, &prompt_path, &scorer, model);
         Config::parse(CONFIG_FILE, &config, &[])?;
@@ -217,15 +217,15 @@ struct FirstScorer {
 }
 
 /// The scorer that fits the expected answers.
-fn scorer(dataset: &Dataset) -> FirstScorer {
-    let expected: Vec<Option<&Value>> = dataset.examples.iter().map(|example| example.expected.as_ref()).collect();
+fn scorer(dataset: &PackedDataset) -> FirstScorer {
+    let expected: Vec<Option<Value>> = dataset.rows.iter().map(|example| example.expected).collect();
     let of = |kind, options, pass_threshold, reason| FirstScorer { kind, options, pass_threshold, reason };
     if expected.iter().any(Option::is_none) {
         let reason = "no expected answers: any text passes until you write a scorer";
         return of("regex", "pattern = '\\S'\n", None, reason);
     }
     let all = |test: fn(&Value) -> bool| expected.iter().flatten().all(|value| test(value));
-    if labels(dataset).is_some() {
+    if labels(dataset.rows.iter()).is_some() {
         of("exact_match", "", None, "the expected answers are labels")
     } else if all(is_number) {
         of("numeric", "", None, "the expected answers are numbers")

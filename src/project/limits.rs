@@ -88,7 +88,7 @@ impl Project {
                 }
             }
         }
-        let rows: u64 = [Split::Train, Split::Dev].iter().map(|split| self.dataset.rows(*split).len() as u64).sum();
+        let rows: u64 = [Split::Train, Split::Dev].iter().map(|split| self.dataset.count(*split) as u64).sum();
         let least = rows * u64::from(self.config.repeats.samples);
         let task = limits.by_role.get(&ModelRole::Task).copied().unwrap_or_default();
         let judge = limits.by_role.get(&ModelRole::Judge).copied().unwrap_or_default();
@@ -144,7 +144,7 @@ impl Project {
     /// The fewest tokens that the first draws of train and dev can take.
     fn baseline_at_least(&self) -> Result<Usage, ProjectError> {
         let (mut bytes, mut rows) = (0_u64, 0);
-        for row in [Split::Train, Split::Dev].iter().flat_map(|split| self.dataset.rows(*split)) {
+        for row in self.dataset.rows(Split::Train).iter().chain(self.dataset.rows(Split::Dev).iter()) {
             let messages = self.prompts.first().render(&row)?;
             bytes += messages.iter().map(|message| message.content.len() as u64).sum::<u64>();
             rows += 1;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::named::NamedFiles;
 use super::{ProjectError, judges, limits, scorers};
 use crate::config::Config;
-use crate::dataset::{Dataset, Example, SplitLock, labels, load};
+use crate::dataset::{Dataset, Example, PackedDataset, SplitLock, labels, load};
 use crate::model::ModelRole;
 use crate::prompt::{Prompt, PromptError, PromptSet};
 use crate::propose::{GuardLimits, Guards, Strategy, load_strategies};
@@ -30,7 +30,7 @@ pub struct Project {
     /// The config, overrides applied and prices looked up.
     pub config: Config,
     /// The rows.
-    pub dataset: Dataset,
+    pub dataset: PackedDataset,
     /// What deserves a look, but is no error.
     pub warnings: Vec<String>,
     /// Where each prompt's file is, by name.
@@ -84,11 +84,11 @@ impl Project {
         let mut source = config.dataset.clone().under(&root);
         source.path = expand("dataset", &source.path.to_string_lossy()).map_err(at)?.into();
         let loaded = load(&source, scorers.needs_expected().is_some())?;
-        for (example, line) in loaded.dataset.examples.iter().zip(&loaded.lines) {
+        for (example, line) in loaded.dataset.rows.iter().zip(&loaded.lines) {
             for prompt in prompts.iter() {
-                prompt.check(example).map_err(|error| at_path(&prompt_files, error))?;
+                prompt.check(&example).map_err(|error| at_path(&prompt_files, error))?;
             }
-            scorers.check(example).map_err(|(scorer, problem)| ProjectError::Row {
+            scorers.check(&example).map_err(|(scorer, problem)| ProjectError::Row {
                 path: source.path.clone(),
                 line: *line,
                 row: example.id.clone(),
@@ -186,19 +186,19 @@ impl Project {
         Task { description: (!description.is_empty()).then(|| description.clone()), hints: self.config.hints.clone() }
     }
 
-    /// The static guards that proposals must pass.
-    pub fn guards(&self) -> Guards {
+    /// The static guards that proposals must pass; `dataset` is the project's.
+    pub fn guards(&self, dataset: &Dataset) -> Guards {
         let limits = GuardLimits {
             max_prompt_tokens: self.config.guards.max_prompt_tokens,
             max_growth: self.config.guards.max_growth,
             copied_words: self.config.guards.copied_words,
         };
-        Guards::new(limits, &self.prompts, &self.dataset)
+        Guards::new(limits, &self.prompts, dataset)
     }
 
     /// The labels of a task of labels, with their counts.
     pub fn labels(&self) -> Option<Vec<(String, usize)>> {
-        labels(&self.dataset)
+        labels(self.dataset.rows.iter())
     }
 
     /// Seconds of patience for one scorer or model call.
@@ -219,10 +219,13 @@ impl Project {
 }
 
 /// Refuses prompts that read the input and yet say the same for every row, as `{% if input %}..{% endif %}` does.
-fn rows_are_told_apart(prompts: &PromptSet, dataset: &Dataset) -> Result<(), PromptError> {
-    let mut rows: Vec<&Example> = Vec::new();
-    for example in &dataset.examples {
-        if rows.len() < ROWS_TOLD_APART && rows.iter().all(|row| row.input != example.input) {
+fn rows_are_told_apart(prompts: &PromptSet, dataset: &PackedDataset) -> Result<(), PromptError> {
+    let mut rows: Vec<Example> = Vec::new();
+    for example in dataset.rows.iter() {
+        if rows.len() == ROWS_TOLD_APART {
+            break;
+        }
+        if rows.iter().all(|row| row.input != example.input) {
             rows.push(example);
         }
     }

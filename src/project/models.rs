@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::provider::{chat, concurrency};
 use super::{Project, ProjectError, limits};
 use crate::config::{self, Config, ModelConfig};
+use crate::dataset::Dataset;
 use crate::digest::Digest;
 use crate::eval::{ChatSettings, Evaluator, RepeatRule, Repeats};
 use crate::model::embedded;
@@ -166,8 +167,8 @@ impl Project {
         }
     }
 
-    /// What makes proposals.
-    pub fn proposer(&self, models: &Models) -> ModelProposer {
+    /// What makes proposals; `dataset` is the project's.
+    pub fn proposer(&self, models: &Models, dataset: &Dataset) -> ModelProposer {
         let config = Self::model(&self.config, ModelRole::Proposer);
         let chat = chat_settings(config);
         // A task's temperature and answer length suit its answers; without a model of its own, a proposer gets the
@@ -180,7 +181,7 @@ impl Project {
             extra: chat.extra,
             disabled: self.config.search.disable.clone(),
         };
-        ModelProposer::new(Arc::clone(&models.proposer) as Arc<dyn Chat>, settings, self.guards())
+        ModelProposer::new(Arc::clone(&models.proposer) as Arc<dyn Chat>, settings, self.guards(dataset))
     }
 }
 

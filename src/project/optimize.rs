@@ -221,7 +221,7 @@ async fn reach(model: &Arc<Stack>) -> Result<(), CallError> {
 /// written. Their answers are the run's own: nothing is asked twice.
 async fn probe(project: &Project, models: &Models) -> Result<(), OutcomeError> {
     let evaluator = project.evaluator(models);
-    let rows: Vec<Arc<Example>> = project.dataset.rows(Split::Train).into_iter().take(PROBES).collect();
+    let rows: Vec<Arc<Example>> = project.dataset.rows(Split::Train).iter().take(PROBES).collect();
     let mut first_error = None;
     for row in &rows {
         let asked = evaluator.evaluate(&project.prompts, std::slice::from_ref(row), 0, &|_| ()).await;
@@ -263,12 +263,13 @@ async fn run(
     let settings = project.settings();
     let task = project.task();
     let evaluator = project.evaluator(&models);
-    let proposer = project.proposer(&models);
+    let dataset = project.dataset.unpacked();
+    let proposer = project.proposer(&models, &dataset);
     let account = Purse::new(Arc::clone(&models), project.scorers.calls());
     let spent = || calls_spent(&models.spend());
     let search = Search {
         settings: &settings,
-        dataset: &project.dataset,
+        dataset: &dataset,
         baseline: Arc::clone(&project.prompts),
         task: &task,
         evaluate: &evaluator,

@@ -113,8 +113,8 @@ impl Project {
     pub fn plan(&self, now: Duration) -> Result<Plan, ProjectError> {
         self.check_budget()?;
         let settings = self.settings();
-        let rows = Split::ALL.map(|split| self.dataset.rows(split).len());
-        let guarded = self.dataset.examples.iter().filter(|row| row.pinned).count();
+        let rows = Split::ALL.map(|split| self.dataset.count(split));
+        let guarded = (0..self.dataset.rows.len()).filter(|at| self.dataset.rows.is_pinned(*at)).count();
         let of_model = Self::model(&self.config, ModelRole::Task).is_deterministic();
         let of_target = self.config.target.as_ref().map_or(of_model, |target| target.deterministic);
         let deterministic = of_target && self.scorers.is_deterministic();
@@ -230,10 +230,10 @@ impl Project {
     }
 
     /// Rows spread over the dataset.
-    fn sampled(&self) -> Vec<&Example> {
-        let rows: Vec<&Example> = self.dataset.examples.iter().map(AsRef::as_ref).collect();
+    fn sampled(&self) -> Vec<Example> {
+        let rows = &self.dataset.rows;
         let step = rows.len().div_ceil(SAMPLED).max(1);
-        rows.into_iter().step_by(step).collect()
+        (0..rows.len()).step_by(step).filter_map(|at| rows.get(at)).collect()
     }
 
     /// A call of the task model; of a program, all calls for a row together, one a prompt.
@@ -248,10 +248,10 @@ impl Project {
             }
             answers += row.expected_text().map_or(ANSWER_TOKENS, |text| approximate_tokens(&text) as u64 + 1);
         }
-        for row in &self.dataset.examples {
+        for row in self.dataset.rows.iter() {
             let mut of_row = 0;
             for prompt in self.prompts.iter() {
-                of_row += prompt.render(row)?.iter().map(|message| message.content.len() as u64 + 16).sum::<u64>();
+                of_row += prompt.render(&row)?.iter().map(|message| message.content.len() as u64 + 16).sum::<u64>();
             }
             bytes = bytes.max(of_row);
         }

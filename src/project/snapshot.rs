@@ -8,7 +8,7 @@ use super::load::read;
 use super::named::NamedFiles;
 use super::{Project, ProjectError, scorers};
 use crate::config::{Config, Notify};
-use crate::dataset::{Dataset, Example, Split};
+use crate::dataset::{Example, PackedDataset, PackedRows, Split};
 use crate::digest::Digest;
 use crate::durable;
 use crate::prompt::{Prompt, PromptSet};
@@ -33,13 +33,13 @@ impl Project {
         let config = Config { notify: Notify::default(), ..self.config.clone() };
         let config = toml::to_string(&config).map_err(|error| unwritable(error.to_string()))?;
         durable::write(&snapshot.join(CONFIG), config.as_bytes())?;
-        let mut rows = String::new();
-        for (example, split) in self.dataset.examples.iter().zip(&self.dataset.splits) {
-            let row = Example { split: Some(*split), ..example.as_ref().clone() };
-            rows += &serde_json::to_string(&row).map_err(|error| unwritable(error.to_string()))?;
-            rows.push('\n');
-        }
-        durable::write(&snapshot.join(DATASET), rows.as_bytes())?;
+        durable::write_with(&snapshot.join(DATASET), |file| {
+            for (example, split) in self.dataset.rows.iter().zip(&self.dataset.splits) {
+                serde_json::to_writer(&mut *file, &Example { split: Some(*split), ..example })?;
+                file.write_all(b"\n")?;
+            }
+            Ok(())
+        })?;
         let strategies =
             serde_json::to_string_pretty(&self.strategies).map_err(|error| unwritable(error.to_string()))?;
         durable::write(&snapshot.join(STRATEGIES), strategies.as_bytes())?;
@@ -116,8 +116,8 @@ fn changed_since(path: &Path) -> String {
     format!("{} has changed since the run began: its scores and answers may come out otherwise now", path.display())
 }
 
-fn read_dataset(path: &Path, folder: &Path) -> Result<Dataset, ProjectError> {
-    let mut examples = Vec::new();
+fn read_dataset(path: &Path, folder: &Path) -> Result<PackedDataset, ProjectError> {
+    let mut rows = PackedRows::default();
     let mut splits = Vec::new();
     for (index, line) in read(path)?.lines().enumerate() {
         let damaged = |problem: String| ProjectError::File {
@@ -126,10 +126,10 @@ fn read_dataset(path: &Path, folder: &Path) -> Result<Dataset, ProjectError> {
         };
         let mut example: Example = serde_json::from_str(line).map_err(|error| damaged(error.to_string()))?;
         splits.push(example.split.take().unwrap_or(Split::Train));
-        examples.push(Arc::new(example));
+        rows.push(&example);
     }
-    let fingerprint = fingerprint_of_run(folder).unwrap_or_else(|| crate::dataset::fingerprint(&examples));
-    Ok(Dataset { examples, splits, fingerprint })
+    let fingerprint = fingerprint_of_run(folder).unwrap_or_else(|| crate::dataset::fingerprint(rows.iter()));
+    Ok(PackedDataset { rows: Arc::new(rows), splits, fingerprint })
 }
 
 /// The fingerprint as the run's first event has it.

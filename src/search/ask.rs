@@ -43,7 +43,7 @@ impl Search<'_> {
     /// labels. A label that no train row has is named too: the prompt must not rule it out.
     pub(super) fn labels(&self) -> Vec<Labels> {
         let train = self.dataset.rows(Split::Train);
-        let mut sets = label_sets(self.dataset);
+        let mut sets = label_sets(self.dataset.examples.iter().map(Arc::as_ref));
         for set in &mut sets {
             let mut of_train: BTreeMap<String, usize> = BTreeMap::new();
             for label in train.iter().filter_map(|row| set.label_of(row)) {

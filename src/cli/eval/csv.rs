@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use prompt_ratchet::dataset::{Dataset, Split};
+use prompt_ratchet::dataset::{PackedDataset, Split};
 use prompt_ratchet::eval::Outcome;
 
 const HEADER: [&str; 10] = ["id", "split", "input", "tags", "expected", "answer", "value", "scores", "reason", "error"];
@@ -10,9 +10,9 @@ const HEADER: [&str; 10] = ["id", "split", "input", "tags", "expected", "answer"
 /// One line a row: `scores` is a JSON object by scorer, `reason` has one line a scorer that gave one. A row that could
 /// not run has an `error` and neither answer nor value. `tags` are between `; `. Text that a spreadsheet would take for a
 /// formula gets a leading apostrophe.
-pub fn export(outcomes: &[Outcome], dataset: &Dataset) -> Result<String, csv::Error> {
+pub fn export(outcomes: &[Outcome], dataset: &PackedDataset) -> Result<String, csv::Error> {
     let splits: BTreeMap<&str, Split> =
-        dataset.examples.iter().zip(&dataset.splits).map(|(example, split)| (example.id.as_str(), *split)).collect();
+        (0..).zip(&dataset.splits).map(|(at, split)| (dataset.rows.id(at), *split)).collect();
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(HEADER)?;
     for outcome in outcomes {

@@ -160,7 +160,7 @@ async fn score(
         _ => {
             let labels: Option<Vec<String>> =
                 bench.project.labels().map(|labels| labels.into_iter().map(|(label, _)| label).collect());
-            let fields = &label_sets(&bench.project.dataset);
+            let fields = &label_sets(bench.project.dataset.rows.iter());
             let (labels, worst) = (labels.as_deref(), eval.worst);
             let length = &LengthBias::of_judges(&outcomes, &bench.project.scorers);
             Page { title, outcomes: &outcomes, labels, fields, pass_threshold, quoted, worst, length }.to_string()

@@ -77,9 +77,9 @@ async fn measure_now(session: &Session, prompts: PromptSet, global: &Global) -> 
     let models = project.models(&Use { payer, limits: project.limits(), interrupt: CancellationToken::new() })?;
     let evaluator = project.evaluator(&models);
     let quoted = session.revisions.quoted();
-    let mut train: Vec<Arc<Example>> = project.dataset.rows(Split::Train);
+    let mut train: Vec<Arc<Example>> = project.dataset.rows(Split::Train).iter().collect();
     train.retain(|row| !quoted.contains(&row.id));
-    let dev = project.dataset.rows(Split::Dev);
+    let dev: Vec<Arc<Example>> = project.dataset.rows(Split::Dev).iter().collect();
     if !global.quiet {
         eprintln!(
             "The run never measured just these edits: measuring them on {} of train and dev.\nStored answers cost \

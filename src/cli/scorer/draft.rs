@@ -57,7 +57,7 @@ impl Draft {
     pub async fn run(self, global: &Global) -> Result<Exit, Failure> {
         let bench = Bench::load(global).await?;
         let selection = Selection { splits: vec![Split::Train], filters: Vec::new(), limit: Some(self.rows as usize) };
-        let rows = selection.rows(&bench.project.dataset);
+        let rows: Vec<Arc<Example>> = selection.rows(&bench.project.dataset).iter().collect();
         let models = bench.models(Limits::default())?;
         let kind = if self.python { DraftKind::Python } else { DraftKind::Rubric };
         let drafted = bench.project.draft(&models, kind, &self.good, self.name.as_deref(), &rows).await;
