@@ -60,15 +60,8 @@ fn outcome(at: usize, random: &mut ChaCha8Rng) -> Outcome {
         split: None,
     };
     let completion = Completion {
-        text: text.to_string(),
-        finish: FinishReason::Stop,
-        usage: Usage::default(),
-        latency_ms: 0,
-        cost: None,
         origin: Origin::Stored,
-        reasoning: None,
-        trace: None,
-        endpoint: None,
+        ..Completion::live(text.to_string(), FinishReason::Stop, Usage::default())
     };
     let scores = vec![Score { scorer: scorer.to_string(), value: 0.0, reason, criterion: None }];
     Outcome { example: Arc::new(example), sample: 0, result: Ok(Answer { completion, scores, value: 0.0 }) }

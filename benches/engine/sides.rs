@@ -16,7 +16,7 @@ use prompt_ratchet::score::{ExactMatch, ExactMatchOptions, ScorerSet};
 use prompt_ratchet::seed::generator;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 /// The shipped prompt and rows: real sizes.
@@ -188,10 +188,9 @@ fn evaluator(work: &Work) -> Evaluator {
     let settings = ChatSettings {
         model: MODEL.into(),
         temperature: Some(0.0),
-        max_tokens: None,
-        extra: Map::new(),
         deterministic: true,
         max_concurrency: work.concurrency,
+        ..ChatSettings::default()
     };
     let target = ChatTarget::new(Arc::new(Stack::new(provider, &session)), settings);
     let exact_match = ExactMatch::new("exact_match", ExactMatchOptions::default());

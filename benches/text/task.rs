@@ -15,7 +15,6 @@ use prompt_ratchet::prompt::PromptSet;
 use prompt_ratchet::propose::{ModelProposer, Propose, ProposerSettings};
 use prompt_ratchet::run::{Event, Pulls, Recorded, RunError, Sink};
 use prompt_ratchet::search::{Account, CallLimits, CallsSpent, Parts, Search, Settings};
-use serde_json::Map;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
@@ -173,11 +172,9 @@ impl Task {
     fn evaluator(&self, stack: &Arc<Stack>) -> Evaluator {
         let settings = ChatSettings {
             model: embedded::NAME.to_owned(),
-            temperature: None,
-            max_tokens: None,
-            extra: Map::new(),
             deterministic: true,
             max_concurrency: CONCURRENCY,
+            ..ChatSettings::default()
         };
         let target = ChatTarget::new(Arc::clone(stack) as _, settings);
         Evaluator::new(Arc::new(target), Arc::clone(&self.project.scorers))

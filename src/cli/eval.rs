@@ -7,7 +7,7 @@ use clap::Args;
 use prompt_ratchet::dataset::{Example, Filter, label_sets};
 use prompt_ratchet::durable;
 use prompt_ratchet::prompt::PromptSet;
-use prompt_ratchet::report::{Classified, LengthBias, plural};
+use prompt_ratchet::report::{Certainty, Classified, LengthBias, plural};
 use prompt_ratchet::stats::LabelScore;
 use serde_json::json;
 
@@ -137,7 +137,9 @@ impl Eval {
         let length = LengthBias::of_judges(&measured.evaluation.outcomes, &bench.project.scorers);
         if self.json {
             let classified = labels.and_then(|labels| Classified::of(&measured.evaluation.outcomes, &labels));
-            return print_json(&json(measured, quoted, classified.as_ref(), &length));
+            let pass_threshold = bench.project.config.pass_threshold;
+            let certainty = Certainty::of(&measured.evaluation.outcomes, pass_threshold);
+            return print_json(&json(measured, quoted, classified.as_ref(), &length, certainty));
         }
         let fields = label_sets(bench.project.dataset.rows.iter());
         let page = table::Page {
@@ -166,6 +168,7 @@ fn json(
     quoted: usize,
     classified: Option<&Classified>,
     length: &[LengthBias],
+    certainty: Option<Certainty>,
 ) -> serde_json::Value {
     let summary = measured.summary();
     let used = &measured.used;
@@ -193,6 +196,9 @@ fn json(
     if !length.is_empty() {
         let length: Vec<serde_json::Value> = length.iter().map(LengthBias::json).collect();
         object["judge"] = json!({ "calls": used.judged, "length": length });
+    }
+    if let Some(certainty) = certainty {
+        object["certainty"] = certainty.json();
     }
     object
 }

@@ -107,6 +107,11 @@ impl Config {
             );
             found.push(finding(&["prompts"], Cause::Conflict(message)));
         }
+        if self.models.task.logprobs && self.target.is_some() {
+            let message =
+                "`models.task.logprobs` does nothing with [target], whose answers are a program's; leave it out";
+            found.push(finding(&["models", "task", "logprobs"], Cause::Conflict(message.to_owned())));
+        }
         scorer_conflicts(&self.scorers, &["scorers".to_owned()], true, &mut found);
         found.extend(self.repeat_conflicts());
         if self.target.is_none() {
@@ -220,9 +225,8 @@ fn idle_keys(root: &Value) -> Vec<Finding> {
         let Some(provider) = model["provider"].as_str().and_then(Provider::named) else { continue };
         let keys = model.as_object().into_iter().flatten().map(|(key, _)| key.as_str());
         for key in keys {
-            let is_idle = path[0] == EMBEDDER && matches!(key, "temperature" | "max_tokens" | "deterministic");
-            if is_idle && provider.embeds() {
-                let message = format!("`models.{role}.{key}` does nothing: a text has one embedding; leave it out");
+            if let Some(why) = idle_in_role(&path, key).filter(|_| provider.reads(key)) {
+                let message = format!("`models.{role}.{key}` does nothing: {why}; leave it out");
                 found.push(Finding { path: below_models(&path, key), cause: Cause::Conflict(message) });
             }
             if provider.reads(key) {
@@ -244,6 +248,15 @@ fn idle_keys(root: &Value) -> Vec<Finding> {
         }
     }
     found
+}
+
+/// Why `key` does nothing for the model at `path` below `models`, whatever its provider.
+fn idle_in_role(path: &[String], key: &str) -> Option<&'static str> {
+    match (path[0].as_str(), key) {
+        (EMBEDDER, "temperature" | "max_tokens" | "seed" | "deterministic") => Some("a text has one embedding"),
+        (role, "logprobs") if role != "task" => Some("only answers to rows are told with it"),
+        _ => None,
+    }
 }
 
 /// There must be either `prompt` or `[prompts]`.

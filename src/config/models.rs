@@ -62,6 +62,15 @@ pub struct ModelConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub max_tokens: Option<u32>,
+    /// Seed of the model's draws, for providers that have one (`docs/models.md`). Each repeat of a call gets a seed of its
+    /// own, made of this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 2_147_483_647))]
+    pub seed: Option<u32>,
+    /// `models.task` only: whether the log probability of each answer is asked for, for providers that have it. It is a
+    /// column of `eval --csv`, and `eval` says whether right answers have a higher one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub logprobs: bool,
     /// Most calls under way at once; fewer while the provider says that it is overloaded.
     #[serde(default = "default_max_concurrency")]
     #[schemars(range(min = 1))]
@@ -261,8 +270,34 @@ impl Provider {
         )
     }
 
+    /// Whether a seed can be sent to it.
+    fn has_seed(self) -> bool {
+        !matches!(self, Self::Embedded | Self::Responses | Self::Anthropic | Self::Bedrock | Self::Deepseek)
+    }
+
+    /// Whether it tells log probabilities, in a form that is read here.
+    fn has_logprobs(self) -> bool {
+        matches!(
+            self,
+            Self::Openai
+                | Self::Azure
+                | Self::Gemini
+                | Self::Openrouter
+                | Self::Ollama
+                | Self::Vllm
+                | Self::Llamacpp
+                | Self::Deepseek
+                | Self::Fireworks
+        )
+    }
+
     /// Whether it reads `key` of its table.
     pub(super) fn reads(self, key: &str) -> bool {
+        match key {
+            "seed" => return self.has_seed(),
+            "logprobs" => return self.has_logprobs(),
+            _ => {}
+        }
         match self {
             Self::Embedded => matches!(key, "provider" | "model" | "max_concurrency" | "deterministic"),
             Self::Command => !matches!(key, "base_url" | "also_at" | "api_key_env" | "context_length" | "api_version"),

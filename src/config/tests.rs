@@ -339,12 +339,23 @@ fn a_key_that_is_of_another_provider_is_refused_and_one_that_is_needed_is_asked_
             "`models.task.model` is missing: Its name as the provider knows it; required by `anthropic`",
         ),
         ("provider='azure', model='m'", "`models.task.base_url` is missing"),
+        ("provider='anthropic', model='m', seed=1", "`models.task.seed` does nothing with the provider \"anthropic\""),
+        ("provider='deepseek', model='m', seed=1", "`models.task.seed` does nothing"),
+        ("provider='groq', model='m', logprobs=true", "`models.task.logprobs` does nothing with the provider \"groq\""),
+        ("provider='groq', model='m', seed=2147483648", "`models.task.seed` is 2147483648"),
         ("provider='anthropc', model='m'", "did you mean `anthropic`?"),
     ] {
         let error = set(SMALL, &[("models.task", &format!("{{{table}}}"))]).unwrap_err().to_string();
         assert!(error.contains(told), "{table}: {error}");
     }
-    for table in ["provider='ollama', model='m', context_length=4096", "provider='command', run=['sh'], model='m'"] {
+    let other = set(SMALL, &[("models.judge", "{provider='openai', model='m', logprobs=true}")]).unwrap_err();
+    assert!(other.to_string().contains("only answers to rows are told with it"), "{other}");
+    for table in [
+        "provider='ollama', model='m', context_length=4096",
+        "provider='command', run=['sh'], model='m', seed=1",
+        "provider='mistral', model='m', seed=2147483647",
+        "provider='deepseek', model='m', logprobs=true",
+    ] {
         set(SMALL, &[("models.task", &format!("{{{table}}}"))]).unwrap();
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::dataset::Example;
 use crate::eval::{Answer, Outcome};
-use crate::model::{Completion, FinishReason, Origin, Usage};
+use crate::model::{Completion, FinishReason, Usage};
 use crate::score::Score;
 
 /// A row.
@@ -32,17 +32,7 @@ pub(super) fn scored(text: &str, scores: &[(&str, f64, Option<&str>)]) -> Answer
             criterion: None,
         })
         .collect();
-    let completion = Completion {
-        text: text.to_string(),
-        finish: FinishReason::Stop,
-        usage: Usage::default(),
-        latency_ms: 0,
-        cost: None,
-        origin: Origin::Live,
-        reasoning: None,
-        trace: None,
-        endpoint: None,
-    };
+    let completion = Completion::live(text.to_string(), FinishReason::Stop, Usage::default());
     let value = scores.iter().map(|score| score.value).sum::<f64>() / scores.len() as f64;
     Answer { completion, scores, value }
 }

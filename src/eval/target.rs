@@ -26,7 +26,7 @@ pub trait Target: Send + Sync {
 }
 
 /// How a chat target asks its model.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ChatSettings {
     /// The model's name as the provider knows it.
     pub model: String,
@@ -34,6 +34,10 @@ pub struct ChatSettings {
     pub temperature: Option<f64>,
     /// Most tokens to answer with; `None` for the provider's default.
     pub max_tokens: Option<u32>,
+    /// What the seed of each draw is made of; `None` for the provider's own.
+    pub seed: Option<u32>,
+    /// Whether the log probability of each answer is asked for.
+    pub logprobs: bool,
     /// Further parameters, passed through.
     pub extra: Map<String, Value>,
     /// Whether the provider declares itself deterministic.
@@ -50,6 +54,8 @@ impl ChatSettings {
             messages,
             temperature: self.temperature,
             max_tokens: self.max_tokens,
+            seed: self.seed,
+            logprobs: self.logprobs,
             format: AnswerFormat::Text,
             extra: self.extra.clone(),
         }

@@ -1,5 +1,6 @@
 //! The words of a chat call: request, completion, usage, errors.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -46,7 +47,7 @@ impl fmt::Display for ModelRole {
 }
 
 /// Everything that decides an answer, apart from which draw it is. Serialised in field order: the bytes are the key.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ChatRequest {
     /// The model's name as the provider knows it.
     pub model: String,
@@ -58,6 +59,12 @@ pub struct ChatRequest {
     /// Most tokens to answer with; absent means the provider's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<u32>,
+    /// Seed of the first draw (see [`Call::seeded`]), below 2^31; absent means that the provider draws one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u32>,
+    /// Whether the log probability of the answer is asked for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub logprobs: bool,
     /// The form that the answer must have.
     #[serde(default, rename = "json", skip_serializing_if = "AnswerFormat::is_text")]
     pub format: AnswerFormat,
@@ -96,7 +103,24 @@ impl Call {
         let request = serde_json::to_vec(&self.request).unwrap_or_else(|_| format!("{:?}", self.request).into_bytes());
         Digest::of_parts([provider.kind.as_bytes(), provider.base_url.as_bytes(), &request, self.draw.as_bytes()])
     }
+
+    /// The request as it is sent. Each draw has a seed of its own, which the model's seed decides: with the same one,
+    /// repeats of a row would be alike, and less noise be measured than there is.
+    pub fn seeded(&self) -> Cow<'_, ChatRequest> {
+        match self.request.seed {
+            Some(seed) if self.draw != FIRST_DRAW => {
+                let drawn = Digest::of_parts([seed.to_le_bytes().as_slice(), self.draw.as_bytes()]).as_u64();
+                // 31 bits: what every provider takes.
+                let seed = u32::try_from(drawn >> 33).ok();
+                Cow::Owned(ChatRequest { seed, ..self.request.clone() })
+            }
+            _ => Cow::Borrowed(&self.request),
+        }
+    }
 }
+
+/// The draw that has the seed as it was given.
+const FIRST_DRAW: &str = "0";
 
 /// Why the model stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -197,6 +221,12 @@ pub struct Completion {
     /// What the model thought before it answered, where the provider shows it: kept for people, never scored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<String>,
+    /// The tools that the model asks for, as an OpenAI-like provider wrote them (a list), where it was offered any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_calls: Option<Value>,
+    /// The mean log probability of the answer's tokens, natural logarithm, where it was asked for and told; at most 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logprob: Option<f64>,
     /// Why the model stopped.
     pub finish: FinishReason,
     /// Tokens.
@@ -219,7 +249,8 @@ impl Completion {
     /// A live answer, as a provider gives it; the stack adds time and cost.
     pub fn live(text: String, finish: FinishReason, usage: Usage) -> Self {
         let (latency_ms, cost, origin) = (0, None, Origin::Live);
-        Self { text, reasoning: None, finish, usage, latency_ms, cost, origin, trace: None, endpoint: None }
+        let (reasoning, tool_calls, logprob, trace, endpoint) = (None, None, None, None, None);
+        Self { text, reasoning, tool_calls, logprob, finish, usage, latency_ms, cost, origin, trace, endpoint }
     }
 
     /// The same answer with what was thought before it; empty text is none.
@@ -314,3 +345,35 @@ impl CallError {
 
 /// The store's key for a call.
 pub type CallKey = Digest;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::testing::call;
+
+    #[test]
+    fn each_draw_has_a_seed_of_its_own_and_the_same_one_again() {
+        let seeded = |draw: &str, seed| {
+            let mut call = call(draw);
+            call.request.seed = seed;
+            call.seeded().seed
+        };
+        assert_eq!((seeded("0", Some(7)), seeded("1", None)), (Some(7), None));
+        let seeds: Vec<u32> = ["0", "1", "0.1", "3/1/2/0"].map(|draw| seeded(draw, Some(7)).unwrap()).into();
+        assert!(seeds.iter().all(|seed| *seed < 1 << 31), "{seeds:?}");
+        assert!((1..4).all(|at| !seeds[..at].contains(&seeds[at])), "{seeds:?}");
+        assert_eq!(seeds[1], seeded("1", Some(7)).unwrap());
+        assert_ne!(seeds[1], seeded("1", Some(8)).unwrap());
+    }
+
+    #[test]
+    fn a_seed_is_part_of_the_key_and_without_one_keys_are_as_they_were() {
+        let provider = ProviderId { kind: "openai".into(), base_url: "http://localhost".into() };
+        let plain = call("0");
+        let mut seeded = plain.clone();
+        seeded.request.seed = Some(1);
+        assert_ne!(plain.key(&provider), seeded.key(&provider));
+        let written = serde_json::to_string(&plain.request).unwrap();
+        assert!(!written.contains("seed") && !written.contains("logprobs"), "{written}");
+    }
+}

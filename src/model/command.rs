@@ -183,7 +183,8 @@ struct Request<'a> {
 }
 
 fn request(call: &Call) -> Result<Vec<u8>, CallError> {
-    let request = Request { role: call.role.name(), request: &call.request, draw: &call.draw };
+    let seeded = call.seeded();
+    let request = Request { role: call.role.name(), request: &seeded, draw: &call.draw };
     let mut line = serde_json::to_vec(&request).map_err(|error| CallError::Local(format!("request: {error}")))?;
     line.push(b'\n');
     Ok(line)

@@ -7,14 +7,14 @@ use super::embeddings::{AzureEmbeddings, GeminiEmbeddings, OllamaEmbeddings, Ope
 use super::gemini::Gemini;
 use super::http::{Endpoint, EndpointConfig, EndpointError};
 use super::ollama::Ollama;
-use super::openai::{Formats, OpenAi};
+use super::openai::{Accent, OpenAi};
 use super::responses::Responses;
 
 /// What an endpoint speaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Dialect {
-    /// OpenAI's chat completions, by a server that knows these answer formats.
-    Chat(Formats),
+    /// OpenAI's chat completions, as a server with this accent speaks them.
+    Chat(Accent),
     /// OpenAI's Responses.
     Responses,
     /// Azure OpenAI's chat completions.
@@ -42,7 +42,7 @@ pub enum Dialect {
 
 impl Default for Dialect {
     fn default() -> Self {
-        Self::Chat(Formats::Both)
+        Self::Chat(Accent::NONE)
     }
 }
 
@@ -53,7 +53,7 @@ impl Dialect {
     /// [`EndpointError`] when the address or the key can't be used, or a dialect without embeddings is asked for some.
     pub fn endpoint(self, config: EndpointConfig) -> Result<Endpoint, EndpointError> {
         match self {
-            Self::Chat(formats) => Endpoint::with(OpenAi { formats }, config),
+            Self::Chat(accent) => Endpoint::with(OpenAi { accent }, config),
             Self::Responses => Endpoint::with(Responses, config),
             Self::Azure { api_version } => Endpoint::with(Azure { api_version }, config),
             Self::Anthropic { max_tokens } => Endpoint::with(Anthropic { max_tokens }, config),

@@ -1,6 +1,6 @@
 //! The providers by name: where each is reached, which variable holds its key, and what it speaks.
 
-use super::openai::Formats;
+use super::openai::{Accent, Formats};
 
 /// A provider that is known by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct Preset {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Speaks {
     /// OpenAI's chat completions.
-    Chat(Formats),
+    Chat(Accent),
     /// OpenAI's Responses.
     Responses,
     /// Azure OpenAI's chat completions.
@@ -53,16 +53,26 @@ pub const PRESETS: [Preset; 16] = [
     of("vllm", "http://localhost:8000/v1", None, CHAT),
     of("llamacpp", "http://localhost:8080/v1", None, CHAT),
     // It refuses a plain object.
-    of("lmstudio", "http://localhost:1234/v1", None, Speaks::Chat(Formats::Schema)),
+    of("lmstudio", "http://localhost:1234/v1", None, Speaks::Chat(Accent { formats: Formats::Schema, ..Accent::NONE })),
     of("groq", "https://api.groq.com/openai/v1", Some("GROQ_API_KEY"), CHAT),
-    of("mistral", "https://api.mistral.ai/v1", Some("MISTRAL_API_KEY"), CHAT),
-    // It has no schemas.
-    of("deepseek", "https://api.deepseek.com", Some("DEEPSEEK_API_KEY"), Speaks::Chat(Formats::Object)),
+    of(
+        "mistral",
+        "https://api.mistral.ai/v1",
+        Some("MISTRAL_API_KEY"),
+        Speaks::Chat(Accent { seed: Some("random_seed"), ..Accent::NONE }),
+    ),
+    // It has neither schemas nor seeds.
+    of(
+        "deepseek",
+        "https://api.deepseek.com",
+        Some("DEEPSEEK_API_KEY"),
+        Speaks::Chat(Accent { formats: Formats::Object, seed: None }),
+    ),
     of("together", "https://api.together.xyz/v1", Some("TOGETHER_API_KEY"), CHAT),
     of("fireworks", "https://api.fireworks.ai/inference/v1", Some("FIREWORKS_API_KEY"), CHAT),
 ];
 
-const CHAT: Speaks = Speaks::Chat(Formats::Both);
+const CHAT: Speaks = Speaks::Chat(Accent::NONE);
 
 const fn of(name: &'static str, base_url: &'static str, api_key_env: Option<&'static str>, speaks: Speaks) -> Preset {
     Preset { name, base_url, api_key_env, speaks }

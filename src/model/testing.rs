@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{AnswerFormat, BoxFuture, Call, CallError, Chat, ChatRequest, Completion, FinishReason, ModelRole, Usage};
+use super::{BoxFuture, Call, CallError, Chat, ChatRequest, Completion, FinishReason, ModelRole, Usage};
 use crate::prompt::{Message, Role};
 
 /// A task call whose draw is `draw`.
@@ -13,9 +13,7 @@ pub(super) fn call(draw: &str) -> Call {
         model: "tiny".into(),
         messages: vec![Message { role: Role::User, content: "Ticket: my card was charged twice".into() }],
         temperature: Some(0.0),
-        max_tokens: None,
-        format: AnswerFormat::Text,
-        extra: serde_json::Map::new(),
+        ..ChatRequest::default()
     };
     Call { role: ModelRole::Task, request, draw: draw.into() }
 }

@@ -235,17 +235,7 @@ fn rated<'a>(
 }
 
 fn completion(text: String) -> Completion {
-    Completion {
-        text,
-        reasoning: None,
-        finish: FinishReason::Stop,
-        usage: Usage::default(),
-        latency_ms: 0,
-        cost: None,
-        origin: Origin::Stored,
-        trace: None,
-        endpoint: None,
-    }
+    Completion { origin: Origin::Stored, ..Completion::live(text, FinishReason::Stop, Usage::default()) }
 }
 
 async fn ask(

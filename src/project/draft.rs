@@ -189,8 +189,10 @@ impl Project {
             messages,
             temperature: config.temperature.filter(|_| own),
             max_tokens: config.max_tokens.filter(|_| own),
+            seed: config.seed,
             format: AnswerFormat::Json,
             extra: config.extra.clone(),
+            ..ChatRequest::default()
         };
         let mut call = Call { role: ModelRole::Proposer, request, draw: format!("draft/{round}") };
         match models.proposer.complete(&call).await {

@@ -88,6 +88,7 @@ pub(super) fn judge_model(config: &Config) -> JudgeModel {
         model: model.model.clone().unwrap_or_default(),
         temperature: model.temperature,
         max_tokens: model.max_tokens.filter(|_| config.models.judge.is_some()),
+        seed: model.seed,
         extra: model.extra.clone(),
         deterministic: model.is_deterministic(),
     }

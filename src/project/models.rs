@@ -178,6 +178,7 @@ impl Project {
             model: chat.model,
             temperature: chat.temperature.filter(|_| own),
             max_tokens: chat.max_tokens.filter(|_| own),
+            seed: chat.seed,
             extra: chat.extra,
             disabled: self.config.search.disable.clone(),
         };
@@ -223,6 +224,8 @@ pub(super) fn chat_settings(model: &ModelConfig) -> ChatSettings {
         model: model.model.clone().unwrap_or_else(|| embedded::NAME.to_owned()),
         temperature: model.temperature,
         max_tokens: model.max_tokens,
+        seed: model.seed,
+        logprobs: model.logprobs,
         extra: model.extra.clone(),
         deterministic: model.is_deterministic(),
         max_concurrency: concurrency(model),

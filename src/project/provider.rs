@@ -87,7 +87,7 @@ pub(super) fn address(model: &ModelConfig) -> Option<&str> {
 fn dialect(model: &ModelConfig) -> Dialect {
     let speaks = Preset::named(model.provider.name()).map_or(Speaks::Chat(Default::default()), |preset| preset.speaks);
     match speaks {
-        Speaks::Chat(formats) => Dialect::Chat(formats),
+        Speaks::Chat(accent) => Dialect::Chat(accent),
         Speaks::Responses => Dialect::Responses,
         Speaks::Azure => {
             Dialect::Azure { api_version: model.api_version.clone().unwrap_or_else(|| API_VERSION.to_owned()) }

@@ -21,6 +21,8 @@ pub struct ProposerSettings {
     pub temperature: Option<f64>,
     /// Most tokens of a reply; absent means the provider's default.
     pub max_tokens: Option<u32>,
+    /// What the seed of each call is made of; absent means that the provider draws one.
+    pub seed: Option<u32>,
     /// Further parameters, passed through as the user wrote them.
     pub extra: Map<String, Value>,
     /// Names of strategies not to use; those that need no model are left out here.
@@ -64,8 +66,10 @@ impl ModelProposer {
                 messages: messages.to_vec(),
                 temperature: self.settings.temperature,
                 max_tokens: self.settings.max_tokens,
+                seed: self.settings.seed,
                 format: AnswerFormat::Json,
                 extra: self.settings.extra.clone(),
+                ..ChatRequest::default()
             },
             draw: format!("{}/{}/{}/{round}", ask.seed, ask.generation, ask.slot),
         };

@@ -9,10 +9,12 @@
 //! | `terminal.rs` | the screen after a run |
 //! | `json.rs` | the `--json` object |
 //! | `breakdown.rs`, `classify.rs`, `finding.rs` | one evaluation taken apart, by label with F1, and what a comparison of two amounts to |
+//! | `certainty.rs`, `length.rs` | whether log probabilities, and lengths, go with the scores |
 //! | `numbers.rs`, `escape.rs` | how numbers and untrusted text are written |
 
 mod ablation;
 mod breakdown;
+mod certainty;
 mod classify;
 mod escape;
 mod finding;
@@ -30,6 +32,7 @@ mod testing;
 
 pub use ablation::ablation;
 pub use breakdown::{Confusion, Group, by_field, by_label, by_tag, confusion, worst};
+pub use certainty::Certainty;
 pub use classify::{Classified, MacroF1, macro_f1_difference};
 pub use escape::one_line;
 pub use finding::Finding;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::dataset::Example;
-use crate::model::{BoxFuture, Completion, FinishReason, Origin, Usage};
+use crate::model::{BoxFuture, Completion, FinishReason, Usage};
 use crate::score::{Score, ScoreError, Scorer, Scoring};
 
 /// A row with `expected`; `Value::Null` makes it a row without.
@@ -26,17 +26,7 @@ pub(super) fn row(expected: impl Into<Value>) -> Example {
 
 /// A completed answer.
 pub(super) fn says(text: &str) -> Completion {
-    Completion {
-        text: text.into(),
-        finish: FinishReason::Stop,
-        usage: Usage::default(),
-        latency_ms: 0,
-        cost: None,
-        origin: Origin::Live,
-        reasoning: None,
-        trace: None,
-        endpoint: None,
-    }
+    Completion::live(text.into(), FinishReason::Stop, Usage::default())
 }
 
 /// Scores one answer with a pure scorer.

@@ -9,11 +9,11 @@ use prompt_ratchet::digest::Digest;
 use prompt_ratchet::eval::{ChatSettings, ChatTarget, Evaluate, Evaluation, Evaluator};
 use prompt_ratchet::model::{
     BoxFuture, Budget, Call, CallError, Chat, Completion, Dialect, EndpointConfig, FinishReason, Limit, LimitSettings,
-    Limits, Notice, Origin, Provider, RetryPolicy, Session, Spend, Stack, Store, Usage,
+    Limits, Notice, Provider, RetryPolicy, Session, Spend, Stack, Store, Usage,
 };
 use prompt_ratchet::prompt::{Prompt, PromptSet};
 use prompt_ratchet::score::{ExactMatch, ExactMatchOptions, ScorerSet};
-use serde_json::{Map, json};
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::server::{Answers, Behaviour, Server};
@@ -28,17 +28,11 @@ fn fingerprint(text: &str) -> String {
 impl Chat for Fingerprint {
     fn complete<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Completion, CallError>> {
         Box::pin(async move {
-            Ok(Completion {
-                text: fingerprint(&call.request.messages[0].content),
-                finish: FinishReason::Stop,
-                usage: Usage { input: 8, output: 2, ..Usage::default() },
-                latency_ms: 0,
-                cost: None,
-                origin: Origin::Live,
-                reasoning: None,
-                trace: None,
-                endpoint: None,
-            })
+            Ok(Completion::live(
+                fingerprint(&call.request.messages[0].content),
+                FinishReason::Stop,
+                Usage { input: 8, output: 2, ..Usage::default() },
+            ))
         })
     }
 }
@@ -65,14 +59,7 @@ pub struct Asked {
 
 /// What is asked of the model, but for the messages.
 pub fn settings(max_concurrency: usize) -> ChatSettings {
-    ChatSettings {
-        model: "fingerprint".into(),
-        temperature: None,
-        max_tokens: None,
-        extra: Map::new(),
-        deterministic: true,
-        max_concurrency,
-    }
+    ChatSettings { model: "fingerprint".into(), deterministic: true, max_concurrency, ..ChatSettings::default() }
 }
 
 /// Evaluates so many rows on behalf of one run.

@@ -482,6 +482,7 @@ async fn completed(answers: &Answers, body: &Bytes, seen: u64) -> Response {
             _ => AnswerFormat::Text,
         },
         extra: incoming.extra,
+        ..ChatRequest::default()
     };
     // HTTP doesn't say what a call is for, nor which draw it is: every repeat is another one.
     let call = Call { role: ModelRole::Task, request, draw: seen.to_string() };

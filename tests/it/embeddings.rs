@@ -1,6 +1,6 @@
 //! Embeddings: what each provider's interface promises, against a fake of it, and the scorer that compares by them.
 
-use prompt_ratchet::model::{CallError, Chat, Completion, Dialect, Embedding, FinishReason, Formats, Usage};
+use prompt_ratchet::model::{Accent, CallError, Chat, Completion, Dialect, Embedding, FinishReason, Usage};
 use serde_json::{Map, Value, json};
 
 use crate::fake::dialects::{Asked, Contract, Dialect as Fake, Said, failed, ok};
@@ -76,7 +76,7 @@ async fn embeddings_like_openais_keep_their_contract() {
         hold(&openai_body(asked))?;
         hold(&[("path", asked.path == "/v1/embeddings"), ("key", asked.header("authorization") == "Bearer sk-secret")])
     }
-    let of = || Dialect::Chat(Formats::Both);
+    let of = || Dialect::Chat(Accent::NONE);
     let error = |code: &str| json!({"error": {"message": "words", "type": "invalid_request_error", "code": code}});
     Space { of, base: "/v1", contract, answer: openai_answer, counts: true }
         .keeps_its_contract(vec![

@@ -12,7 +12,7 @@ use prompt_ratchet::model::{
 };
 use prompt_ratchet::prompt::{Prompt, PromptSet};
 use prompt_ratchet::score::{ExactMatch, ExactMatchOptions, ScorerSet};
-use serde_json::{Map, json};
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::fake::server::{Answers, Behaviour, Server, Stats};
@@ -40,10 +40,9 @@ async fn evaluate(server: &Server, path: &Path, run: &str, limits: Limits) -> Re
     let settings = ChatSettings {
         model: "fixed".into(),
         temperature: Some(0.0),
-        max_tokens: None,
-        extra: Map::new(),
         deterministic: true,
         max_concurrency: CONCURRENCY,
+        ..ChatSettings::default()
     };
     let target = ChatTarget::new(Arc::new(Stack::new(provider, &session)), settings);
     let exact_match = ExactMatch::new("exact_match", ExactMatchOptions::default());

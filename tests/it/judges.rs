@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use prompt_ratchet::model::{BoxFuture, Call, CallError, Chat, Completion, FinishReason, Origin, Usage};
+use prompt_ratchet::model::{BoxFuture, Call, CallError, Chat, Completion, FinishReason, Usage};
 use serde_json::json;
 
 use crate::fake::server::{Answers, Behaviour};
@@ -27,18 +27,7 @@ impl Chat for Models {
             reply(system, user)
         };
         let usage = Usage { input: 20, output: 10, ..Usage::default() };
-        let (finish, origin) = (FinishReason::Stop, Origin::Live);
-        let answer = Completion {
-            text,
-            finish,
-            usage,
-            latency_ms: 0,
-            cost: None,
-            origin,
-            reasoning: None,
-            trace: None,
-            endpoint: None,
-        };
+        let answer = Completion::live(text, FinishReason::Stop, usage);
         Box::pin(std::future::ready(Ok(answer)))
     }
 }

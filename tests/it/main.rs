@@ -21,6 +21,7 @@ mod layers;
 mod model;
 mod network;
 mod optimize;
+mod presets;
 mod project;
 mod providers;
 mod readme;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use prompt_ratchet::model::embedded::Embedded;
 use prompt_ratchet::model::{
-    AnswerFormat, Budget, Call, CallError, Chat, ChatRequest, Completion, Dialect, Endpoint, EndpointConfig, Limit,
-    Limits, ModelRole, Provider, RetryPolicy, Session, Stack, Store,
+    Budget, Call, CallError, Chat, ChatRequest, Completion, Dialect, Endpoint, EndpointConfig, Limit, Limits,
+    ModelRole, Provider, RetryPolicy, Session, Stack, Store,
 };
 use prompt_ratchet::prompt::{Message, Role};
 use serde_json::json;
@@ -19,10 +19,7 @@ fn call(content: &str) -> Call {
     let request = ChatRequest {
         model: "tiny".into(),
         messages: vec![Message { role: Role::User, content: content.into() }],
-        temperature: None,
-        max_tokens: None,
-        format: AnswerFormat::Text,
-        extra: serde_json::Map::new(),
+        ..ChatRequest::default()
     };
     Call { role: ModelRole::Task, request, draw: "0".into() }
 }

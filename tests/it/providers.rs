@@ -1,8 +1,8 @@
 //! What each provider's interface promises, against a fake of it: requests, answers and errors as documented, over HTTP.
 
 use prompt_ratchet::model::{
-    AnswerFormat, Call, CallError, Chat, ChatRequest, Completion, Dialect, Endpoint, EndpointConfig, FinishReason,
-    Formats, ModelRole, Usage,
+    Accent, AnswerFormat, Call, CallError, Chat, ChatRequest, Completion, Dialect, Endpoint, EndpointConfig,
+    FinishReason, ModelRole, Usage,
 };
 use prompt_ratchet::prompt::{Message, Role};
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ fn call() -> Call {
             schema: json!({"type": "object", "properties": {"label": {"type": "string"}}, "required": ["label"],
                            "additionalProperties": false}),
         },
-        extra: serde_json::Map::new(),
+        ..ChatRequest::default()
     };
     Call { role: ModelRole::Task, request, draw: "0".into() }
 }
@@ -138,7 +138,7 @@ fn chat_contract(asked: &Asked) -> Result<(), String> {
     ])
 }
 
-const CHAT: Speech = Speech { dialect: || Dialect::Chat(Formats::Both), base: "/v1", contract: chat_contract };
+const CHAT: Speech = Speech { dialect: || Dialect::Chat(Accent::NONE), base: "/v1", contract: chat_contract };
 
 fn chat_answer(message: Value, finish: &str) -> Value {
     json!({"id": "c", "object": "chat.completion", "model": "m-1",

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use prompt_ratchet::dataset::{Dataset, Example, Labels, Split};
 use prompt_ratchet::digest::Digest;
 use prompt_ratchet::eval::{Answer, Evaluate, Evaluation, OnOutcome, Outcome, OutcomeError};
-use prompt_ratchet::model::{BoxFuture, Completion, FinishReason, Origin, Usage};
+use prompt_ratchet::model::{BoxFuture, Completion, FinishReason, Usage};
 use prompt_ratchet::prompt::{Edit, Prompt, PromptSet};
 use prompt_ratchet::propose::{self, Ask, Dropped, Proposal, Propose, Proposed, Strategy};
 use prompt_ratchet::run::{Event, Pulls, Recorded, RunError, Sink};
@@ -339,17 +339,11 @@ impl Evaluate for World {
 
 fn answer(passes: bool) -> Answer {
     Answer {
-        completion: Completion {
-            text: if passes { "yes" } else { "no" }.to_owned(),
-            finish: FinishReason::Stop,
-            usage: Usage::default(),
-            latency_ms: 0,
-            cost: None,
-            origin: Origin::Live,
-            reasoning: None,
-            trace: None,
-            endpoint: None,
-        },
+        completion: Completion::live(
+            if passes { "yes" } else { "no" }.to_owned(),
+            FinishReason::Stop,
+            Usage::default(),
+        ),
         scores: Vec::new(),
         value: f64::from(passes),
     }

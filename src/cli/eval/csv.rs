@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use prompt_ratchet::dataset::{PackedDataset, Split};
 use prompt_ratchet::eval::Outcome;
 
-const HEADER: [&str; 10] = ["id", "split", "input", "tags", "expected", "answer", "value", "scores", "reason", "error"];
+const HEADER: [&str; 11] =
+    ["id", "split", "input", "tags", "expected", "answer", "value", "scores", "reason", "error", "logprob"];
 
 /// One line a row: `scores` is a JSON object by scorer, `reason` has one line a scorer that gave one. A row that could
 /// not run has an `error` and neither answer nor value. `tags` are between `; `. Text that a spreadsheet would take for a
-/// formula gets a leading apostrophe.
+/// formula gets a leading apostrophe. `logprob` is the mean log probability of the answer's tokens, where the model tells it.
 pub fn export(outcomes: &[Outcome], dataset: &PackedDataset) -> Result<String, csv::Error> {
     let splits: BTreeMap<&str, Split> =
         (0..).zip(&dataset.splits).map(|(at, split)| (dataset.rows.id(at), *split)).collect();
@@ -33,9 +34,11 @@ pub fn export(outcomes: &[Outcome], dataset: &PackedDataset) -> Result<String, c
                 let reasons: Vec<&str> = answer.scores.iter().filter_map(|score| score.reason.as_deref()).collect();
                 record.extend([inert(&answer.completion.text), answer.value.to_string()]);
                 record.extend([serde_json::Value::from(scores).to_string(), inert(&reasons.join("\n")), String::new()]);
+                record.push(answer.completion.logprob.map_or_else(String::new, |logprob| logprob.to_string()));
             }
             Err(error) => {
-                record.extend([String::new(), String::new(), String::new(), String::new(), inert(&error.to_string())])
+                record.extend([String::new(), String::new(), String::new(), String::new(), inert(&error.to_string())]);
+                record.push(String::new());
             }
         }
         writer.write_record(&record)?;

@@ -5,7 +5,8 @@ use std::fmt;
 use prompt_ratchet::dataset::Labels;
 use prompt_ratchet::eval::{Outcome, Summary};
 use prompt_ratchet::report::{
-    Classified, Confusion, Group, LengthBias, by_field, by_label, by_tag, confusion, interval, percent, plural, worst,
+    Certainty, Classified, Confusion, Group, LengthBias, by_field, by_label, by_tag, confusion, interval, percent,
+    plural, worst, wrapped,
 };
 
 use crate::cli::measure::left_out;
@@ -70,6 +71,9 @@ impl fmt::Display for Page<'_> {
         }
         for length in self.length {
             writeln!(f, "{}", line(&length.words(), WIDTH))?;
+        }
+        if let Some(certainty) = Certainty::of(self.outcomes, self.pass_threshold) {
+            writeln!(f, "\n{}", wrapped(&certainty.words(), WIDTH, "  ").join("\n"))?;
         }
         worst_rows(f, &failing, self.worst)?;
         errors(f, self.outcomes)?;
@@ -217,7 +221,7 @@ mod tests {
     use std::sync::Arc;
 
     use prompt_ratchet::eval::{Answer, OutcomeError};
-    use prompt_ratchet::model::{CallError, Completion, FinishReason, Origin, Usage};
+    use prompt_ratchet::model::{CallError, Completion, FinishReason, Usage};
     use prompt_ratchet::score::Score;
     use serde_json::json;
 
@@ -228,17 +232,7 @@ mod tests {
                          "input": format!("a long \u{1b}[31mticket about {}", "many things ".repeat(30))});
         let value = if expected == answer { 1.0 } else { 0.0 };
         let reason = (value == 0.0).then(|| format!("misses {}", "the point ".repeat(20)));
-        let completion = Completion {
-            text: answer.to_owned(),
-            finish: FinishReason::Stop,
-            usage: Usage::default(),
-            latency_ms: 0,
-            cost: None,
-            origin: Origin::Live,
-            reasoning: None,
-            trace: None,
-            endpoint: None,
-        };
+        let completion = Completion::live(answer.to_owned(), FinishReason::Stop, Usage::default());
         let scores = vec![Score { scorer: "judge".to_owned(), value, reason, criterion: None }];
         let result = Ok(Answer { completion, scores, value });
         Outcome { example: Arc::new(serde_json::from_value(row).unwrap()), sample: 0, result }

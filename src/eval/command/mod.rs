@@ -26,7 +26,7 @@ pub use program::{Program, ProgramOptions};
 
 use super::Target;
 use crate::dataset::Example;
-use crate::model::{AnswerFormat, BoxFuture, Call, CallError, Chat, ChatRequest, Completion, ModelRole};
+use crate::model::{BoxFuture, Call, CallError, Chat, ChatRequest, Completion, ModelRole};
 use crate::prompt::PromptSet;
 
 /// How a command target is asked.
@@ -84,11 +84,8 @@ impl Target for CommandTarget {
         Box::pin(async move {
             let request = ChatRequest {
                 model: self.settings.name.clone(),
-                messages: Vec::new(),
-                temperature: None,
-                max_tokens: None,
-                format: AnswerFormat::Text,
                 extra: self.row(prompts, example, sample)?,
+                ..ChatRequest::default()
             };
             let call = Call { role: ModelRole::Task, request, draw: sample.to_string() };
             let mut completion = self.stack.complete(&call).await?;

@@ -54,14 +54,8 @@ fn calls(session: &Session) -> ModelCalls {
         retry: RetryPolicy::default(),
         price: None,
     };
-    let settings = ChatSettings {
-        model: "echo".into(),
-        temperature: None,
-        max_tokens: None,
-        extra: Map::new(),
-        deterministic: true,
-        max_concurrency: 4,
-    };
+    let settings =
+        ChatSettings { model: "echo".into(), deterministic: true, max_concurrency: 4, ..ChatSettings::default() };
     let stack = Arc::new(Stack::new(provider, session).for_parts());
     ModelCalls { stack, settings, interrupt: session.interrupt.clone() }
 }

@@ -151,8 +151,7 @@ mod tests {
             temperature: Some(0.0),
             max_tokens: Some(50),
             extra: Map::from_iter([("top_p".to_owned(), json!(0.5))]),
-            deterministic: true,
-            max_concurrency: 1,
+            ..ChatSettings::default()
         }
     }
 

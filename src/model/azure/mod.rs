@@ -5,7 +5,7 @@ use reqwest::Url;
 use reqwest::header::HeaderName;
 
 use super::http::{Refused, Reply, Wire};
-use super::openai::{self, Formats};
+use super::openai::{self, Accent};
 use super::{CallError, ChatRequest};
 
 /// The dialect.
@@ -37,7 +37,7 @@ impl Wire for Azure {
     }
 
     fn body(&self, request: &ChatRequest, refused: Refused) -> Result<Vec<u8>, CallError> {
-        openai::body(request, Formats::Both, refused)
+        openai::body(request, Accent::NONE, refused)
     }
 
     fn reply(&self, body: &[u8]) -> serde_json::Result<Reply> {

@@ -31,7 +31,7 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
-use super::{BoxFuture, Call, CallError, Chat, ChatRequest, Completion, FinishReason, Origin, Usage};
+use super::{BoxFuture, Call, CallError, Chat, ChatRequest, Completion, FinishReason, Usage};
 use crate::digest::Digest;
 use crate::money::Money;
 use crate::prompt::Role;
@@ -145,17 +145,8 @@ impl Chat for Embedded {
         Box::pin(async move {
             let text = self.answer(&call.request);
             let input = call.request.messages.iter().map(|message| tokens(&message.content)).sum();
-            Ok(Completion {
-                usage: Usage { input, output: tokens(&text), ..Usage::default() },
-                text,
-                finish: FinishReason::Stop,
-                latency_ms: 0,
-                cost: Some(Money::ZERO),
-                origin: Origin::Live,
-                reasoning: None,
-                trace: None,
-                endpoint: None,
-            })
+            let usage = Usage { input, output: tokens(&text), ..Usage::default() };
+            Ok(Completion { cost: Some(Money::ZERO), ..Completion::live(text, FinishReason::Stop, usage) })
         })
     }
 }

@@ -64,14 +64,7 @@ const DEFINITIONS: &str = "
 ";
 
 fn call(messages: Vec<Message>) -> Call {
-    let request = ChatRequest {
-        model: NAME.into(),
-        messages,
-        temperature: None,
-        max_tokens: None,
-        format: AnswerFormat::Text,
-        extra: serde_json::Map::new(),
-    };
+    let request = ChatRequest { model: NAME.into(), messages, ..ChatRequest::default() };
     Call { role: ModelRole::Task, request, draw: "0".into() }
 }
 

@@ -8,7 +8,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use super::http::{Problem, Reply};
-use super::{AnswerFormat, Call, ChatRequest, Completion, FinishReason, ModelRole, Usage};
+use super::{Call, ChatRequest, Completion, FinishReason, ModelRole, Usage};
 use crate::prompt::{Message, Role};
 pub(super) use azure::AzureEmbeddings;
 pub(super) use gemini::GeminiEmbeddings;
@@ -33,11 +33,10 @@ impl Embedding {
         let request = ChatRequest {
             model: model.to_owned(),
             messages: vec![Message { role: Role::User, content: text }],
-            temperature: None,
             // Nothing is written, which is what such a call is reserved at.
             max_tokens: Some(0),
-            format: AnswerFormat::Text,
             extra: extra.clone(),
+            ..ChatRequest::default()
         };
         Call { role: ModelRole::Embedder, request, draw: DRAW.to_owned() }
     }

@@ -1,6 +1,6 @@
 //! Gemini's generateContent: what is sent, and what comes back.
 //!
-//! Parameters stand in `generationConfig`, so `extra` does too: `extra = { generationConfig = { seed = 1 } }`.
+//! Parameters stand in `generationConfig`, so `extra` does too: `extra = { generationConfig = { topK = 1 } }`.
 
 use std::time::Duration;
 
@@ -49,6 +49,12 @@ impl Wire for Gemini {
         if let Some(max_tokens) = request.max_tokens {
             config["maxOutputTokens"] = json!(max_tokens);
         }
+        if let Some(seed) = request.seed {
+            config["seed"] = json!(seed);
+        }
+        if request.logprobs {
+            config["responseLogprobs"] = json!(true);
+        }
         if !request.format.is_text()
             && !refused.format
             && !is_given(&request.extra, &["generationConfig", "responseMimeType"])
@@ -84,7 +90,9 @@ impl Wire for Gemini {
         };
         let asks_for_tool = parts.iter().any(|part| part.function_call.is_some());
         let finish = if asks_for_tool { FinishReason::Tool } else { finish(candidate.finish_reason.as_deref()) };
-        Ok(Reply::Answer(Completion::live(texts(false), finish, usage).thinking(Some(texts(true)))))
+        let completion =
+            Completion { logprob: candidate.avg_logprobs, ..Completion::live(texts(false), finish, usage) };
+        Ok(Reply::Answer(completion.thinking(Some(texts(true)))))
     }
 
     fn problem(&self, body: &[u8]) -> Problem {
@@ -127,6 +135,8 @@ struct RawReply {
 struct Candidate {
     content: Option<Content>,
     finish_reason: Option<String>,
+    /// Sent by some models without being asked for.
+    avg_logprobs: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -222,13 +232,14 @@ mod tests {
         request.messages.insert(0, Message { role: Role::System, content: "Sort tickets.".into() });
         request.max_tokens = Some(9);
         request.format = AnswerFormat::Schema { name: "verdict".into(), schema: json!({"type": "object"}) };
-        request.extra = json!({"generationConfig": {"seed": 1, "temperature": 0.5}}).as_object().unwrap().clone();
+        (request.seed, request.logprobs) = (Some(1), true);
+        request.extra = json!({"generationConfig": {"topK": 2, "temperature": 0.5}}).as_object().unwrap().clone();
         let body: Value = serde_json::from_slice(&Gemini.body(&request, Refused::default()).unwrap()).unwrap();
         assert_eq!(
             body,
             json!({"contents": [{"role": "user", "parts": [{"text": "Ticket: my card was charged twice"}]}],
                    "systemInstruction": {"parts": [{"text": "Sort tickets."}]},
-                   "generationConfig": {"temperature": 0.5, "maxOutputTokens": 9, "seed": 1,
+                   "generationConfig": {"temperature": 0.5, "maxOutputTokens": 9, "seed": 1, "topK": 2, "responseLogprobs": true,
                        "responseMimeType": "application/json", "responseJsonSchema": {"type": "object"}}})
         );
         let base = Url::parse("http://localhost/v1beta/").unwrap();

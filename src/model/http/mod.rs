@@ -199,8 +199,9 @@ impl Endpoint {
 
     /// Asks once; and again at once without a parameter that the model turns out to refuse, which nobody bills.
     async fn attempt(&self, call: &Call) -> Result<Completion, CallError> {
+        let request = call.seeded();
         loop {
-            match self.send(&call.request).await {
+            match self.send(&request).await {
                 // Each refusal leaves one more out, so this comes to an end.
                 Err(Failed::Refusal) => {}
                 Err(Failed::For(error)) => return Err(error),

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::amount::{DEFAULT_MAX_OUTPUT, most_input};
 use super::http::{Problem, Refused, Reply, Wire, described, is_given, with_extra};
-use super::openai::apart;
+use super::openai::{apart, mean_logprob};
 use super::{AnswerFormat, CallError, ChatRequest, Completion, FinishReason, Usage};
 
 /// The dialect.
@@ -57,11 +57,17 @@ impl Wire for Ollama {
         if let Some(temperature) = request.temperature.filter(|_| !refused.temperature) {
             options["temperature"] = json!(temperature);
         }
+        if let Some(seed) = request.seed {
+            options["seed"] = json!(seed);
+        }
         // `truncate` and `shift` are for a model whose own context is smaller: newer servers refuse then, or stop.
         let mut body = json!({
             "model": request.model, "messages": request.messages, "stream": false, "options": options,
             "truncate": false, "shift": false,
         });
+        if request.logprobs {
+            body["logprobs"] = json!(true);
+        }
         if !refused.format && !is_given(&request.extra, &["format"]) {
             match &request.format {
                 AnswerFormat::Text => {}
@@ -89,7 +95,9 @@ impl Wire for Ollama {
         let count = Option::<u64>::unwrap_or_default;
         let usage = Usage { input: count(raw.prompt_eval_count), output: count(raw.eval_count), ..Usage::default() };
         let (text, thought) = apart(message.content.unwrap_or_default());
-        Ok(Reply::Answer(Completion::live(text, finish, usage).thinking(message.thinking.or(thought))))
+        let logprob = raw.logprobs.as_ref().and_then(mean_logprob);
+        let completion = Completion { logprob, ..Completion::live(text, finish, usage) };
+        Ok(Reply::Answer(completion.thinking(message.thinking.or(thought))))
     }
 }
 
@@ -99,6 +107,7 @@ struct RawReply {
     done_reason: Option<String>,
     prompt_eval_count: Option<u64>,
     eval_count: Option<u64>,
+    logprobs: Option<Value>,
     error: Option<Value>,
 }
 

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, TransactionBehavior, params};
+use serde::de::DeserializeOwned;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -17,7 +18,7 @@ use crate::model::{CallError, CallKey, Completion, FinishReason, ModelRole, Orig
 use crate::money::Money;
 
 /// Version of the file's layout, in its `user_version`.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 
 /// What makes a file of version 1 one of version 2: reasoning beside the answer.
 const FROM_1: &str = "
@@ -29,6 +30,12 @@ PRAGMA user_version = 2;";
 const FROM_2: &str = "
 ALTER TABLE responses ADD COLUMN endpoint TEXT;
 PRAGMA user_version = 3;";
+
+/// What makes a file of version 3 one of version 4: the tools that were asked for, and the mean log probability.
+const FROM_3: &str = "
+ALTER TABLE responses ADD COLUMN tool_calls TEXT;
+ALTER TABLE responses ADD COLUMN logprob REAL;
+PRAGMA user_version = 4;";
 
 /// The key is the place of a row: `WITHOUT ROWID` saves a second tree. Long columns come last, so that counting never
 /// reads them.
@@ -49,16 +56,20 @@ CREATE TABLE responses (
     text       TEXT NOT NULL,
     trace      TEXT,
     reasoning  TEXT,
-    endpoint   TEXT
+    endpoint   TEXT,
+    tool_calls TEXT,
+    logprob    REAL
 ) WITHOUT ROWID, STRICT;
-PRAGMA user_version = 3;";
+PRAGMA user_version = 4;";
 
 const READ: &str = "SELECT run, role, model, finish, input, output, cached, latency_ms, cost, text, trace,
-    reasoning_tokens, reasoning, endpoint FROM responses WHERE key = ?1";
+    reasoning_tokens, reasoning, endpoint, tool_calls, logprob FROM responses WHERE key = ?1";
 
 const INSERT: &str = "INSERT INTO responses
     (key, run, role, model, finish, input, output, cached, latency_ms, cost, text, trace, reasoning_tokens, reasoning,
-    endpoint) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) ON CONFLICT (key) DO NOTHING";
+    endpoint, tool_calls, logprob)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
+    ON CONFLICT (key) DO NOTHING";
 
 const PAID: &str =
     "SELECT role, count(*), sum(input), sum(output), sum(cached), coalesce(sum(cost), 0), count(*) - count(cost),
@@ -167,8 +178,9 @@ fn prepare(connection: &mut Connection, path: &Path) -> Result<(), CallError> {
     // Another process may have made it in the meantime.
     let steps: &[&str] = match layout(&transaction, path)? {
         0 => &[SCHEMA],
-        1 => &[FROM_1, FROM_2],
-        2 => &[FROM_2],
+        1 => &[FROM_1, FROM_2, FROM_3],
+        2 => &[FROM_2, FROM_3],
+        3 => &[FROM_3],
         _ => &[],
     };
     for step in steps {
@@ -245,8 +257,19 @@ impl Writer {
 }
 
 fn insert(connection: &Connection, response: &Response) -> rusqlite::Result<usize> {
-    let Completion { text, reasoning, finish, usage, latency_ms, cost, trace, endpoint, origin: _ } =
-        &response.completion;
+    let Completion {
+        text,
+        reasoning,
+        tool_calls,
+        logprob,
+        finish,
+        usage,
+        latency_ms,
+        cost,
+        trace,
+        endpoint,
+        origin: _,
+    } = &response.completion;
     let trace = trace.as_ref().map(serde_json::to_string).transpose();
     connection.prepare_cached(INSERT)?.execute(params![
         response.key.as_bytes(),
@@ -264,6 +287,8 @@ fn insert(connection: &Connection, response: &Response) -> rusqlite::Result<usiz
         integer(usage.reasoning),
         reasoning,
         endpoint,
+        tool_calls.as_ref().map(ToString::to_string),
+        logprob,
     ])
 }
 
@@ -275,19 +300,24 @@ fn read(connection: &Connection, key: CallKey) -> rusqlite::Result<Option<Respon
 pub(super) fn response(key: CallKey, row: &Row<'_>) -> rusqlite::Result<Response> {
     let (input, output, cached) = (count(row, 4)?, count(row, 5)?, count(row, 6)?);
     let usage = Usage { input, output, cached, reasoning: count(row, 11)?, cache_write: 0 };
-    let trace = row.get_ref(10)?.as_str_or_null()?.map(serde_json::from_str).transpose();
+    fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>> {
+        let read = row.get_ref(column)?.as_str_or_null()?.map(serde_json::from_str).transpose();
+        read.map_err(|error| {
+            rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error.into())
+        })
+    }
     let completion = Completion {
         text: row.get(9)?,
         reasoning: row.get(12)?,
         endpoint: row.get(13)?,
+        tool_calls: json(row, 14)?,
+        logprob: row.get(15)?,
         finish: value(&FINISHES, row, 3)?,
         usage,
         latency_ms: count(row, 7)?,
         cost: row.get::<_, Option<i64>>(8)?.map(|picos| Money::from_picos(picos.max(0) as u64)),
         origin: Origin::Stored,
-        trace: trace.map_err(|error| {
-            rusqlite::Error::FromSqlConversionFailure(10, rusqlite::types::Type::Text, error.into())
-        })?,
+        trace: json(row, 10)?,
     };
     Ok(Response { key, run: row.get(0)?, role: value(&ROLES, row, 1)?, model: row.get(2)?, completion })
 }

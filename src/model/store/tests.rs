@@ -56,6 +56,8 @@ async fn the_store_survives_being_reopened_with_every_field() {
         reasoning: Some("It has a tail.".into()),
         trace: Some(trace),
         endpoint: Some("http://b".into()),
+        tool_calls: Some(serde_json::json!([{"id": "c1", "function": {"name": "look_up", "arguments": "{}"}}])),
+        logprob: Some(-0.25),
     };
     let key = CallKey::of(b"k");
     let response = Response { key, run: "r1".into(), role: ModelRole::Judge, model: "tiny".into(), completion };

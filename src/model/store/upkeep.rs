@@ -11,12 +11,12 @@ use crate::money::Money;
 
 /// One line a run. Sizes are told without reading the long columns.
 const USAGE: &str = "SELECT run, count(*), sum(octet_length(text) + coalesce(octet_length(trace), 0)
-    + coalesce(octet_length(reasoning), 0)), sum(input),
+    + coalesce(octet_length(reasoning), 0) + coalesce(octet_length(tool_calls), 0)), sum(input),
     sum(output), coalesce(sum(cost), 0), count(*) - count(cost), min(created), max(created)
     FROM responses GROUP BY run ORDER BY run";
 
 const ALL: &str = "SELECT run, role, model, finish, input, output, cached, latency_ms, cost, text, trace,
-    reasoning_tokens, reasoning, endpoint, key FROM responses";
+    reasoning_tokens, reasoning, endpoint, tool_calls, logprob, key FROM responses";
 
 /// Most problems that [`Upkeep::verify`] lists.
 const LISTED: usize = 20;
@@ -154,7 +154,7 @@ impl Upkeep {
         let mut statement = self.connection.prepare(ALL).map_err(explain)?;
         let mut rows = statement.query([]).map_err(explain)?;
         while let Some(row) = rows.next().map_err(explain)? {
-            let key: Vec<u8> = row.get(14).map_err(explain)?;
+            let key: Vec<u8> = row.get(16).map_err(explain)?;
             let name: String = key.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
             if key.len() != CallKey::of(b"").as_bytes().len() {
                 problems.push(format!("answer {name}: its key has {} bytes", key.len()));

@@ -36,7 +36,7 @@ use crate::prompt::{Message, Prompt};
 use case::Order;
 
 /// The model that a judge asks, and how.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct JudgeModel {
     /// The model's name as the provider knows it.
     pub model: String,
@@ -44,6 +44,8 @@ pub struct JudgeModel {
     pub temperature: Option<f64>,
     /// Most tokens of a reply; `None` for the provider's default.
     pub max_tokens: Option<u32>,
+    /// What the seed of each call is made of; `None` for the provider's own.
+    pub seed: Option<u32>,
     /// Further parameters, passed through.
     pub extra: Map<String, Value>,
     /// Whether the provider declares itself deterministic.
@@ -238,9 +240,9 @@ impl Judge {
     }
 
     fn request(&self, messages: Vec<Message>) -> ChatRequest {
-        let JudgeModel { model, temperature, max_tokens, extra, .. } = self.model.clone();
+        let JudgeModel { model, temperature, max_tokens, seed, extra, deterministic: _ } = self.model.clone();
         let format = AnswerFormat::Schema { name: "verdict".to_owned(), schema: reply::schema(&self.question) };
-        ChatRequest { model, messages, temperature, max_tokens, format, extra }
+        ChatRequest { model, messages, temperature, max_tokens, seed, format, extra, ..ChatRequest::default() }
     }
 
     fn read(&self, said: &Completion) -> Result<Vec<reply::Verdict>, String> {
@@ -302,17 +304,7 @@ impl Scorer for Judge {
 
 /// An answer without a word.
 fn nothing() -> Completion {
-    Completion {
-        text: String::new(),
-        finish: FinishReason::Stop,
-        usage: Usage::default(),
-        latency_ms: 0,
-        cost: None,
-        origin: Origin::Stored,
-        reasoning: None,
-        trace: None,
-        endpoint: None,
-    }
+    Completion { origin: Origin::Stored, ..Completion::live(String::new(), FinishReason::Stop, Usage::default()) }
 }
 
 #[cfg(test)]

@@ -34,13 +34,7 @@ impl Scripted {
 }
 
 fn options(votes: u32) -> JudgeOptions {
-    let model = JudgeModel {
-        model: "judge".into(),
-        temperature: None,
-        max_tokens: None,
-        extra: Map::new(),
-        deterministic: false,
-    };
+    let model = JudgeModel { model: "judge".into(), ..JudgeModel::default() };
     JudgeOptions { model, prompt: None, votes, combine: Combine::Majority }
 }
 

@@ -48,10 +48,8 @@ fn request(strategy: &str, variant: usize, prompt: &str, tried: &str) -> ChatReq
     ChatRequest {
         model: NAME.into(),
         messages: vec![message(Role::System, "You improve prompts. Reply in JSON."), message(Role::User, &content)],
-        temperature: None,
-        max_tokens: None,
         format: crate::model::AnswerFormat::Json,
-        extra: serde_json::Map::new(),
+        ..ChatRequest::default()
     }
 }
 
