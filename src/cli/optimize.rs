@@ -92,7 +92,7 @@ impl Optimize {
             terminal.note(&format!("warning: {warning}"));
         }
         if self.dry_run {
-            super::plan::show(&project, self.json)?;
+            super::plan::show(&project, self.json).await?;
             return Ok(Exit::Done);
         }
         let teller = Teller::new(&project.config.notify, &project.name())?;

@@ -58,8 +58,8 @@ impl NamedFiles {
             self.command(root, &target.command);
             target.files.iter().for_each(|path| self.program(root, path));
         }
-        let models = [Some(&config.models.task), config.models.proposer.as_ref(), config.models.judge.as_ref()];
-        for model in models.into_iter().flatten().filter(|model| model.provider == Provider::Command) {
+        let models = config.models.all();
+        for (_, model) in models.iter().filter(|(path, model)| path.len() == 1 && model.provider == Provider::Command) {
             self.command(root, model.run.as_deref().unwrap_or_default());
         }
         self

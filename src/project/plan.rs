@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Project, ProjectError};
+use super::{PlannedProgram, Project, ProjectError};
 use crate::config::{ModelConfig, Provider};
 use crate::dataset::{Example, Split};
 use crate::model::{DEFAULT_MAX_OUTPUT, ModelRole, Usage, embedded};
@@ -36,7 +36,9 @@ pub struct Plan {
     pub dataset: String,
     /// Rows of train, dev and test.
     pub rows: Rows,
-    /// The model that answers the rows.
+    /// The program that answers the rows; null where a model does.
+    pub program: Option<PlannedProgram>,
+    /// The model that answers the rows, or the calls of the program.
     pub task: PlannedModel,
     /// The model that proposes.
     pub proposer: PlannedModel,
@@ -82,7 +84,7 @@ pub struct PlannedModel {
     pub input_price: Option<f64>,
     /// Dollars for a million tokens written.
     pub output_price: Option<f64>,
-    /// Tokens read a call.
+    /// Tokens read a call; of a program's model, a row.
     pub input_tokens: u64,
     /// Tokens written a call.
     pub output_tokens: u64,
@@ -91,6 +93,8 @@ pub struct PlannedModel {
 /// Calls, tokens and money.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct PlannedUse {
+    /// Rows that are answered: with a program, each counts as a call beside the model calls that it makes.
+    pub rows: u64,
     /// Calls by role.
     pub calls: Calls,
     /// Tokens read and written.
@@ -110,7 +114,7 @@ impl Project {
     ///
     /// # Errors
     /// A budget with which no run can begin, as in [`optimize`](super::optimize).
-    pub fn plan(&self, now: Duration) -> Result<Plan, ProjectError> {
+    pub async fn plan(&self, now: Duration) -> Result<Plan, ProjectError> {
         self.check_budget()?;
         let settings = self.settings();
         let rows = Split::ALL.map(|split| self.dataset.count(split));
@@ -120,18 +124,22 @@ impl Project {
         let deterministic = of_target && self.scorers.is_deterministic();
         let answers = u64::from(self.config.repeats.samples);
         let outline = Outline::of(&settings, rows, guarded, deterministic).with_answers(answers);
-        let task_size = self.task_size()?;
+        let program = self.planned_program().await?;
+        let task_size = self.task_size(program.as_ref())?;
         let embedder_size = embedder_size(&task_size);
         let sizes = [task_size, self.proposer_size()?, self.judge_size()?, embedder_size];
+        let a_row = program.as_ref().map_or(0.0, |program| program.calls_a_row);
+        let most_a_row = program.as_ref().map_or(0.0, |program| program.most_calls_a_row as f64);
         let (detectable_gain, rows_for_half) = detectable_gain(rows[1], 0.0);
-        let afforded = self.afforded(&outline, &sizes);
+        let afforded = self.afforded(&outline, &sizes, a_row);
         let whole = |generation: Calls, generations| self.whole(&outline, generation, generations);
-        let likely = self.used(whole(outline.likely, afforded), sizes.each_ref().map(|size| &size.likely));
+        let likely = self.used(whole(outline.likely, afforded), sizes.each_ref().map(|size| &size.likely), a_row);
         let most = whole(outline.most, u64::from(settings.generations));
-        let most = self.within_limits(self.used(most, sizes.each_ref().map(|size| &size.most)));
+        let most = self.within_limits(self.used(most, sizes.each_ref().map(|size| &size.most), most_a_row));
         Ok(Plan {
             dataset: self.config.dataset.path.display().to_string(),
             rows: Rows { train: rows[0], dev: rows[1], test: rows[2] },
+            program,
             task: self.planned(ModelRole::Task, &sizes[0]),
             proposer: self.planned(ModelRole::Proposer, &sizes[1]),
             judge: (settings.calls.scoring.judge > 0).then(|| self.planned(ModelRole::Judge, &sizes[2])),
@@ -147,8 +155,8 @@ impl Project {
         })
     }
 
-    /// Generations that fit into the limits as they usually go.
-    fn afforded(&self, outline: &Outline, sizes: &[Size; 4]) -> u64 {
+    /// Generations that fit into the limits as they usually go, where a row takes `a_row` further calls.
+    fn afforded(&self, outline: &Outline, sizes: &[Size; 4], a_row: f64) -> u64 {
         let budget = &self.config.budget;
         let fits = |generations: u64| {
             let calls = self.whole(outline, outline.likely, generations);
@@ -160,8 +168,8 @@ impl Project {
                 Calls { judge: calls.judge, ..none },
                 Calls { embedder: calls.embedder, ..none },
             ]
-            .map(|calls| self.used(calls, each));
-            let all = self.used(calls, each);
+            .map(|calls| self.used(calls, each, a_row));
+            let all = self.used(calls, each, a_row);
             let within = |used: &PlannedUse, usd: Option<f64>, calls: Option<u64>, tokens: Option<u64>| {
                 usd.is_none_or(|usd| used.cost_usd.is_none_or(|cost| cost <= usd))
                     && calls.is_none_or(|most| used.calls.total() <= most)
@@ -182,8 +190,9 @@ impl Project {
         Calls::scored(task, generations * generation.proposer, self.scorers.calls())
     }
 
-    /// `calls` with their tokens and cost, where one of each role takes `each`.
-    fn used(&self, calls: Calls, each: [&Usage; 4]) -> PlannedUse {
+    /// `calls` with their tokens and cost, where one of each role takes `each`. A row, which is one call of the task, takes
+    /// `a_row` further ones of a program's, whose tokens are the row's.
+    fn used(&self, mut calls: Calls, each: [&Usage; 4], a_row: f64) -> PlannedUse {
         let roles = [
             (ModelRole::Task, calls.task, each[0]),
             (ModelRole::Proposer, calls.proposer, each[1]),
@@ -201,7 +210,9 @@ impl Project {
             let price = super::limits::price(Self::model(&self.config, role));
             cost = cost.zip(price).map(|(cost, price)| cost + price.cost(&usage));
         }
-        PlannedUse { calls, tokens, cost_usd: cost.map(Money::dollars) }
+        let rows = calls.task;
+        calls.task = rows.saturating_add((rows as f64 * a_row).ceil() as u64);
+        PlannedUse { rows, calls, tokens, cost_usd: cost.map(Money::dollars) }
     }
 
     /// `used`, but no more than the limits allow.
@@ -209,6 +220,7 @@ impl Project {
         let budget = &self.config.budget;
         let lower = |number: u64, limit: Option<u64>| limit.map_or(number, |limit| number.min(limit));
         used.calls.task = lower(lower(used.calls.task, budget.task.calls), budget.calls);
+        used.rows = used.rows.min(used.calls.task);
         used.calls.proposer = lower(lower(used.calls.proposer, budget.proposer.calls), budget.calls);
         used.calls.judge = lower(lower(used.calls.judge, budget.judge.calls), budget.calls);
         used.calls.embedder = lower(lower(used.calls.embedder, budget.embedder.calls), budget.calls);
@@ -236,8 +248,8 @@ impl Project {
         (0..rows.len()).step_by(step).filter_map(|at| rows.get(at)).collect()
     }
 
-    /// A call of the task model; of a program, all calls for a row together, one a prompt.
-    fn task_size(&self) -> Result<Size, ProjectError> {
+    /// A call of the task model; of a program, all calls for a row together, as measured or else one a prompt.
+    fn task_size(&self, program: Option<&PlannedProgram>) -> Result<Size, ProjectError> {
         let (mut tokens, mut bytes, mut answers) = (0, 0, 0);
         let rows = self.sampled();
         for row in &rows {
@@ -259,15 +271,20 @@ impl Project {
         let (count, most) = (rows.len().max(1) as u64, most_output(model, model.max_tokens));
         let growth = self.config.guards.max_growth as u64 * BYTES_A_TOKEN;
         let longer = self.config.guards.max_growth as u64 / GROWN;
+        let measured = program.and_then(|program| program.usage);
+        let input = measured.map_or(tokens.div_ceil(count), |usage| usage.input);
+        let output = measured.map_or(answers.div_ceil(count).min(most), |usage| usage.output);
+        // A program may send each prompt again with every call.
+        let calls = program.map_or(1, |program| program.most_calls_a_row.div_ceil(self.prompts.len() as u64).max(1));
         Ok(Size {
-            likely: usage(tokens.div_ceil(count) + longer, answers.div_ceil(count).min(most)),
-            most: usage(bytes + growth + 64, most),
+            likely: usage(input + longer, output),
+            most: usage((bytes + growth + 64) * calls, most * program.map_or(1, |program| program.most_calls_a_row)),
         })
     }
 
     /// A call of the proposer, who is shown rows beside the prompt.
     fn proposer_size(&self) -> Result<Size, ProjectError> {
-        let task = self.task_size()?;
+        let task = self.task_size(None)?;
         let model = Self::model(&self.config, ModelRole::Proposer);
         let own = model.max_tokens.filter(|_| self.config.models.proposer.is_some());
         let most = most_output(model, own);
@@ -279,7 +296,7 @@ impl Project {
 
     /// A call of the judge, who is shown a row with its answer and what was expected.
     fn judge_size(&self) -> Result<Size, ProjectError> {
-        let task = self.task_size()?;
+        let task = self.task_size(None)?;
         let model = Self::model(&self.config, ModelRole::Judge);
         let most = most_output(model, model.max_tokens.filter(|_| self.config.models.judge.is_some()));
         let (likely, longest) = (task.likely, task.most);

@@ -3,6 +3,7 @@
 use super::numbers::{cost, duration, interval, percent, points, signed, signed_interval, tally};
 use super::{CandidateView, Origin, RunView, count, one_line, p_value, plural};
 use crate::eval::Summary;
+use crate::model::Spend;
 
 /// Kept revisions that are listed.
 const LISTED: usize = 8;
@@ -132,8 +133,9 @@ fn purpose(part: &CandidateView) -> String {
 fn facts(view: &RunView, width: usize) -> Vec<String> {
     let total = view.spent.spend.total();
     let spent = format!(
-        "Spent    {} ({} stored), {}, {}, {}",
+        "Spent    {} ({}{} stored), {}, {}, {}",
         plural(total.live as usize, "call"),
+        by_role(&view.spent.spend),
         count(total.stored),
         plural((total.tokens_in + total.tokens_out) as usize, "token"),
         cost(&view.spent.spend),
@@ -150,6 +152,13 @@ fn facts(view: &RunView, width: usize) -> Vec<String> {
         lines.extend(wrapped(&failed, width, "         "));
     }
     lines
+}
+
+/// The live calls of each role, where several made some: `480 task, 32 proposer; `.
+fn by_role(spend: &Spend) -> String {
+    let live = spend.roles.iter().filter(|(_, used)| used.live > 0);
+    let roles: Vec<String> = live.map(|(role, used)| format!("{} {}", count(used.live), role.name())).collect();
+    if roles.len() < 2 { String::new() } else { roles.join(", ") + "; " }
 }
 
 fn next(view: &RunView, width: usize) -> Vec<String> {

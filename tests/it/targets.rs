@@ -134,6 +134,30 @@ fn every_command_copes_with_several_prompts() {
 }
 
 #[test]
+fn a_dry_run_says_what_is_known_of_a_programs_model_calls() {
+    if !has("python3") {
+        return;
+    }
+    let project = agent();
+    let dry = |json: bool| project.ratchet(&["optimize", "--dry-run", "--json"][..2 + usize::from(json)]);
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let told = words(&dry(false).out);
+    assert!(told.contains("aren't known before it ran, 2 a row are taken"), "{told}");
+    assert_eq!(project.ratchet(&["eval", "--limit", "8", "--split", "train"]).code, 0);
+    let lines = dry(false).out;
+    let told = words(&lines);
+    assert!(told.contains("2.0 model calls a row, measured on 8 stored rows"), "{told}");
+    assert!(
+        told.contains("rows of the program and") && told.contains("if no row takes more than 2 model calls"),
+        "{told}"
+    );
+    assert!(lines.lines().all(|line| line.chars().count() <= 80), "{lines}");
+    let plan = dry(true).json();
+    let (rows, calls) = (plan["likely"]["rows"].as_u64().unwrap(), plan["likely"]["calls"]["task"].as_u64().unwrap());
+    assert_eq!((calls, &plan["program"]["measured_rows"]), (3 * rows, &8.into()), "{plan}");
+}
+
+#[test]
 fn the_agent_in_shell_answers_as_the_one_in_python() {
     if !(has("python3") && has("jq") && has("curl")) {
         return;
