@@ -14,7 +14,7 @@ use prompt_ratchet::project::Project;
 use prompt_ratchet::prompt::PromptSet;
 use prompt_ratchet::propose::{ModelProposer, Propose, ProposerSettings};
 use prompt_ratchet::run::{Event, Pulls, Recorded, RunError, Sink};
-use prompt_ratchet::search::{Account, CallLimits, CallsSpent, Parts, Search, Settings};
+use prompt_ratchet::search::{Account, Alone, CallLimits, CallsSpent, Parts, Search, Settings};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
@@ -109,6 +109,7 @@ impl Task {
             sink: &sink,
             spent: &spent,
             account: &Purse(Arc::clone(&session.budget)),
+            standby: &Alone,
             recorded: Recorded::default(),
             past: Pulls::default(),
         };

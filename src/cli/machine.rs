@@ -144,6 +144,11 @@ fn compact(event: &Event) -> Value {
             "fixed": e.verdict.fixed, "broken": e.verdict.broken, "rows": e.verdict.rows,
             "difference": e.verdict.difference, "dev": summary(&e.dev),
         }),
+        Event::FellBack(e) => json!({ "generation": e.generation, "role": e.role, "model": e.model }),
+        Event::IncumbentMeasured(e) => json!({
+            "generation": e.generation, "incumbent": e.incumbent, "dev": summary(&e.dev),
+            "baseline_dev": summary(&e.baseline_dev),
+        }),
         Event::GenerationEnded(e) => json!({
             "generation": e.generation, "incumbent": e.incumbent, "kept": e.kept, "dev": summary(&e.dev),
         }),

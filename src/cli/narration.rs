@@ -6,8 +6,8 @@ use prompt_ratchet::report::{
     ablation, interval, one_line, p_value, percent, plural, points, signed, signed_interval, tally, wrapped,
 };
 use prompt_ratchet::run::{
-    Ablated, BaselineMeasured, Decision, Diagnosed, Dropped, Event, GenerationEnded, Judged, Merged, NoiseMeasured,
-    Proposed, Raced, RunStarted, Screened, TestOpened,
+    Ablated, BaselineMeasured, Decision, Diagnosed, Dropped, Event, GenerationEnded, IncumbentMeasured, Judged, Merged,
+    NoiseMeasured, Proposed, Raced, RunStarted, Screened, TestOpened,
 };
 
 use super::paint::Paint;
@@ -61,8 +61,10 @@ impl Narration {
         match event {
             Event::Progress(_) | Event::Measured(_) | Event::RowFailed(_) | Event::AskFailed(_) => Vec::new(),
             Event::Provider(notice) => self.said("provider", &notice.words()),
+            Event::FellBack(change) => self.said("fallback", &change.words()),
             Event::RunStarted(started) => self.started(started),
             Event::BaselineMeasured(baseline) => self.baseline(baseline),
+            Event::IncumbentMeasured(measured) => self.measured_anew(measured),
             Event::NoiseMeasured(noise) => self.noise(noise),
             Event::GenerationStarted(_) => {
                 self.was_judged = false;
@@ -123,6 +125,18 @@ impl Narration {
             text += &format!("; {} could not run", plural(errors, "row"));
         }
         self.said("baseline", &text)
+    }
+
+    fn measured_anew(&self, measured: &IncumbentMeasured) -> Vec<String> {
+        let (dev, train) = (&measured.dev, &measured.train);
+        let text = format!(
+            "dev {} {}, train {}; the baseline on dev {}",
+            percent(dev.score),
+            interval(&dev.interval),
+            percent(train.score),
+            percent(measured.baseline_dev.score)
+        );
+        self.said("incumbent", &text)
     }
 
     fn noise(&self, noise: &NoiseMeasured) -> Vec<String> {

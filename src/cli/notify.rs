@@ -7,7 +7,7 @@ use prompt_ratchet::eval::OutcomeError;
 use prompt_ratchet::model::{CallError, ModelRole, Notice, Spend};
 use prompt_ratchet::project::{Message, Notifier, OptimizeError, Optimized, Watch};
 use prompt_ratchet::report::{self, RunView, cost, count, duration, headline, one_line};
-use prompt_ratchet::run::{Event, ProviderNotice, RunFolder};
+use prompt_ratchet::run::{Event, FellBack, ProviderNotice, RunFolder};
 use prompt_ratchet::search::Halt;
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -144,9 +144,12 @@ impl Watch for Telling {
     }
 
     fn see(&self, event: &Event, spend: &Spend) {
-        if let Event::Provider(seen) = event
-            && let Some(message) = self.message(seen)
-        {
+        let message = match event {
+            Event::Provider(seen) => self.message(seen),
+            Event::FellBack(change) => Some(self.changed(change)),
+            _ => None,
+        };
+        if let Some(message) = message {
             let (notifier, show) = (Arc::clone(&self.notifier), Arc::downgrade(&self.show));
             let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
             while under_way.try_join_next().is_some() {}
@@ -161,6 +164,16 @@ impl Watch for Telling {
 }
 
 impl Telling {
+    /// Another model goes on in a role, whose provider nobody waits for any more.
+    fn changed(&self, change: &FellBack) -> Message {
+        let mut told = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let role = change.role;
+        told.out.retain(|out| *out != role);
+        let text = format!("{} {}: goes on with another {role} model", self.name, told.short_id);
+        let facts = json!({ "run": told.run, "short_id": told.short_id, "name": self.name, "role": role });
+        Message { event: "fell_back", text, facts }
+    }
+
     /// Once for each outage and once for its end. The provider's own words are left out.
     fn message(&self, seen: &ProviderNotice) -> Option<Message> {
         let mut told = self.state.lock().unwrap_or_else(PoisonError::into_inner);

@@ -145,6 +145,7 @@ impl Watch for Terminal {
                 return state.narration.lines(event).iter().for_each(|line| self.print(line));
             }
             Event::BaselineMeasured(baseline) => state.dev = Some(baseline.dev.score),
+            Event::IncumbentMeasured(measured) => state.dev = Some(measured.dev.score),
             Event::Judged(judged) if judged.verdict.decision == Decision::Kept => state.dev = Some(judged.dev.score),
             Event::Ablated(Ablated { shortened: Some(shortened), .. }) => state.dev = Some(shortened.dev.score),
             _ => {}

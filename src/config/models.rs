@@ -91,8 +91,8 @@ pub struct ModelConfig {
     /// where the provider only says that it is busy.
     #[serde(default = "default_retries")]
     pub retries: u32,
-    /// Seconds for which a provider that answers nobody is waited for, with one try at a time, before the run stops. It
-    /// can be resumed.
+    /// Seconds for which a provider that answers nobody is waited for, with one try at a time, before a fallback takes its
+    /// place or, without one, the run stops. It can be resumed.
     #[serde(default = "default_max_outage")]
     #[schemars(range(min = 0.0))]
     pub max_outage_seconds: f64,
@@ -106,7 +106,8 @@ pub struct ModelConfig {
     /// one that fails is left alone for a while, and their answers count as one model's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub also_at: Vec<String>,
-    /// Models to take in its place, in this order, for the whole of a run that begins while it can't be had.
+    /// Models to take in its place, in this order: for the whole of a run that begins while it can't be had, or from there
+    /// on, once it was out for `max_outage_seconds`. Nothing is compared across the change.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fallback: Vec<ModelConfig>,
     /// Further parameters of the request, sent as they are: `extra = { reasoning_effort = "low" }`.

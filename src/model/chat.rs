@@ -321,6 +321,11 @@ impl CallError {
         )
     }
 
+    /// Whether the provider can't be had, or not now: another one may well answer the same.
+    pub fn is_providers(&self) -> bool {
+        self.is_transient() || matches!(self, CallError::Outage(_) | CallError::Denied(_))
+    }
+
     /// Whether a limit that the user set was reached: money, calls, tokens or time.
     pub fn is_limit(&self) -> bool {
         matches!(self, CallError::Budget(_) | CallError::TimeUp)

@@ -128,12 +128,17 @@ impl Stack {
             self.interrupt.over().await;
             return Err(CallError::Interrupted);
         }
-        let completion = tokio::select! {
+        let answer = tokio::select! {
             // An answer that is there is taken also when time is up.
             biased;
-            answer = self.in_time(key, call) => answer?,
+            answer = self.in_time(key, call) => answer,
             () = self.interrupt.over() => return Err(CallError::Interrupted),
         };
+        let completion = answer.inspect_err(|error| {
+            if error.is_providers() {
+                self.ledger.note_fault(call.role, error);
+            }
+        })?;
         let most = if self.is_target { ANSWER } else { worst_case(&call.request, self.price.as_ref()) };
         self.ledger.note(call.role, key, &completion, took(&completion, self.price.as_ref(), most), most);
         for key in completion.trace.iter().flatten().filter_map(|step| step.call) {

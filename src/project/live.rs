@@ -114,9 +114,13 @@ impl Shared {
     }
 
     fn decided(&self, event: &Event) {
-        let Some(event) = event.name() else { return };
+        let Some(name) = event.name() else { return };
         let mut state = self.state();
-        state.live.last = Some(LastEvent { event, at: clock::timestamp(self.clock.now()) });
+        if matches!(event, Event::FellBack(_)) {
+            // Nobody waits for that model any more.
+            state.live.paused = None;
+        }
+        state.live.last = Some(LastEvent { event: name, at: clock::timestamp(self.clock.now()) });
         state.is_written = false;
     }
 

@@ -114,6 +114,23 @@ impl Project {
         })
     }
 
+    /// The same for a run, which never touches the split lock.
+    pub(super) fn for_run(&self) -> Self {
+        Self {
+            root: self.root.clone(),
+            config_file: self.config_file.clone(),
+            config: self.config.clone(),
+            dataset: self.dataset.clone(),
+            warnings: Vec::new(),
+            prompt_files: self.prompt_files.clone(),
+            prompts: Arc::clone(&self.prompts),
+            strategies: self.strategies.clone(),
+            scorers: Arc::clone(&self.scorers),
+            files: self.files.clone(),
+            lock: None,
+        }
+    }
+
     /// Builds the scorers anew for a changed config.
     pub(super) async fn rebuild_scorers(&mut self) -> Result<(), ProjectError> {
         self.scorers = Arc::new(scorers::build(&self.config, &self.root, &mut self.files).await?);

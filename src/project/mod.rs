@@ -13,6 +13,7 @@ mod first_prompt;
 mod init;
 mod judges;
 mod limits;
+mod lineup;
 mod live;
 mod load;
 mod models;

@@ -1,14 +1,15 @@
 //! From `[models]` to model stacks.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
 
+use super::configured::has_own;
 use super::provider::{chat, concurrency};
 use super::{Project, ProjectError, limits};
-use crate::config::{self, Config, ModelConfig};
+use crate::config::{Config, ModelConfig};
 use crate::dataset::Dataset;
 use crate::digest::Digest;
 use crate::eval::{ChatSettings, Evaluator, RepeatRule, Repeats};
@@ -30,6 +31,9 @@ pub struct Use {
     pub interrupt: CancellationToken,
 }
 
+/// Told of outages, once there is somebody to tell.
+type Listener = Arc<OnceLock<Box<dyn Fn(ModelRole, &Notice) + Send + Sync>>>;
+
 /// The model stacks of a project, sharing one store, budget and ledger.
 pub struct Models {
     /// Answers rows.
@@ -42,41 +46,55 @@ pub struct Models {
     pub judge: Arc<Stack>,
     /// Embeds texts for scorers, where the project has such a model.
     pub embedder: Option<Arc<Stack>>,
-    store: Arc<Store>,
-    payer: String,
-    ledger: Arc<Ledger>,
-    budget: Arc<Budget>,
-    limits: Vec<(ModelRole, Limit)>,
+    session: Session,
+    /// Set by the first answer of any of them.
+    begun: Arc<AtomicBool>,
+    listener: Listener,
 }
 
 impl Models {
     /// What is left of the limits.
     pub fn budget(&self) -> &Arc<Budget> {
-        &self.budget
+        &self.session.budget
     }
 
     /// What was used, call by call.
     pub fn ledger(&self) -> &Ledger {
-        &self.ledger
+        &self.session.ledger
     }
 
     /// Has `listener` told when a provider is out and when it is back. The first listener stays.
-    pub fn listen(&self, listener: impl Fn(ModelRole, &Notice) + Clone + Send + Sync + 'static) {
-        for (role, limit) in &self.limits {
-            let (role, listener) = (*role, listener.clone());
-            limit.listen(move |notice| listener(role, notice));
-        }
+    pub fn listen(&self, listener: impl Fn(ModelRole, &Notice) + Send + Sync + 'static) {
+        // A run has one listener.
+        let _ = self.listener.set(Box::new(listener));
     }
 
     /// Counts all that was paid for, also what this process has not come across.
     pub(super) fn settle(&self) -> Result<(), CallError> {
-        self.ledger.settle(&self.store.paid(&self.payer)?);
+        let Session { ledger, store, run, .. } = &self.session;
+        ledger.settle(&store.paid(run)?);
         Ok(())
     }
 
     /// What was used so far.
     pub fn spend(&self) -> Spend {
-        self.ledger.spend()
+        self.ledger().spend()
+    }
+
+    /// The model of `role`.
+    pub(super) fn of(&self, role: ModelRole) -> &Arc<Stack> {
+        match role {
+            ModelRole::Task => &self.task,
+            ModelRole::Proposer => &self.proposer,
+            ModelRole::Judge => &self.judge,
+            // Without one of its own nothing is embedded.
+            ModelRole::Embedder => self.embedder.as_ref().unwrap_or(&self.task),
+        }
+    }
+
+    /// The role whose table the model of `role` has: its own, or the task's.
+    pub(super) fn owner(&self, role: ModelRole) -> ModelRole {
+        if Arc::ptr_eq(self.of(role), &self.task) { ModelRole::Task } else { role }
     }
 }
 
@@ -99,54 +117,56 @@ impl Project {
             ledger: Arc::default(),
             interrupt: Interrupt::new(use_.interrupt.clone(), Self::duration(self.config.grace_seconds)),
         };
-        let begun = Arc::<AtomicBool>::default();
-        let mut limits = Vec::new();
-        let mut built = |role| -> Result<Provider, ProjectError> {
-            let model = Self::model(&self.config, role);
-            let provider = provider(model, role, role.name(), &self.root, &use_.payer, &begun)?;
-            limits.push((role, provider.limit.clone()));
-            Ok(provider)
-        };
-        let stack = |provider| Arc::new(Stack::new(provider, &session));
-        let provider = built(ModelRole::Task)?;
-        let target = self.target_stack(provider.clone(), &session)?;
-        let task = stack(provider);
-        let proposer = match &self.config.models.proposer {
-            Some(_) => stack(built(ModelRole::Proposer)?),
-            None => Arc::clone(&task),
-        };
-        let judge = match &self.config.models.judge {
-            Some(_) => stack(built(ModelRole::Judge)?),
-            None => Arc::clone(&task),
-        };
-        let embedder = match &self.config.models.embedder {
-            Some(_) => Some(stack(built(ModelRole::Embedder)?)),
-            None => None,
-        };
-        let Session { store, ledger, budget, .. } = session;
-        Ok(Models { task, proposer, target, judge, embedder, store, payer: use_.payer.clone(), ledger, budget, limits })
+        self.stacks(session, Arc::default(), Listener::default(), |_| None)
     }
 
-    /// Puts the first fallback of the model in `role` into its place; what that is, none where there is no further one.
-    /// Scorers that ask a judge have to be built anew afterwards.
-    pub(super) fn fall_back(&mut self, role: ModelRole) -> Option<String> {
-        let config::Models { task, proposer, judge, embedder } = &mut self.config.models;
-        let own = match role {
-            ModelRole::Task => None,
-            ModelRole::Proposer => proposer.as_mut(),
-            ModelRole::Judge => judge.as_mut(),
-            ModelRole::Embedder => embedder.as_mut(),
+    /// The models after that of `role` was changed in the config: `earlier` ones but for those that have its table.
+    ///
+    /// # Errors
+    /// As [`Self::models`].
+    pub(super) fn models_after(&self, earlier: &Models, role: ModelRole) -> Result<Models, ProjectError> {
+        let kept = |of: ModelRole| (earlier.owner(of) != role).then(|| Arc::clone(earlier.of(of)));
+        let target = earlier.target.clone().filter(|_| role != ModelRole::Task);
+        let (begun, listener) = (Arc::clone(&earlier.begun), Arc::clone(&earlier.listener));
+        let models = self.stacks(earlier.session.clone(), begun, listener, kept)?;
+        Ok(Models { target: target.or(models.target), ..models })
+    }
+
+    /// The stacks of all roles; `kept` are those that are there already.
+    fn stacks(
+        &self,
+        session: Session,
+        begun: Arc<AtomicBool>,
+        listener: Listener,
+        kept: impl Fn(ModelRole) -> Option<Arc<Stack>>,
+    ) -> Result<Models, ProjectError> {
+        let built = |role: ModelRole| -> Result<Provider, ProjectError> {
+            let model = Self::model(&self.config, role);
+            let provider = provider(model, role, role.name(), &self.root, &session.run, &begun)?;
+            let listener = Arc::clone(&listener);
+            provider.limit.listen(move |notice| {
+                if let Some(listener) = listener.get() {
+                    listener(role, notice);
+                }
+            });
+            Ok(provider)
         };
-        let model = own.unwrap_or(task);
-        let mut rest = std::mem::take(&mut model.fallback).into_iter();
-        let mut next = rest.next()?;
-        next.fallback = rest.collect();
-        *model = next;
-        let name = model.model.clone().unwrap_or_else(|| embedded::NAME.to_owned());
-        Some(match &model.base_url {
-            Some(base_url) => format!("{name} at {base_url}"),
-            None => name,
-        })
+        let (task, target) = match kept(ModelRole::Task) {
+            Some(task) => (task, None),
+            None => {
+                let provider = built(ModelRole::Task)?;
+                let target = self.target_stack(provider.clone(), &session)?;
+                (Arc::new(Stack::new(provider, &session)), target)
+            }
+        };
+        let of = |role: ModelRole| match (kept(role), has_own(&self.config, role)) {
+            (Some(kept), _) => Ok(kept),
+            (None, true) => built(role).map(|provider| Arc::new(Stack::new(provider, &session))),
+            (None, false) => Ok(Arc::clone(&task)),
+        };
+        let (proposer, judge) = (of(ModelRole::Proposer)?, of(ModelRole::Judge)?);
+        let embedder = has_own(&self.config, ModelRole::Embedder).then(|| of(ModelRole::Embedder)).transpose()?;
+        Ok(Models { task, proposer, target, judge, embedder, session, begun, listener })
     }
 
     /// What measures prompts.

@@ -28,7 +28,7 @@ pub struct Notifier {
 /// What to tell.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Message {
-    /// `finished`, `failed`, `interrupted`, `paused` or `resumed`.
+    /// `finished`, `failed`, `interrupted`, `paused`, `resumed` or `fell_back`.
     pub event: &'static str,
     /// For people, on a line or two. Nothing of rows, prompts, answers or what a provider said.
     pub text: String,

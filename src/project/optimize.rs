@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::account::Purse;
+use super::lineup::{Lineup, reach, succeed};
 use super::live::LiveFile;
 use super::snapshot::check_programs;
 use super::{Models, Project, ProjectError, Use};
@@ -14,11 +15,11 @@ use crate::clock::{self, Clock};
 use crate::dataset::{Example, Split};
 use crate::durable;
 use crate::eval::{Evaluate, OutcomeError};
-use crate::model::{CallError, Chat, ModelRole, Spend, Stack};
+use crate::model::{CallError, ModelRole, Spend};
 use crate::report;
 use crate::run::{
     Event, Files, Journal, ProviderNotice, Pulls, PullsLedger, Recorded, RunEnded, RunError, RunFolder, RunState, Sink,
-    Spent, SplitUses, UseCount, state,
+    Spent, SplitUses, Successor, UseCount, state,
 };
 use crate::search::{CallsSpent, Halt, Search};
 
@@ -108,7 +109,7 @@ pub async fn optimize(
     let folder = RunFolder::planned(&project.runs(), &id, &name, &project.config_file, now);
     project.write_snapshot(&folder, &past)?;
     folder.begin()?;
-    run(project, models, folder, clock, watch).await
+    run(project.for_run(), models, folder, clock, watch).await
 }
 
 /// Goes on with the run in `folder` from where it was interrupted: the search is run again on what is recorded.
@@ -129,7 +130,7 @@ pub async fn resume(
         return Err(OptimizeError::Finished(folder.manifest.run));
     }
     check_programs(root, &folder)?;
-    let mut project = Project::of_run(root, &folder).await?;
+    let mut project = Project::of_snapshot(root, &folder, []).await?;
     let payer = folder.manifest.run.clone();
     let models = project.models(&Use { payer, limits: project.limits(), interrupt })?;
     let mut earlier = Duration::try_from_secs_f64(Spent::read(&folder.path).seconds).unwrap_or_default();
@@ -145,7 +146,7 @@ pub async fn resume(
         return Err(ProjectError::TimeUp.into());
     }
     end_at(&models, &clock, end);
-    run(&project, models, folder, clock, watch).await
+    run(project, models, folder, clock, watch).await
 }
 
 /// Lets the models know when to stop.
@@ -167,17 +168,8 @@ async fn ready(
         let models = project.models(use_)?;
         begin(&models);
         let Err((role, error)) = try_all(project, &models).await else { return Ok(models) };
-        let is_providers = matches!(
-            error,
-            OutcomeError::Call(
-                CallError::Unreachable(_)
-                    | CallError::Outage(_)
-                    | CallError::Denied(_)
-                    | CallError::Transient(_)
-                    | CallError::Unanswered(_)
-            )
-        );
-        let next = if is_providers { project.fall_back(role) } else { None };
+        let is_providers = matches!(&error, OutcomeError::Call(error) if error.is_providers());
+        let next = is_providers.then(|| succeed(&mut project.config.models, role, Successor::Fallback(0))).flatten();
         let Some(next) = next else { return Err(OptimizeError::NotReady { role, error }) };
         watch.note(&format!(
             "warning: the {role} model can't be had ({error}); the whole run takes its fallback {next}"
@@ -203,20 +195,6 @@ async fn try_all(project: &Project, models: &Models) -> Result<(), (ModelRole, O
     probe(project, models).await.map_err(|error| (ModelRole::Task, error))
 }
 
-/// Waits between two tries to reach a provider.
-const CONTACTS: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(500)];
-
-/// Finds out whether `model` can be reached: it isn't asked anything before the baseline is measured.
-async fn reach(model: &Arc<Stack>) -> Result<(), CallError> {
-    let mut waits = CONTACTS.into_iter();
-    loop {
-        match (model.reach().await, waits.next()) {
-            (Err(CallError::Unreachable(_)), Some(wait)) => tokio::time::sleep(wait).await,
-            (result, _) => return result,
-        }
-    }
-}
-
 /// Asks a few rows, so that a provider that can't be reached or a model that doesn't exist shows before anything is
 /// written. Their answers are the run's own: nothing is asked twice.
 async fn probe(project: &Project, models: &Models) -> Result<(), OutcomeError> {
@@ -238,7 +216,7 @@ async fn probe(project: &Project, models: &Models) -> Result<(), OutcomeError> {
 }
 
 async fn run(
-    project: &Project,
+    project: Project,
     models: Models,
     folder: RunFolder,
     clock: Arc<dyn Clock>,
@@ -256,25 +234,26 @@ async fn run(
         journal,
         live: LiveFile::new(&folder, Arc::clone(&clock), Arc::clone(&models)),
         files: Files::new(&folder.path, &project.prompts),
-        books: Books::new(project, &folder, clock, Arc::clone(&models)),
+        books: Books::new(&project, &folder, clock, Arc::clone(&models)),
         watch,
     });
     tell_of_outages(&models, &output);
     let settings = project.settings();
     let task = project.task();
-    let evaluator = project.evaluator(&models);
-    let dataset = project.dataset.unpacked();
-    let proposer = project.proposer(&models, &dataset);
+    let dataset = Arc::new(project.dataset.unpacked());
     let account = Purse::new(Arc::clone(&models), project.scorers.calls());
     let spent = || calls_spent(&models.spend());
+    let (baseline, strategies) = (Arc::clone(&project.prompts), project.strategies.clone());
+    let lineup = Lineup::new(project, Arc::clone(&dataset), Arc::clone(&models));
     let search = Search {
         settings: &settings,
         dataset: &dataset,
-        baseline: Arc::clone(&project.prompts),
+        baseline,
         task: &task,
-        evaluate: &evaluator,
-        propose: &proposer,
-        strategies: &project.strategies,
+        evaluate: &lineup,
+        propose: &lineup,
+        standby: &lineup,
+        strategies: &strategies,
         sink: output.as_ref(),
         spent: &spent,
         account: &account,

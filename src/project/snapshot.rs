@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::lineup::succeed;
 use super::load::read;
 use super::named::NamedFiles;
 use super::{Project, ProjectError, scorers};
@@ -13,7 +14,7 @@ use crate::digest::Digest;
 use crate::durable;
 use crate::prompt::{Prompt, PromptSet};
 use crate::propose::Strategy;
-use crate::run::{Pulls, RunError, RunFolder};
+use crate::run::{Event, FellBack, Pulls, RunError, RunFolder};
 
 const CONFIG: &str = "ratchet.toml";
 const DATASET: &str = "dataset.jsonl";
@@ -52,16 +53,37 @@ impl Project {
         past.write(&snapshot)
     }
 
-    /// The project as it was when the run began; `root` is where its programs and its store are. Programs that have changed
-    /// since are warned of.
+    /// The project as the run in `folder` has it by now: its snapshot, with the models that have taken over since. `root`
+    /// is where its programs and its store are. Programs that have changed since it began are warned of.
     ///
     /// # Errors
     /// A snapshot that is incomplete or damaged, a key that isn't set, a scorer that doesn't start.
     pub async fn of_run(root: &Path, folder: &RunFolder) -> Result<Self, ProjectError> {
+        let events = folder.events().unwrap_or_default();
+        let changes = events.iter().filter_map(|event| match event {
+            Event::FellBack(change) => Some(change),
+            _ => None,
+        });
+        Self::of_snapshot(root, folder, changes).await
+    }
+
+    /// The project as it was when the run began, with these `changes`.
+    ///
+    /// # Errors
+    /// As [`Self::of_run`].
+    pub(super) async fn of_snapshot(
+        root: &Path,
+        folder: &RunFolder,
+        changes: impl IntoIterator<Item = &FellBack>,
+    ) -> Result<Self, ProjectError> {
         let snapshot = folder.snapshot();
         let config_path = snapshot.join(CONFIG);
         let mut config = Config::parse_snapshot(&config_path.to_string_lossy(), &read(&config_path)?)?;
         config.name = Some(folder.manifest.name.clone());
+        for change in changes {
+            // One that the snapshot doesn't have is missed where the run is gone on with.
+            succeed(&mut config.models, change.role, change.to);
+        }
         let dataset = read_dataset(&snapshot.join(DATASET), &folder.path)?;
         let strategies: Vec<Arc<Strategy>> = parse(&snapshot.join(STRATEGIES))?;
         let prompt_files: BTreeMap<_, _> = config
@@ -135,7 +157,7 @@ fn read_dataset(path: &Path, folder: &Path) -> Result<PackedDataset, ProjectErro
 /// The fingerprint as the run's first event has it.
 fn fingerprint_of_run(folder: &Path) -> Option<Digest> {
     match crate::run::read_events(folder).ok()?.first()? {
-        crate::run::Event::RunStarted(started) => Some(started.dataset),
+        Event::RunStarted(started) => Some(started.dataset),
         _ => None,
     }
 }

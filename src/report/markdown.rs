@@ -3,10 +3,11 @@
 
 use super::escape::{cell_code, code, fenced, inline};
 use super::numbers::{percent, plural, points, signed, signed_interval, tally};
-use super::terminal::headline;
+use super::terminal::{headline, when};
 use super::{CandidateView, Origin, RunView, ablation, interval, p_value, spending, tried};
 use crate::eval::Summary;
-use crate::run::{Judged, RunStarted};
+use crate::model::ModelRole;
+use crate::run::{FellBack, Judged, RunStarted};
 
 /// Rows listed of those that a kept revision fixed, and of those that it broke.
 const LISTED: usize = 20;
@@ -18,6 +19,7 @@ const INPUT: usize = 100;
 pub fn markdown(view: &RunView) -> String {
     let mut sections = vec![head(view)];
     sections.extend(scores(view));
+    sections.extend(models(view));
     sections.extend(noise(view));
     sections.push(kept(view));
     sections.extend(tried::widened(view));
@@ -141,6 +143,21 @@ fn scores(view: &RunView) -> Option<String> {
 
 fn score(summary: &Summary) -> String {
     format!("{} {}", percent(summary.score), interval(&summary.interval))
+}
+
+/// Models that took over in the midst of the run.
+fn models(view: &RunView) -> Option<String> {
+    let line = |change: &FellBack| format!("- In {}: {}.\n", when(change), inline(&change.words()));
+    let lines: String = view.fell_back.iter().map(line).collect();
+    if lines.is_empty() {
+        return None;
+    }
+    let mut text = format!("## Models that took over\n\n{lines}");
+    if view.fell_back.iter().any(|change| change.role != ModelRole::Proposer) {
+        text += "\nNo comparison is of answers of two models. The scores above are the last one's, but for dev where only \
+                 the sealed test was left; what was kept before it took over was kept on the scores of the one before.\n";
+    }
+    Some(text)
 }
 
 fn noise(view: &RunView) -> Option<String> {
@@ -279,7 +296,8 @@ fn unresolved(view: &RunView) -> Option<String> {
 }
 
 fn sizes(view: &RunView) -> Option<String> {
-    let baseline = view.baseline.as_ref()?;
+    // Scores of two models don't go into one table.
+    let baseline = view.baseline.as_ref().filter(|_| view.anew.is_none())?;
     let mut rows = vec![vec!["baseline".to_owned(), baseline.tokens.to_string(), score(&baseline.dev)]];
     for (candidate, judged) in view.kept() {
         rows.push(vec![title(view, candidate), candidate.tokens().to_string(), score(candidate.dev_after(judged))]);

@@ -4,6 +4,7 @@ use super::numbers::{cost, duration, interval, percent, points, signed, signed_i
 use super::{CandidateView, Origin, RunView, count, one_line, p_value, plural};
 use crate::eval::Summary;
 use crate::model::Spend;
+use crate::run::FellBack;
 
 /// Kept revisions that are listed.
 const LISTED: usize = 8;
@@ -146,6 +147,10 @@ fn facts(view: &RunView, width: usize) -> Vec<String> {
         Some(ended) => lines.extend(wrapped(&format!("Stopped  {}", ended.words()), width, "         ")),
         None => lines.push("Stopped  before its end; nothing that was done is lost".to_owned()),
     }
+    for change in &view.fell_back {
+        let since = format!("Model    {} answers as {} since {}", change.model, change.role, when(change));
+        lines.extend(wrapped(&since, width, "         "));
+    }
     if view.rows_failed > 0 {
         let failed =
             format!("Missing  {} could not be had; no such row counts as wrong", plural(view.rows_failed, "answer"));
@@ -159,6 +164,14 @@ fn by_role(spend: &Spend) -> String {
     let live = spend.roles.iter().filter(|(_, used)| used.live > 0);
     let roles: Vec<String> = live.map(|(role, used)| format!("{} {}", count(used.live), role.name())).collect();
     if roles.len() < 2 { String::new() } else { roles.join(", ") + "; " }
+}
+
+/// When another model took over.
+pub(super) fn when(change: &FellBack) -> String {
+    match change.generation {
+        0 => "the baseline".to_owned(),
+        generation => format!("generation {generation}"),
+    }
 }
 
 fn next(view: &RunView, width: usize) -> Vec<String> {

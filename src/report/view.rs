@@ -8,9 +8,9 @@ use crate::dataset::Example;
 use crate::diagnose::FailureCluster;
 use crate::eval::Summary;
 use crate::run::{
-    Ablated, BaselineMeasured, Decision, Dropped, During, Event, GenerationEnded, Judged, LimitReached, Manifest,
-    Merged, NoiseMeasured, Proposed, Raced, RunEnded, RunError, RunFolder, RunStarted, Screened, Shortened, Spent,
-    SplitUses, TestOpened, UseCount, Widened,
+    Ablated, BaselineMeasured, Decision, Dropped, During, Event, FellBack, GenerationEnded, IncumbentMeasured, Judged,
+    LimitReached, Manifest, Merged, NoiseMeasured, Proposed, Raced, RunEnded, RunError, RunFolder, RunStarted,
+    Screened, Shortened, Spent, SplitUses, TestOpened, UseCount, Widened,
 };
 
 /// Everything that people see of a run.
@@ -24,6 +24,10 @@ pub struct RunView {
     pub started: Option<RunStarted>,
     /// The starting prompt on train and dev.
     pub baseline: Option<BaselineMeasured>,
+    /// The incumbent as the model that answers or judges since then sees it, where that changed after something was kept.
+    pub anew: Option<IncumbentMeasured>,
+    /// Models that took over from others, in order.
+    pub fell_back: Vec<FellBack>,
     /// The model's noise and what gain the data can show.
     pub noise: Option<NoiseMeasured>,
     /// In order.
@@ -136,6 +140,8 @@ impl RunView {
             short_id: folder.short_id(),
             started: None,
             baseline: None,
+            anew: None,
+            fell_back: Vec::new(),
             noise: None,
             generations: Vec::new(),
             test: None,
@@ -158,6 +164,8 @@ impl RunView {
             Event::RowFailed(_) => self.rows_failed += 1,
             Event::LimitReached(reached) => self.limits.push(reached),
             Event::BaselineMeasured(baseline) => self.baseline = Some(baseline),
+            Event::IncumbentMeasured(measured) => self.anew = Some(measured),
+            Event::FellBack(change) => self.fell_back.push(change),
             Event::NoiseMeasured(noise) => self.noise = Some(noise),
             Event::GenerationStarted(started) => self.generations.push(GenerationView {
                 number: started.generation,
@@ -278,12 +286,17 @@ impl RunView {
 
     /// The baseline on dev.
     pub fn baseline_dev(&self) -> Option<&Summary> {
-        self.baseline.as_ref().map(|baseline| &baseline.dev)
+        let anew = self.anew.as_ref().map(|anew| &anew.baseline_dev);
+        anew.or(self.baseline.as_ref().map(|baseline| &baseline.dev))
     }
 
     /// The best prompt so far on dev, which is the split it was selected on.
     pub fn winner_dev(&self) -> Option<&Summary> {
-        self.kept().last().map(|(candidate, judged)| candidate.dev_after(judged)).or(self.baseline_dev())
+        let anew = self.anew.as_ref();
+        let is_later = |judged: &Judged| anew.is_none_or(|anew| judged.generation > anew.generation);
+        let kept =
+            self.kept().last().filter(|(_, judged)| is_later(judged)).map(|(kept, judged)| kept.dev_after(judged));
+        kept.or(anew.map(|anew| &anew.dev)).or(self.baseline_dev())
     }
 
     /// What became of `candidate`.

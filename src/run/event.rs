@@ -7,6 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{FellBack, IncumbentMeasured};
 use crate::diagnose::FailureCluster;
 use crate::digest::Digest;
 use crate::eval::{Comparison, Outcome, OutcomeError, Summary};
@@ -32,8 +33,12 @@ pub enum Event {
     AttemptsLost(AttemptsLost),
     /// A limit on money, calls, tokens or time was reached; replay stops at the same place.
     LimitReached(LimitReached),
+    /// Another model took the place of one that can't be had any more; replay changes over at the same place.
+    FellBack(FellBack),
     /// The starting prompt was measured.
     BaselineMeasured(BaselineMeasured),
+    /// The incumbent was measured anew, since another model answers or judges from here on.
+    IncumbentMeasured(IncumbentMeasured),
     /// The model's noise was measured.
     NoiseMeasured(NoiseMeasured),
     /// A generation began.

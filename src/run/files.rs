@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{Ablated, Decision, Event, Merged, Proposed, RunError, Sink};
 use crate::durable;
 use crate::eval::{Answer, Outcome};
-use crate::model::FinishReason;
+use crate::model::{FinishReason, ModelRole};
 use crate::prompt::{Prompt, PromptSet};
 use crate::score::Score;
 
@@ -26,7 +26,8 @@ struct State {
     /// What a generation's `kept.diff` is against.
     incumbent: PromptSet,
     prompts: BTreeMap<String, BTreeMap<String, String>>,
-    kept: Option<String>,
+    /// What was kept and not written yet, with its generation.
+    kept: Option<(u32, String)>,
     /// By path: lines of outcome files.
     outcomes: BTreeMap<PathBuf, Vec<u8>>,
     /// By generation and candidate: what `verdict.json` will say.
@@ -77,7 +78,7 @@ impl Files {
                     prompts: &shortened.prompts,
                 },
             )?;
-            state.kept = Some(ablated.candidate.clone());
+            state.kept = Some((ablated.generation, ablated.candidate.clone()));
         }
         state.note(ablated.generation, &ablated.candidate, "ablated", json!(ablated));
         Ok(())
@@ -93,9 +94,9 @@ impl Files {
         Ok(())
     }
 
-    fn write_kept(&self, state: &mut State, generation: u32) -> Result<(), RunError> {
-        let prompts = state.kept.take().and_then(|kept| state.prompts.get(&kept));
-        let Some(prompts) = prompts else { return Ok(()) };
+    fn write_kept(&self, state: &mut State) -> Result<(), RunError> {
+        let Some((generation, kept)) = state.kept.take() else { return Ok(()) };
+        let Some(prompts) = state.prompts.get(&kept) else { return Ok(()) };
         if let Some(best) = self.write_best(&state.baseline, prompts)? {
             let diff = state.incumbent.unified_diff(&best);
             durable::write(&self.generation(generation).join("kept.diff"), diff.as_bytes())?;
@@ -133,7 +134,7 @@ impl Files {
             Event::Judged(judged) => {
                 state.note(judged.generation, &judged.candidate, "judged", json!(judged));
                 if judged.verdict.decision == Decision::Kept {
-                    state.kept = Some(judged.candidate.clone());
+                    state.kept = Some((judged.generation, judged.candidate.clone()));
                 }
             }
             Event::Ablated(ablated) => self.take_ablated(state, ablated)?,
@@ -151,16 +152,20 @@ impl Files {
                 }
             }
             Event::NoiseMeasured(_) => {
-                let baseline: BTreeMap<String, String> =
-                    state.baseline.iter().map(|prompt| (prompt.name().to_owned(), prompt.text().to_owned())).collect();
-                self.write_best(&state.baseline, &baseline)?;
+                let texts = |prompt: &Prompt| (prompt.name().to_owned(), prompt.text().to_owned());
+                let best: BTreeMap<String, String> = state.incumbent.iter().map(texts).collect();
+                self.write_best(&state.baseline, &best)?;
                 self.flush_generation(state)?;
             }
-            Event::GenerationEnded(ended) => {
-                self.write_kept(state, ended.generation)?;
+            // A generation may also end by a limit, or by a model that can't be had any more.
+            Event::GenerationEnded(_) | Event::RunEnded(_) => {
+                self.write_kept(state)?;
                 self.flush_generation(state)?;
             }
-            Event::RunEnded(_) => self.flush_generation(state)?,
+            Event::FellBack(fell_back) if fell_back.role != ModelRole::Proposer => {
+                self.write_kept(state)?;
+                self.flush_generation(state)?;
+            }
             _ => {}
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! A run's events and the folder they leave behind: journal, files, snapshot; and reading them again.
 
+mod change;
 mod event;
 mod files;
 mod folder;
@@ -12,6 +13,7 @@ mod spent;
 mod under_way;
 mod uses;
 
+pub use change::{FellBack, IncumbentMeasured, Successor};
 pub use event::{
     Ablated, AskFailed, AttemptsLost, BaselineMeasured, Decision, Diagnosed, Dropped, During, Event, FORMAT,
     GenerationEnded, GenerationStarted, Judged, LimitReached, Measured, Merged, NoiseMeasured, Progress, Proposed,
@@ -22,7 +24,7 @@ pub use folder::{Listing, Manifest, RunFolder, RunState, state, unique_length};
 pub use journal::{Journal, read_events};
 pub use live::{LastEvent, Live};
 pub use pulls::{Pulls, PullsLedger, Tally, WHOLE};
-pub use sink::{Recorded, RunError, Sink};
+pub use sink::{Break, FailedRows, Recorded, RunError, Sink};
 pub use spent::Spent;
 pub use under_way::UnderWay;
 pub use uses::{SplitUses, UseCount};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::{AskFailed, AttemptsLost, Event, LimitReached, RowFailed};
+use super::{AskFailed, AttemptsLost, Event, FellBack, LimitReached, RowFailed};
 use crate::digest::Digest;
 use crate::durable::DurableError;
 use crate::eval::OutcomeError;
@@ -42,17 +42,30 @@ pub enum RunError {
     },
 }
 
+/// Where an interrupted run could not go on as it was.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Break {
+    /// At a limit: one that ended the search, one at the sealed test.
+    Limit(LimitReached),
+    /// Where another model took over.
+    FellBack(FellBack),
+}
+
+/// Rows that could not run, by prompts, example and draw.
+pub type FailedRows = BTreeMap<(Digest, String, u32), OutcomeError>;
+
 /// What an interrupted run's decisions rested on besides stored responses.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Recorded {
-    /// Rows that could not run, by prompts, example and draw.
-    pub rows: BTreeMap<(Digest, String, u32), OutcomeError>,
+    /// Rows that could not run: those before the first change of the model that answers or judges, those between it and
+    /// the second, and so on.
+    pub rows: Vec<FailedRows>,
     /// Proposer's calls that failed for good, by generation and slot.
     pub asks: BTreeMap<(u32, u32), CallError>,
     /// What attempts without an answer counted as, by the generation that began with it.
     pub lost: BTreeMap<u32, BTreeMap<ModelRole, Amount>>,
-    /// Limits that were reached, in order: one that ended the search, one at the sealed test.
-    pub limits: Vec<LimitReached>,
+    /// Limits that were reached and models that took over, in order.
+    pub breaks: Vec<Break>,
     /// The last generation that was begun.
     pub begun: u32,
 }
@@ -61,10 +74,11 @@ impl Recorded {
     /// Gathers what `events` of a journal hold.
     pub fn of<'a>(events: impl IntoIterator<Item = &'a Event>) -> Self {
         let mut recorded = Self::default();
+        let mut rows = FailedRows::new();
         for event in events {
             match event {
                 Event::RowFailed(RowFailed { prompts, example, sample, error }) => {
-                    recorded.rows.insert((*prompts, example.clone(), *sample), error.clone());
+                    rows.insert((*prompts, example.clone(), *sample), error.clone());
                 }
                 Event::AskFailed(AskFailed { generation, slot, error }) => {
                     recorded.asks.insert((*generation, *slot), error.clone());
@@ -72,11 +86,18 @@ impl Recorded {
                 Event::AttemptsLost(AttemptsLost { generation, lost }) => {
                     recorded.lost.insert(*generation, lost.clone());
                 }
-                Event::LimitReached(reached) => recorded.limits.push(reached.clone()),
+                Event::LimitReached(reached) => recorded.breaks.push(Break::Limit(reached.clone())),
+                Event::FellBack(fell_back) => {
+                    if fell_back.role != ModelRole::Proposer {
+                        recorded.rows.push(std::mem::take(&mut rows));
+                    }
+                    recorded.breaks.push(Break::FellBack(fell_back.clone()));
+                }
                 Event::GenerationStarted(started) => recorded.begun = started.generation,
                 _ => {}
             }
         }
+        recorded.rows.push(rows);
         recorded
     }
 }

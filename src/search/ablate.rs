@@ -256,7 +256,10 @@ impl Search<'_> {
             let on_dev = compare(&state.incumbent.dev, &dev, self.settings.pass_threshold);
             guard = self.guard_against(meter, state, candidate, &on_dev, generation).await?;
             if guard.is_none() {
-                went = Some(self.revision(meter, candidate.clone(), dev, generation).await?);
+                let Candidate { id, prompts, quoted, .. } = candidate.clone();
+                let mut revision = Revision { id, prompts, quoted, train: Vec::new(), dev };
+                revision.train = self.on_train(meter, &revision, generation).await?;
+                went = Some(revision);
             }
         }
         let hunk = &ablation.hunks[ablation.next];

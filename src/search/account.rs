@@ -6,12 +6,13 @@
 
 use std::collections::BTreeMap;
 
+use super::generation::State;
 use super::meter::Meter;
 use super::{Halt, Search};
 use crate::dataset::Split;
 use crate::eval::OutcomeError;
 use crate::model::{Amount, CallError, ModelRole};
-use crate::run::{AttemptsLost, During, Event, LimitReached, Stopped};
+use crate::run::{AttemptsLost, Break, During, Event, LimitReached, Stopped};
 
 /// The run's account. By default nothing is limited.
 pub trait Account: Send + Sync {
@@ -56,13 +57,22 @@ pub struct Unlimited;
 impl Account for Unlimited {}
 
 impl Search<'_> {
-    /// A run that reached a limit before it was interrupted made no call in between that isn't stored.
-    pub(super) fn close_if_recorded(&self, at_test: bool) {
-        let recorded = self.recorded.limits.iter().find(|reached| (reached.during == During::Test) == at_test);
-        self.account.close(recorded.map(|reached| match reached.limit {
-            Stopped::Time => CallError::TimeUp,
-            _ => CallError::Budget(reached.reason.clone()),
+    /// Refuses calls up to the next break that is recorded: the run that was interrupted came to it, and so made none
+    /// before it that isn't stored.
+    pub(super) fn close_before_break(&self, state: &State) {
+        self.account.close(self.recorded.breaks.get(state.breaks).map(|next| match next {
+            Break::Limit(LimitReached { limit: Stopped::Time, .. }) => CallError::TimeUp,
+            Break::Limit(reached) => CallError::Budget(reached.reason.clone()),
+            Break::FellBack(fell_back) => CallError::Outage(fell_back.reason.clone()),
         }));
+    }
+
+    /// Journals a break and goes on to the next that is recorded.
+    pub(super) fn take_break(&self, state: &mut State, event: Event) -> Result<(), Halt> {
+        self.sink.emit(event)?;
+        state.breaks += 1;
+        self.close_before_break(state);
+        Ok(())
     }
 
     /// Calls that the sealed test takes; as everywhere in the search, a call is a row's outcome, however many answers of
@@ -77,14 +87,20 @@ impl Search<'_> {
     }
 
     /// Whether a limit forbids to begin `generation`, which takes at least `task_calls`; journalled where it does.
-    pub(super) fn forbidden(&self, generation: u32, task_calls: u64) -> Result<Option<Stopped>, Halt> {
+    pub(super) fn forbidden(
+        &self,
+        state: &mut State,
+        generation: u32,
+        task_calls: u64,
+    ) -> Result<Option<Stopped>, Halt> {
         self.keep_back_test();
         if self.recorded.begun >= generation {
             return Ok(None);
         }
-        let recorded = |reached: &&LimitReached| reached.generation == generation && reached.during == During::Before;
-        if let Some(reached) = self.recorded.limits.iter().find(recorded) {
-            self.sink.emit(Event::LimitReached(reached.clone()))?;
+        if let Some(Break::Limit(reached)) = self.recorded.breaks.get(state.breaks)
+            && (reached.generation, reached.during) == (generation, During::Before)
+        {
+            self.take_break(state, Event::LimitReached(reached.clone()))?;
             return Ok(Some(reached.limit));
         }
         let proposals = u64::from(self.settings.proposals).min(self.proposer_calls_left());
@@ -95,21 +111,21 @@ impl Search<'_> {
         let of_scorers = of_scorers.map(|(role, of_one)| (role, answers.saturating_mul(of_one)));
         needs.extend(of_scorers.into_iter().filter(|(_, calls)| *calls > 0));
         match self.account.shortage(&needs) {
-            Some(error) => Ok(Some(self.reached(&error, generation, During::Before)?)),
+            Some(error) => Ok(Some(self.reached(state, &error, generation, During::Before)?)),
             None => Ok(None),
         }
     }
 
     /// Lets the generation's decisions count what got lost so far; journalled where that is news.
-    pub(super) fn count_lost(&self, generation: u32, known: &mut BTreeMap<ModelRole, Amount>) -> Result<(), Halt> {
+    pub(super) fn count_lost(&self, state: &mut State, generation: u32) -> Result<(), Halt> {
         let lost = match self.recorded.lost.get(&generation) {
             Some(recorded) => Some(recorded.clone()),
             None if self.recorded.begun >= generation => None,
-            None => Some(self.account.lost()).filter(|lost| lost != known),
+            None => Some(self.account.lost()).filter(|lost| *lost != state.lost),
         };
         let Some(lost) = lost else { return Ok(()) };
         self.account.count_lost(lost.clone());
-        known.clone_from(&lost);
+        state.lost.clone_from(&lost);
         self.sink.emit(Event::AttemptsLost(AttemptsLost { generation, lost }))?;
         Ok(())
     }
@@ -118,25 +134,26 @@ impl Search<'_> {
     pub(super) fn at_limit(
         &self,
         meter: &Meter<'_>,
+        state: &mut State,
         halt: Halt,
-        generation: u32,
         during: During,
     ) -> Result<Stopped, Halt> {
         match halt {
             Halt::Fault(OutcomeError::Call(error)) if error.is_limit() => {
                 meter.journal_failures()?;
-                self.reached(&error, generation, during)
+                let generation = if during == During::Test { self.settings.generations } else { state.generation };
+                self.reached(state, &error, generation, during)
             }
             other => Err(other),
         }
     }
 
-    fn reached(&self, error: &CallError, generation: u32, during: During) -> Result<Stopped, Halt> {
+    fn reached(&self, state: &mut State, error: &CallError, generation: u32, during: During) -> Result<Stopped, Halt> {
         let (limit, reason) = match error {
             CallError::Budget(reason) => (Stopped::Budget, reason.clone()),
             _ => (Stopped::Time, Stopped::Time.words().to_owned()),
         };
-        self.sink.emit(Event::LimitReached(LimitReached { generation, during, limit, reason }))?;
+        self.take_break(state, Event::LimitReached(LimitReached { generation, during, limit, reason }))?;
         Ok(limit)
     }
 }

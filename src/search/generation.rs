@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use futures_util::future::join_all;
-
 use super::ablate::{Ablation, Part};
 use super::archive::{Archive, Entry};
 use super::choose::{Bandit, choose};
@@ -18,13 +16,25 @@ use crate::dataset::Split;
 use crate::diagnose::{FailureCluster, diagnose};
 use crate::digest::Digest;
 use crate::eval::{Change, Outcome, OutcomeError, Summary};
-use crate::model::CallError;
+use crate::model::{Amount, CallError, ModelRole};
 use crate::prompt::PromptSet;
 use crate::propose::{Attempt, Dropped, Proposed};
-use crate::run::{self, AskFailed, Decision, Diagnosed, Event, GenerationEnded, GenerationStarted};
+use crate::run::{self, AskFailed, Decision, Diagnosed, Event, GenerationEnded, GenerationStarted, Stopped};
 
 /// What a search remembers from generation to generation.
 pub(super) struct State {
+    /// The generation that is under way or was the last; 0 before the first.
+    pub generation: u32,
+    /// Whether no generation has ended since the models that answer and judge were last changed.
+    pub is_new: bool,
+    /// How many of the recorded breaks it has come past.
+    pub breaks: usize,
+    /// How many of them changed the model that answers or judges.
+    pub changes: usize,
+    /// What the search knows to be lost of the budget.
+    pub lost: BTreeMap<ModelRole, Amount>,
+    /// Why no further generation is begun.
+    pub stopped: Option<Stopped>,
     pub incumbent: Revision,
     /// Whether the model may answer the same question in two ways. A noise measurement without a flip is no proof that it
     /// doesn't.
@@ -58,10 +68,16 @@ pub(super) struct State {
 }
 
 impl State {
-    pub fn new(baseline: Revision, noisy: bool, bandit: Bandit) -> Self {
+    pub fn new(incumbent: Revision, noisy: bool, bandit: Bandit) -> Self {
         let mut state = Self {
+            generation: 0,
+            is_new: true,
+            breaks: 0,
+            changes: 0,
+            lost: BTreeMap::new(),
+            stopped: None,
             noisy,
-            seen: BTreeSet::from([baseline.prompts.digest()]),
+            seen: BTreeSet::from([incumbent.prompts.digest()]),
             tried: Vec::new(),
             without_gain: 0,
             clusters: Vec::new(),
@@ -75,10 +91,24 @@ impl State {
             plateau: Plateau::default(),
             ablation: None,
             ablation_calls: 0,
-            incumbent: baseline,
+            incumbent,
         };
         state.archive_incumbent();
         state
+    }
+
+    /// Begins anew from `incumbent` as it was measured by the models that answer and judge from here on: whatever rested
+    /// on the answers before goes, where the search is and what it has learned of strategies stays.
+    pub fn renew(&mut self, incumbent: Revision, noisy: bool) {
+        let bandit = std::mem::take(&mut self.bandit);
+        *self = Self {
+            generation: self.generation,
+            breaks: self.breaks,
+            changes: self.changes,
+            lost: std::mem::take(&mut self.lost),
+            past_clusters: std::mem::take(&mut self.past_clusters),
+            ..Self::new(incumbent, noisy, bandit)
+        };
     }
 }
 
@@ -163,6 +193,7 @@ impl Search<'_> {
         }
         // A generation whose survivors wait for more has not been answered.
         state.without_gain = if kept { 0 } else { state.without_gain + u32::from(!waits) };
+        state.is_new = false;
         self.sink.emit(Event::GenerationEnded(GenerationEnded {
             generation,
             incumbent: state.incumbent.id.clone(),
@@ -187,7 +218,9 @@ impl Search<'_> {
     /// The generation's candidates: what needs no model first, then one for each ask that came to something.
     async fn candidates(&self, meter: &Meter<'_>, state: &mut State, generation: u32) -> Result<Vec<Candidate>, Halt> {
         let mut found = Vec::new();
-        if generation == 1 && self.settings.parts.free {
+        // Not of what was kept before another model took over: that has had its turn.
+        let is_baseline = state.incumbent.prompts.digest() == self.baseline.digest();
+        if state.is_new && is_baseline && self.settings.parts.free {
             let train = self.dataset.rows(Split::Train);
             let labels = self.labels();
             let free = self.propose.free(&state.incumbent.prompts, &train, &labels, self.settings.seed);
@@ -214,13 +247,7 @@ impl Search<'_> {
         let asks = self.asks(state, clusters, choices, generation);
         let doing = Doing { generation, stage: "propose", trying: format!("{} proposals", asks.len()) };
         meter.announce(&doing);
-        let replies = join_all(asks.iter().map(|ask| async {
-            match self.recorded.asks.get(&(generation, ask.slot)) {
-                Some(error) => Err(Dropped::Call(error.clone())),
-                None => self.propose.propose(ask).await,
-            }
-        }))
-        .await;
+        let replies = self.replies(meter, state, &asks, generation).await?;
         for ((ask, parent), reply) in asks.into_iter().zip(parents).zip(replies) {
             if let Err(Dropped::Call(error)) = &reply {
                 if error.is_systemic() && !matches!(error, CallError::Budget(_)) {
@@ -312,8 +339,11 @@ impl Search<'_> {
         }))?;
         if verdict.decision == Decision::Kept {
             let parts = state.parts(&parts);
-            let revision = self.revision(meter, candidate, dev, generation).await?;
+            let Candidate { id, prompts, quoted, .. } = candidate;
+            // It stands from here on, whatever becomes of the calls that measure it on train.
+            let revision = Revision { id, prompts, quoted, train: Vec::new(), dev };
             let before = std::mem::replace(&mut state.incumbent, revision);
+            state.incumbent.train = self.on_train(meter, &state.incumbent, generation).await?;
             state.survivors.clear();
             state.judged.clear();
             state.single_next = false;
@@ -334,31 +364,30 @@ impl Search<'_> {
         Ok(false)
     }
 
-    /// A kept candidate as the new incumbent, measured on as many train rows as the next generation needs, as far as the
-    /// budget goes: the sealed test's share of it stays.
-    pub(super) async fn revision(
+    /// A new incumbent on as many train rows as the next generation needs, as far as the budget goes: the sealed test's
+    /// share of it stays.
+    pub(super) async fn on_train(
         &self,
         meter: &Meter<'_>,
-        candidate: Candidate,
-        dev: Vec<Outcome>,
+        revision: &Revision,
         generation: u32,
-    ) -> Result<Revision, Halt> {
+    ) -> Result<Vec<Outcome>, Halt> {
         let doing = Doing { generation, stage: "train", trying: "the new incumbent".to_owned() };
-        let mut rows = race::order(&self.unquoted(&candidate.quoted), self.settings.seed, generation);
-        rows = meter.within(&candidate.prompts, &rows, self.task_calls_left());
+        let mut rows = race::order(&self.unquoted(&revision.quoted), self.settings.seed, generation);
+        rows = meter.within(&revision.prompts, &rows, self.task_calls_left());
         let is_failing = |outcome: &Outcome| outcome.is_failing(self.settings.pass_threshold);
         let mut train = Vec::new();
         let least = self.rows_of_incumbent(generation);
         let mut count = least.min(rows.len());
         // That nothing fails has to be shown on all rows.
         while train.len() < count {
-            train.extend(meter.measure(&candidate.prompts, &rows[train.len()..count], 0, &doing).await?);
+            train.extend(meter.measure(&revision.prompts, &rows[train.len()..count], 0, &doing).await?);
             if !train.iter().any(is_failing) {
                 count = (count + least).min(rows.len());
             }
         }
         meter.journal_failures()?;
-        Ok(Revision { id: candidate.id, prompts: candidate.prompts, quoted: candidate.quoted, train, dev })
+        Ok(train)
     }
 }
 

@@ -9,10 +9,7 @@ use crate::dataset::Example;
 use crate::digest::Digest;
 use crate::eval::{Evaluate, Outcome, OutcomeError};
 use crate::prompt::PromptSet;
-use crate::run::{Event, Measured, Progress, RowFailed, Sink};
-
-/// What names one outcome: prompts, example, draw.
-type OutcomeKey = (Digest, String, u32);
+use crate::run::{Event, FailedRows, Measured, Progress, RowFailed, Sink};
 
 /// Measures prompts on rows.
 pub(super) struct Meter<'a> {
@@ -25,9 +22,9 @@ pub(super) struct Meter<'a> {
 struct Memory {
     outcomes: BTreeMap<(Digest, u32), BTreeMap<String, Outcome>>,
     /// Errors that an interrupted run has journalled: given again, not asked for.
-    recorded: BTreeMap<OutcomeKey, OutcomeError>,
+    recorded: FailedRows,
     /// Errors met and not yet journalled.
-    unjournalled: BTreeMap<OutcomeKey, OutcomeError>,
+    unjournalled: FailedRows,
 }
 
 /// From so many rows on, and this share of an evaluation, that fail for a passing reason after all retries, they are no
@@ -57,7 +54,7 @@ pub(super) struct Doing {
 }
 
 impl<'a> Meter<'a> {
-    pub fn new(evaluate: &'a dyn Evaluate, sink: &'a dyn Sink, recorded: BTreeMap<OutcomeKey, OutcomeError>) -> Self {
+    pub fn new(evaluate: &'a dyn Evaluate, sink: &'a dyn Sink, recorded: FailedRows) -> Self {
         let memory = Memory { recorded, ..Memory::default() };
         Self { evaluate, sink, memory: Mutex::new(memory) }
     }

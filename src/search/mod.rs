@@ -14,6 +14,7 @@
 //! | `ablate.rs` | which hunks of what was kept go again |
 //! | `noise.rs` | what gain the data can show |
 //! | `pace.rs` | how thorough all that is, by the calls left |
+//! | `fall_back.rs` | what goes on where another model takes over |
 //!
 //! `generation.rs`, `trial.rs`, `question.rs` and `judge.rs` act on these decisions, `meter.rs` measures for them.
 
@@ -22,6 +23,7 @@ mod account;
 mod archive;
 mod ask;
 mod choose;
+mod fall_back;
 mod gate;
 mod generation;
 mod judge;
@@ -42,12 +44,12 @@ use std::sync::Arc;
 
 pub use account::{Account, Unlimited};
 pub use choose::expected_reward;
+pub use fall_back::{Alone, Standby};
 pub use noise::detectable_gain;
 pub use plan::{Calls, Outline};
 pub use settings::{CallLimits, CallsSpent, GateSettings, Parts, Protected, Settings};
 
 use crate::dataset::{Dataset, Example, Split};
-use crate::digest::Digest;
 use crate::eval::{Evaluate, Outcome, OutcomeError, Summary, compare};
 use crate::model::{CallError, ModelRole};
 use crate::prompt::PromptSet;
@@ -116,6 +118,8 @@ pub struct Search<'a> {
     pub spent: &'a (dyn Fn() -> CallsSpent + Send + Sync),
     /// What limits it besides the settings.
     pub account: &'a dyn Account,
+    /// What answers where its models can't be had any more.
+    pub standby: &'a dyn Standby,
     /// Errors that an interrupted run has journalled.
     pub recorded: Recorded,
     /// What the strategies came to in earlier runs, as the run's snapshot has it.
@@ -140,36 +144,62 @@ impl Search<'_> {
     /// # Errors
     /// [`Halt`]: interrupted, a fault that no later call can escape, or a run folder that can't be written.
     pub async fn run(&self) -> Result<RunEnded, Halt> {
-        let meter = Meter::new(self.evaluate, self.sink, self.recorded.rows.clone());
         self.sink.emit(Event::RunStarted(self.started()))?;
-        self.close_if_recorded(false);
-        let baseline = match self.begin(&meter).await {
-            Ok(baseline) => baseline,
-            Err(halt) => {
-                let stopped = self.at_limit(&meter, halt, 0, During::Within)?;
-                return self.end(stopped, String::new(), self.baseline.digest().short());
-            }
-        };
-        let mut state = State::new(baseline.clone(), !meter.is_deterministic(), self.bandit());
-        let stopped = self.generations(&meter, &mut state).await?;
-        if state.incumbent.id != baseline.id {
-            self.account.keep_back(0);
-            self.close_if_recorded(true);
-            if let Err(halt) = self.open_test(&meter, &baseline, &state.incumbent).await {
-                self.at_limit(&meter, halt, self.settings.generations, During::Test)?;
+        let mut state = State::new(self.unmeasured(), !self.evaluate.is_deterministic(), self.bandit());
+        self.close_before_break(&state);
+        loop {
+            let failed = self.recorded.rows.get(state.changes).cloned().unwrap_or_default();
+            let meter = Meter::new(self.evaluate, self.sink, failed);
+            match self.go_on(&meter, &mut state).await {
+                Ok(ended) => return Ok(ended),
+                Err(halt) => self.fall_back(&meter, &mut state, halt).await?,
             }
         }
-        let is_plateau = stopped == Stopped::NoGain;
-        let why = if is_plateau { state.plateau.why_stopped(state.without_gain) } else { String::new() };
-        self.end(stopped, why, state.incumbent.id)
     }
 
-    /// The baseline; the noise is measured besides.
-    async fn begin(&self, meter: &Meter<'_>) -> Result<Revision, Halt> {
-        let baseline = self.measure_baseline(meter).await?;
+    /// Goes on to the end of the run with the models as they are.
+    async fn go_on(&self, meter: &Meter<'_>, state: &mut State) -> Result<RunEnded, Halt> {
+        if state.stopped.is_none() {
+            state.stopped = Some(self.search(meter, state).await?);
+        }
+        let baseline = self.unmeasured();
+        if state.incumbent.id != baseline.id {
+            self.account.keep_back(0);
+            self.close_before_break(state);
+            if let Err(halt) = self.open_test(meter, &baseline, &state.incumbent).await {
+                self.at_limit(meter, state, halt, During::Test)?;
+            }
+        }
+        let stopped = state.stopped.unwrap_or(Stopped::Generations);
+        let is_plateau = stopped == Stopped::NoGain;
+        let why = if is_plateau { state.plateau.why_stopped(state.without_gain) } else { String::new() };
+        self.end(stopped, why, state.incumbent.id.clone())
+    }
+
+    /// Measures the incumbent and runs the generations that are left; says why there are no more.
+    async fn search(&self, meter: &Meter<'_>, state: &mut State) -> Result<Stopped, Halt> {
+        // With none left, only the sealed test is.
+        if state.generation >= self.settings.generations {
+            return Ok(Stopped::Generations);
+        }
+        match self.begin(meter, state).await {
+            Ok(()) => self.generations(meter, state).await,
+            Err(halt) => self.at_limit(meter, state, halt, During::Within),
+        }
+    }
+
+    /// The incumbent, at the start the baseline; the noise is measured besides.
+    async fn begin(&self, meter: &Meter<'_>, state: &mut State) -> Result<(), Halt> {
+        let generation = state.generation;
+        let incumbent = if state.incumbent.prompts.digest() == self.baseline.digest() {
+            self.measure_baseline(meter, generation).await?
+        } else {
+            self.measure_anew(meter, state).await?
+        };
         self.keep_back_test();
-        self.measure_noise(meter, &baseline).await?;
-        Ok(baseline)
+        self.measure_noise(meter, &incumbent, generation).await?;
+        state.renew(incumbent, !meter.is_deterministic());
+        Ok(())
     }
 
     fn end(&self, stopped: Stopped, why: String, winner: String) -> Result<RunEnded, Halt> {
@@ -210,17 +240,18 @@ impl Search<'_> {
     }
 
     async fn generations(&self, meter: &Meter<'_>, state: &mut State) -> Result<Stopped, Halt> {
-        let mut lost = BTreeMap::new();
-        for generation in 1..=self.settings.generations {
+        while state.generation < self.settings.generations {
+            let generation = state.generation + 1;
             if let Some(stopped) = self.stop(state) {
                 return Ok(stopped);
             }
-            if let Some(stopped) = self.forbidden(generation, self.least_calls())? {
+            if let Some(stopped) = self.forbidden(state, generation, self.least_calls())? {
                 return Ok(stopped);
             }
-            self.count_lost(generation, &mut lost)?;
+            self.count_lost(state, generation)?;
+            state.generation = generation;
             if let Err(halt) = self.generation(meter, state, generation).await {
-                return self.at_limit(meter, halt, generation, During::Within);
+                return self.at_limit(meter, state, halt, During::Within);
             }
         }
         Ok(self.stop(state).filter(|stopped| *stopped == Stopped::TargetScore).unwrap_or(Stopped::Generations))
@@ -268,35 +299,45 @@ impl Search<'_> {
         self.dataset.rows(Split::Dev).len() as u64
     }
 
-    async fn measure_baseline(&self, meter: &Meter<'_>) -> Result<Revision, Halt> {
+    async fn measure_baseline(&self, meter: &Meter<'_>, generation: u32) -> Result<Revision, Halt> {
         let (train, dev) = (self.dataset.rows(Split::Train), self.dataset.rows(Split::Dev));
         let rows: Vec<Arc<Example>> = train.iter().chain(&dev).cloned().collect();
-        let doing = Doing { generation: 0, stage: "baseline", trying: "the prompt as it is".to_owned() };
-        let mut outcomes = meter.measure(&self.baseline, &rows, 0, &doing).await?;
+        let doing = Doing { generation, stage: "baseline", trying: "the prompt as it is".to_owned() };
+        let mut outcomes = self.first_draws(meter, &self.baseline, &rows, &doing).await?;
+        meter.journal_failures()?;
+        let dev = outcomes.split_off(train.len());
+        let event =
+            BaselineMeasured { train: Summary::of(&outcomes), dev: Summary::of(&dev), tokens: self.baseline.tokens() };
+        self.sink.emit(Event::BaselineMeasured(event))?;
+        Ok(Revision { train: outcomes, dev, ..self.unmeasured() })
+    }
+
+    /// `prompts` on `rows` for the first time, where nothing is known of the models yet.
+    async fn first_draws(
+        &self,
+        meter: &Meter<'_>,
+        prompts: &Arc<PromptSet>,
+        rows: &[Arc<Example>],
+        doing: &Doing,
+    ) -> Result<Vec<Outcome>, Halt> {
+        let outcomes = meter.measure(prompts, rows, 0, doing).await?;
         if let Some(first) = outcomes.first()
             && outcomes.iter().all(|outcome| outcome.result.is_err())
             && let Err(error) = &first.result
         {
             return Err(Halt::NothingRan(error.clone()));
         }
-        meter.journal_failures()?;
-        let dev = outcomes.split_off(train.len());
-        let digest: Digest = self.baseline.digest();
-        let event =
-            BaselineMeasured { train: Summary::of(&outcomes), dev: Summary::of(&dev), tokens: self.baseline.tokens() };
-        self.sink.emit(Event::BaselineMeasured(event))?;
-        let prompts = Arc::clone(&self.baseline);
-        Ok(Revision { id: digest.short(), prompts, quoted: BTreeSet::new(), train: outcomes, dev })
+        Ok(outcomes)
     }
 
     /// Measures the model's noise, to tell what gain dev can show.
-    async fn measure_noise(&self, meter: &Meter<'_>, baseline: &Revision) -> Result<(), Halt> {
+    async fn measure_noise(&self, meter: &Meter<'_>, incumbent: &Revision, generation: u32) -> Result<(), Halt> {
         let dev = self.dataset.rows(Split::Dev);
         let left = if meter.is_deterministic() { 0 } else { self.task_calls_left() };
         let rows = noise::rows(&dev, left, self.settings.seed);
-        let doing = Doing { generation: 0, stage: "noise", trying: "the same rows once more".to_owned() };
-        let first = meter.measure(&baseline.prompts, &rows, 0, &doing).await?;
-        let second = meter.measure(&baseline.prompts, &rows, 1, &doing).await?;
+        let doing = Doing { generation, stage: "noise", trying: "the same rows once more".to_owned() };
+        let first = meter.measure(&incumbent.prompts, &rows, 0, &doing).await?;
+        let second = meter.measure(&incumbent.prompts, &rows, 1, &doing).await?;
         meter.journal_failures()?;
         self.sink.emit(Event::NoiseMeasured(noise::measured(&first, &second, dev.len())))?;
         Ok(())

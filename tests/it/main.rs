@@ -14,6 +14,7 @@ mod doctor;
 mod embeddings;
 mod engine;
 mod fallback;
+mod fallback_within;
 mod judges;
 #[cfg(target_os = "linux")]
 mod kill;

@@ -19,7 +19,7 @@ use prompt_ratchet::prompt::{Edit, Prompt, PromptSet};
 use prompt_ratchet::propose::{self, Ask, Dropped, Proposal, Propose, Proposed, Strategy};
 use prompt_ratchet::run::{Event, Pulls, Recorded, RunError, Sink};
 use prompt_ratchet::search::{
-    CallLimits, CallsSpent, GateSettings, Parts, Protected, Search, Settings, Task, Unlimited,
+    Alone, CallLimits, CallsSpent, GateSettings, Parts, Protected, Search, Settings, Task, Unlimited,
 };
 use prompt_ratchet::seed;
 use rand::{Rng, RngExt};
@@ -255,6 +255,7 @@ impl World {
             sink: &sink,
             spent: &spent,
             account: &Unlimited,
+            standby: &Alone,
             recorded: Recorded::default(),
             past: Pulls::default(),
         };
