@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
+use prompt_ratchet::config;
 use prompt_ratchet::dataset::{Filter, Split};
-use prompt_ratchet::eval::{Change, Comparison, Outcome, compare};
+use prompt_ratchet::eval::{Change, Comparison, Outcome};
 use prompt_ratchet::project::{Project, revision};
 use prompt_ratchet::prompt::PromptSet;
 use prompt_ratchet::report::{
@@ -86,6 +87,8 @@ struct Rows {
     measured_with: Option<String>,
     /// Whether a run chose A or B by them.
     selected_on: bool,
+    /// What the scores are.
+    objective: config::Objective,
     /// The difference of macro F1, of a task of labels.
     macro_f1: Option<MacroF1>,
 }
@@ -114,21 +117,29 @@ impl Compare {
         let after = bench.measure(&b, &rows, "B").await?;
         bench.book(&splits, &format!("compare-{}-{}", a.digest().short(), b.digest().short()), true)?;
         let pass_threshold = bench.project.config.pass_threshold;
-        let comparison = compare(&before.evaluation.outcomes, &after.evaluation.outcomes, pass_threshold);
+        let objective = bench.project.objective();
+        let comparison = objective.compare(&before.evaluation.outcomes, &after.evaluation.outcomes, pass_threshold);
         let finding = Finding::of(&comparison);
-        let macro_f1 = bench
-            .labels()
-            .and_then(|labels| macro_f1_difference(&before.evaluation.outcomes, &after.evaluation.outcomes, &labels));
+        let macro_f1 = match objective.kind() {
+            config::Objective::MeanScore => bench.labels().and_then(|labels| {
+                macro_f1_difference(&before.evaluation.outcomes, &after.evaluation.outcomes, &labels)
+            }),
+            config::Objective::MacroF1 => Some(MacroF1 { value: comparison.difference, interval: comparison.interval }),
+        };
         if self.json {
             let mut object = self.object(&comparison, finding, [&before, &after]);
             object["quoted"] = json!(quoted);
             object["macro_f1_difference"] = json_macro_f1(macro_f1);
+            if !objective.kind().is_mean_score() {
+                object["objective"] = json!(objective.kind());
+            }
             object["measured_as"] = json!(run.map(|run| &run.manifest.run));
             object["selected_on"] = json!(selected_on);
             print_json(&object)?;
         } else {
             let measured_with = sides.iter().any(|side| side.run().is_some()).then(|| measured_with(&bench, run));
-            let rows = Rows { splits: split_names(&splits), quoted, measured_with, selected_on, macro_f1 };
+            let (splits, objective) = (split_names(&splits), objective.kind());
+            let rows = Rows { splits, quoted, measured_with, selected_on, objective, macro_f1 };
             print(&self.page(&comparison, finding, [&before, &after], &rows))?;
             if !bench.project.config.models.task.is_deterministic() {
                 bench.note("note: this model may answer otherwise the next time; single rows may have changed by luck");
@@ -202,8 +213,9 @@ impl Compare {
             }
         }
         let (difference, interval) = (points(comparison.difference), signed_interval(&comparison.interval));
-        writeln!(f, "\ndifference {difference}, 95 % interval {interval}, {}", p_value(comparison.p_value))?;
-        if let Some(MacroF1 { value, interval }) = &rows.macro_f1 {
+        let name = if rows.objective.is_mean_score() { "difference" } else { rows.objective.words() };
+        writeln!(f, "\n{name} {difference}, 95 % interval {interval}, {}", p_value(comparison.p_value))?;
+        if let Some(MacroF1 { value, interval }) = rows.macro_f1.as_ref().filter(|_| rows.objective.is_mean_score()) {
             let (difference, interval) = (points(*value), signed_interval(interval));
             writeln!(f, "macro F1 {difference}, 95 % interval {interval} (paired bootstrap); not what decides")?;
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 use prompt_ratchet::dataset::{Example, Filter, label_sets};
 use prompt_ratchet::durable;
+use prompt_ratchet::eval::Objective;
 use prompt_ratchet::prompt::PromptSet;
 use prompt_ratchet::report::{Certainty, Classified, LengthBias, plural};
 use prompt_ratchet::stats::LabelScore;
@@ -133,18 +134,19 @@ impl Eval {
                 ));
             }
         }
-        let labels = bench.labels();
+        let (labels, objective) = (bench.labels(), bench.project.objective());
         let length = LengthBias::of_judges(&measured.evaluation.outcomes, &bench.project.scorers);
         if self.json {
             let classified = labels.and_then(|labels| Classified::of(&measured.evaluation.outcomes, &labels));
             let pass_threshold = bench.project.config.pass_threshold;
             let certainty = Certainty::of(&measured.evaluation.outcomes, pass_threshold);
-            return print_json(&json(measured, quoted, classified.as_ref(), &length, certainty));
+            return print_json(&json(measured, &objective, quoted, classified.as_ref(), &length, certainty));
         }
         let fields = label_sets(bench.project.dataset.rows.iter());
         let page = table::Page {
             title,
             outcomes: &measured.evaluation.outcomes,
+            objective: &objective,
             labels: labels.as_deref(),
             fields: &fields,
             pass_threshold: bench.project.config.pass_threshold,
@@ -165,12 +167,13 @@ impl Eval {
 /// The object of `--json`.
 fn json(
     measured: &Measured,
+    objective: &Objective,
     quoted: usize,
     classified: Option<&Classified>,
     length: &[LengthBias],
     certainty: Option<Certainty>,
 ) -> serde_json::Value {
-    let summary = measured.summary();
+    let summary = objective.summary(&measured.evaluation.outcomes);
     let used = &measured.used;
     let labels = classified.map(|classified| {
         let label = |(label, score, rows): &(String, LabelScore, usize)| {
@@ -193,6 +196,9 @@ fn json(
         "cost_usd": used.dollars,
         "seconds": used.seconds,
     });
+    if !objective.kind().is_mean_score() {
+        object["objective"] = json!(objective.kind());
+    }
     if !length.is_empty() {
         let length: Vec<serde_json::Value> = length.iter().map(LengthBias::json).collect();
         object["judge"] = json!({ "calls": used.judged, "length": length });

@@ -109,10 +109,16 @@ fn provider(seen: &ProviderNotice) -> Value {
 /// What of an event is worth a line: numbers and names, no texts of prompts and rows.
 fn compact(event: &Event) -> Value {
     match event {
-        Event::RunStarted(e) => json!({
-            "rows": { "train": e.rows[0], "dev": e.rows[1], "test": e.rows[2] },
-            "generations": e.generations, "proposals": e.proposals, "seed": e.seed,
-        }),
+        Event::RunStarted(e) => {
+            let mut started = json!({
+                "rows": { "train": e.rows[0], "dev": e.rows[1], "test": e.rows[2] },
+                "generations": e.generations, "proposals": e.proposals, "seed": e.seed,
+            });
+            if !e.objective.is_mean_score() {
+                started["objective"] = json!(e.objective);
+            }
+            started
+        }
         Event::RowFailed(e) => json!({ "row": e.example }),
         Event::AskFailed(e) => json!({ "generation": e.generation }),
         Event::BaselineMeasured(e) => json!({ "train": summary(&e.train), "dev": summary(&e.dev), "tokens": e.tokens }),

@@ -102,11 +102,14 @@ impl Narration {
     fn started(&mut self, started: &RunStarted) -> Vec<String> {
         self.generations = started.generations;
         let [train, dev, test] = started.rows;
-        let rows = format!(
+        let mut rows = format!(
             "{train} train, {dev} dev, {test} test rows; up to {}; seed {}",
             plural(started.generations as usize, "generation"),
             started.seed
         );
+        if !started.objective.is_mean_score() {
+            rows += &format!("; scores are {}", started.objective.words());
+        }
         vec![format!("{}: {rows}", self.paint.bold(one_line(&started.name, 40)))]
     }
 

@@ -141,7 +141,9 @@ impl Seen {
         }
         if let (Some(before), Some(after)) = (view.baseline_dev(), view.winner_dev()) {
             let kept = plural(view.kept().len(), "revision");
-            say("dev", format!("{}, baseline {}; {kept} kept", percent(after.score), percent(before.score)));
+            let objective = view.objective();
+            let name = if objective.is_mean_score() { String::new() } else { format!("{} ", objective.words()) };
+            say("dev", format!("{name}{}, baseline {}; {kept} kept", percent(after.score), percent(before.score)));
         }
         let (spend, seconds) = self.spent();
         let total = spend.total();

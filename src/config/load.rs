@@ -114,10 +114,35 @@ impl Config {
         }
         scorer_conflicts(&self.scorers, &["scorers".to_owned()], true, &mut found);
         found.extend(self.repeat_conflicts());
+        found.extend(self.objective_conflict());
         if self.target.is_none() {
             traces_wanted(&self.scorers, &["scorers".to_owned()], &mut found);
         }
         found
+    }
+
+    /// Macro F1 takes an answer for the label that it is, word for word: where the scorers see it otherwise, a row could
+    /// pass and its label not be told.
+    fn objective_conflict(&self) -> Option<Finding> {
+        if self.objective.is_mean_score() {
+            return None;
+        }
+        let is_plain = match self.scorers.as_slice() {
+            [only] => {
+                let plain = ScorerKind::ExactMatch { trim: true, ignore_case: false };
+                only.kind == plain && !only.not && only.threshold.is_none()
+            }
+            _ => false,
+        };
+        let why = if !is_plain {
+            "takes an answer for a label word for word: keep one scorer, `exact_match` without options"
+        } else if self.repeats.samples > 1 {
+            "counts one answer a row: leave `repeats` out"
+        } else {
+            return None;
+        };
+        let message = format!("`objective = \"macro_f1\"` {why}; or leave `objective` out to have the mean score");
+        Some(finding(&["objective"], Cause::Conflict(message)))
     }
 
     fn repeat_conflicts(&self) -> Option<Finding> {

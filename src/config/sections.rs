@@ -31,6 +31,10 @@ pub struct Config {
     #[serde(default = "one")]
     #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
     pub pass_threshold: f64,
+    /// What the score of a prompt is, by which the gate and the sealed test decide. `macro_f1` is for a task of labels with
+    /// one scorer, `exact_match` as it comes, and one answer a row.
+    #[serde(default, skip_serializing_if = "Objective::is_mean_score")]
+    pub objective: Objective,
     /// Folder that run folders are made in.
     #[serde(default = "default_runs")]
     #[schemars(length(min = 1))]
@@ -104,6 +108,32 @@ fn default_grace() -> f64 {
 
 fn default_runs() -> PathBuf {
     "runs".into()
+}
+
+/// What the score of a prompt is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Objective {
+    /// The weighted mean of the rows' scores.
+    #[default]
+    MeanScore,
+    /// The mean of F1 over the labels: a rare label counts as much as a frequent one.
+    MacroF1,
+}
+
+impl Objective {
+    /// Whether it is the one that needs no word.
+    pub fn is_mean_score(&self) -> bool {
+        *self == Self::MeanScore
+    }
+
+    /// What a score is called where people read it.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::MeanScore => "score",
+            Self::MacroF1 => "macro F1",
+        }
+    }
 }
 
 /// How often each row is answered, and how the scores of its answers become the score of the row: their mean, unless

@@ -3,6 +3,8 @@
 mod command;
 mod comparison;
 mod engine;
+mod labelled;
+mod objective;
 mod outcome;
 mod repeats;
 mod target;
@@ -12,6 +14,8 @@ pub(crate) mod testing;
 pub use command::{CommandSettings, CommandTarget, ModelCalls, Program, ProgramOptions};
 pub use comparison::{Change, Comparison, PairedRow, compare};
 pub use engine::{Evaluate, Evaluator, OnOutcome, RowSource, TakeOutcome};
+pub use labelled::{labelled, macro_f1_interval};
+pub use objective::Objective;
 pub use outcome::{Answer, Evaluation, Outcome, OutcomeError, Summary};
 pub use repeats::{RepeatRule, Repeats};
 pub use target::{ChatSettings, ChatTarget, Target};

@@ -263,7 +263,7 @@ fn calibration(judge: &Judge, rated: &[Rated], errors: usize, pass_threshold: f6
     let length = rank_correlation(&excess, CONFIDENCE)
         .map(|of| Bias { correlation: of.rho, interval: [of.interval.low, of.interval.high] });
     let retest = retest(rated);
-    let detectable = [0.0, retest.noise_variance].map(|variance| detectable_gain(dev_rows, variance).0);
+    let detectable = [0.0, retest.noise_variance].map(|variance| detectable_gain(dev_rows, dev_rows, variance).0);
     let (tells_apart, verdict) = verdict(found.map(|found| found.interval.low), detectable, dev_rows, retest, judge);
     Calibration {
         scorer: judge.label().to_owned(),
@@ -353,8 +353,9 @@ fn verdict(
         );
         return (true, message);
     }
-    let enough =
-        |votes: &u32| detectable_gain(dev_rows, retest.noise_variance / f64::from(*votes)).0 <= TOO_NOISY * without;
+    let enough = |votes: &u32| {
+        detectable_gain(dev_rows, dev_rows, retest.noise_variance / f64::from(*votes)).0 <= TOO_NOISY * without
+    };
     let advice = match (2..=MOST_VOTES).find(enough) {
         Some(votes) => format!("votes = {} would bring that down enough.", u64::from(votes) * u64::from(judge.votes())),
         None => "More votes alone won't help: sharpen the criteria, or use a larger model.".to_owned(),

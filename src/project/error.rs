@@ -77,6 +77,13 @@ pub enum ProjectError {
         /// What was found, and what is needed.
         problem: String,
     },
+    /// An objective that counts by label, where there are none.
+    #[error(
+        "objective = \"macro_f1\" counts by label, and the expected answers of these rows are no labels: every row needs \
+         one, a short text, true, false or a whole number, of few that come again; leave `objective` out to have the \
+         mean score"
+    )]
+    NoLabels,
     /// A budget with which no run can begin.
     #[error(
         "budget: {} of the task model can't cover the baseline, which takes {least}; raise `budget.calls`",
@@ -169,6 +176,7 @@ impl ProjectError {
         match self {
             Self::Environment { key, .. } | Self::Program { key, .. } | Self::Webhook { key, .. } => Some(path(key)),
             Self::Target { key, .. } => Some(path(key)),
+            Self::NoLabels => Some(path("objective")),
             Self::Model { role, .. } => Some(path(&format!("models.{role}"))),
             Self::Strategy(StrategyError::Unknown { .. }) => Some(path("search.disable")),
             Self::Scorer(error) => {

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use super::named::NamedFiles;
 use super::{ProjectError, judges, limits, scorers};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::dataset::{Dataset, Example, PackedDataset, SplitLock, labels, load};
+use crate::eval::Objective;
 use crate::model::ModelRole;
 use crate::prompt::{Prompt, PromptError, PromptSet};
 use crate::propose::{GuardLimits, Guards, Strategy, load_strategies};
@@ -96,6 +97,9 @@ impl Project {
                 problem,
             })?;
         }
+        if !config.objective.is_mean_score() && labels(loaded.dataset.rows.iter()).is_none() {
+            return Err(at(ProjectError::NoLabels));
+        }
         rows_are_told_apart(&prompts, &loaded.dataset).map_err(|error| at_path(&prompt_files, error))?;
         let mut warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
         warnings.extend(judges::warnings(&config, &scorers));
@@ -177,6 +181,7 @@ impl Project {
             patience: config.search.patience as u32,
             target_score: config.search.target_score,
             pass_threshold: config.pass_threshold,
+            objective: self.objective(),
             gate: GateSettings {
                 min_gain: config.gate.min_gain,
                 standard_errors: config.gate.standard_errors,
@@ -194,6 +199,17 @@ impl Project {
                 scoring: self.scorers.calls(),
             },
             parts: Parts::default(),
+        }
+    }
+
+    /// What the score of a prompt is.
+    pub fn objective(&self) -> Objective {
+        match self.config.objective {
+            config::Objective::MeanScore => Objective::MeanScore,
+            config::Objective::MacroF1 => {
+                let labels = self.labels().unwrap_or_default().into_iter().map(|(label, _)| label);
+                Objective::MacroF1 { labels: labels.collect(), seed: self.config.search.seed }
+            }
         }
     }
 

@@ -1,15 +1,7 @@
 //! A task of labels: precision, recall and F1 by label, and macro F1 with a bootstrap interval.
 
-use std::collections::BTreeMap;
-
-use crate::eval::{CONFIDENCE, Outcome};
-use crate::seed::generator;
-use crate::stats::{
-    Interval, LabelScore, Labelled, bootstrap_macro_f1, bootstrap_macro_f1_difference, label_scores, macro_f1,
-};
-
-/// Resamples of the bootstrap.
-const RESAMPLES: usize = 2_000;
+use crate::eval::{Objective, Outcome, labelled, macro_f1_interval};
+use crate::stats::{Interval, LabelScore, Labelled, label_scores, macro_f1};
 
 /// How well each label is told.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,8 +29,7 @@ impl Classified {
         let rows: Vec<Labelled> = labelled(outcomes, labels).into_values().collect();
         let scores = label_scores(&rows, labels.len());
         let value = macro_f1(&scores).filter(|_| rows.iter().any(|row| row.answered.is_some()))?;
-        let mut rng = generator(0, 0, "macro-f1");
-        let interval = bootstrap_macro_f1(&rows, labels.len(), CONFIDENCE, RESAMPLES, &mut rng);
+        let interval = macro_f1_interval(&rows, labels.len());
         let count = |label: usize| rows.iter().filter(|row| row.expected == label).count();
         let seen = labels.iter().zip(scores).enumerate().filter(|(_, (_, score))| score.weights != (0.0, 0.0));
         let labels = seen.map(|(at, (label, score))| (label.clone(), score, count(at))).collect();
@@ -48,33 +39,12 @@ impl Classified {
 
 /// The difference of macro F1 over the rows that ran in both arms; nothing where either arm answers no label.
 pub fn macro_f1_difference(before: &[Outcome], after: &[Outcome], labels: &[String]) -> Option<MacroF1> {
-    let [mut before, mut after] = [before, after].map(|arm| labelled(arm, labels));
-    before.retain(|id, _| after.contains_key(id));
-    after.retain(|id, _| before.contains_key(id));
-    // By id, so both are in one order.
-    let [before, after] = [before, after].map(|arm| arm.into_values().collect::<Vec<Labelled>>());
-    let figure = |arm: &[Labelled]| {
-        macro_f1(&label_scores(arm, labels.len())).filter(|_| arm.iter().any(|row| row.answered.is_some()))
-    };
-    let value = figure(&after)? - figure(&before)?;
-    let mut rng = generator(0, 0, "macro-f1");
-    let interval = bootstrap_macro_f1_difference(&before, &after, labels.len(), CONFIDENCE, RESAMPLES, &mut rng);
-    Some(MacroF1 { value, interval })
-}
-
-/// The rows that ran and whose expected answer is a label, by id.
-fn labelled<'o>(outcomes: &'o [Outcome], labels: &[String]) -> BTreeMap<&'o str, Labelled> {
-    let place: BTreeMap<&str, usize> = labels.iter().enumerate().map(|(at, label)| (label.trim(), at)).collect();
-    let mut rows = BTreeMap::new();
-    for outcome in outcomes {
-        let (Ok(answer), Some(expected)) = (&outcome.result, outcome.example.expected_text()) else { continue };
-        if let Some(&expected) = place.get(expected.trim()) {
-            let answered = place.get(answer.completion.text.trim()).copied();
-            let row = Labelled { expected, answered, weight: outcome.example.weight };
-            rows.insert(outcome.example.id.as_str(), row);
-        }
+    let answers_labels = |arm| labelled(arm, labels).values().any(|row| row.answered.is_some());
+    if !answers_labels(before) || !answers_labels(after) {
+        return None;
     }
-    rows
+    let found = Objective::MacroF1 { labels: labels.into(), seed: 0 }.compare(before, after, 1.0);
+    Some(MacroF1 { value: found.difference, interval: found.interval })
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ impl Finding {
         let rows = comparison.rows.len();
         if rows == 0 {
             Self::Nothing
-        } else if comparison.rows.iter().all(|row| row.before == row.after) {
+        } else if comparison.difference == 0.0 && comparison.rows.iter().all(|row| row.before == row.after) {
             Self::Same
         } else if comparison.interval.low > 0.0 {
             Self::Better

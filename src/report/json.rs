@@ -7,7 +7,8 @@ use crate::eval::Summary;
 use crate::model::ModelRole;
 
 /// What a script wants to know of a run. `baseline.test` and `winner.test` are null while test is sealed, `stopped` is
-/// null while the run is unfinished, `cost_usd` is null where the price of a call isn't known. `calls` has an `embedder` where texts were embedded.
+/// null while the run is unfinished, `cost_usd` is null where the price of a call isn't known. `calls` has an `embedder` where texts were embedded. `objective`
+/// is there where scores are not the mean score.
 pub fn json(view: &RunView) -> Value {
     let test = view.test.as_ref();
     let total = view.spent.spend.total();
@@ -20,7 +21,7 @@ pub fn json(view: &RunView) -> Value {
             (role.name().to_owned(), json!(live))
         })
         .collect();
-    json!({
+    let mut object = json!({
         "run": view.manifest.run,
         "generations": view.generations.len(),
         "kept": view.kept().len(),
@@ -33,7 +34,11 @@ pub fn json(view: &RunView) -> Value {
         "tokens": total.tokens_in + total.tokens_out,
         "cost_usd": (total.unpriced == 0).then(|| total.cost.dollars()),
         "seconds": view.spent.seconds,
-    })
+    });
+    if !view.objective().is_mean_score() {
+        object["objective"] = json!(view.objective());
+    }
+    object
 }
 
 fn summary(summary: Option<&Summary>) -> Value {

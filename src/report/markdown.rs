@@ -5,6 +5,7 @@ use super::escape::{cell_code, code, fenced, inline};
 use super::numbers::{percent, plural, points, signed, signed_interval, tally};
 use super::terminal::{headline, when};
 use super::{CandidateView, Origin, RunView, ablation, interval, p_value, spending, tried};
+use crate::config::Objective;
 use crate::eval::Summary;
 use crate::model::ModelRole;
 use crate::run::{FellBack, Judged, RunStarted};
@@ -120,6 +121,10 @@ fn scores(view: &RunView) -> Option<String> {
     let mut text = "## Scores\n\n".to_owned();
     text += &table(&["split", "examples", "baseline", "winner", "paired difference", "p"], rows);
     text += "\nIntervals are at 95 %.";
+    if view.objective() == Objective::MacroF1 {
+        text += " Scores are macro F1, the mean of F1 over the labels; fixed and broken count rows. Intervals of a difference \
+                 hold zero unless a permutation test leaves it out too.";
+    }
     if !view.kept().is_empty() {
         text += " Only test says whether the winner is better: dev is asked once a generation, and what is kept is what \
                  looked good there.";

@@ -32,7 +32,9 @@ pub fn headline(view: &RunView) -> String {
         };
     };
     let comparison = &test.comparison;
-    let numbers = format!("{} {}", points(comparison.difference), signed_interval(&comparison.interval));
+    let objective = view.objective();
+    let of = if objective.is_mean_score() { String::new() } else { format!(" of {}", objective.words()) };
+    let numbers = format!("{}{of} {}", points(comparison.difference), signed_interval(&comparison.interval));
     if test.shown {
         return format!("better on test, {numbers}");
     }
@@ -61,7 +63,9 @@ pub fn terminal(view: &RunView, width: usize) -> String {
 
 fn scores(view: &RunView) -> Vec<String> {
     let (Some(before), Some(after)) = (view.baseline_dev(), view.winner_dev()) else { return Vec::new() };
-    let mut lines = vec![format!("         {:23}{:23}difference", "baseline", "winner")];
+    let objective = view.objective();
+    let name = if objective.is_mean_score() { "" } else { objective.words() };
+    let mut lines = vec![format!("{name:8} {:23}{:23}difference", "baseline", "winner")];
     let score = |summary: &Summary| format!("{:>7} {}", percent(summary.score), interval(&summary.interval));
     if let Some(test) = &view.test {
         let comparison = &test.comparison;

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::config::Objective;
 use crate::dataset::Example;
 use crate::diagnose::FailureCluster;
 use crate::eval::Summary;
@@ -297,6 +298,11 @@ impl RunView {
         let kept =
             self.kept().last().filter(|(_, judged)| is_later(judged)).map(|(kept, judged)| kept.dev_after(judged));
         kept.or(anew.map(|anew| &anew.dev)).or(self.baseline_dev())
+    }
+
+    /// What the run's scores are.
+    pub fn objective(&self) -> Objective {
+        self.started.as_ref().map(|started| started.objective).unwrap_or_default()
     }
 
     /// What became of `candidate`.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dataset::Example;
 use crate::digest::Digest;
-use crate::eval::{Comparison, Evaluate, OnOutcome, OutcomeError, compare};
+use crate::eval::{Comparison, Evaluate, Objective, OnOutcome, OutcomeError};
 use crate::prompt::PromptSet;
 use crate::stats::Interval;
 
@@ -18,11 +18,11 @@ pub struct Gain {
     pub rows: usize,
     /// Rows missing in one arm or both.
     pub missing: usize,
-    /// Mean value of the baseline over these rows, in [0, 1].
+    /// Score of the baseline over these rows, in [0, 1].
     pub before: f64,
-    /// Mean value of the result.
+    /// Score of the result.
     pub after: f64,
-    /// Mean paired difference.
+    /// Paired difference.
     pub difference: f64,
     /// 95 % interval of the difference.
     pub interval: Interval,
@@ -63,7 +63,7 @@ pub struct Measurement {
     pub dev: Gain,
 }
 
-/// Measures `result` against `baseline`, first draws of both.
+/// Measures `result` against `baseline` by the run's objective, first draws of both.
 ///
 /// # Errors
 /// A fault that no later row can escape: interrupted, no access, store broken, scorer gone.
@@ -72,13 +72,13 @@ pub async fn measure(
     baseline: &Arc<PromptSet>,
     result: &Arc<PromptSet>,
     (train, dev): (&[Arc<Example>], &[Arc<Example>]),
-    pass_threshold: f64,
+    (objective, pass_threshold): (&Objective, f64),
     on_outcome: OnOutcome<'_>,
 ) -> Result<Measurement, OutcomeError> {
     let gain = async |rows: &[Arc<Example>]| {
         let before = evaluate.evaluate(baseline, rows, 0, on_outcome).await?;
         let after = evaluate.evaluate(result, rows, 0, on_outcome).await?;
-        Ok::<_, OutcomeError>(Gain::of(&compare(&before.outcomes, &after.outcomes, pass_threshold)))
+        Ok::<_, OutcomeError>(Gain::of(&objective.compare(&before.outcomes, &after.outcomes, pass_threshold)))
     };
     let train = gain(train).await?;
     let dev = gain(dev).await?;

@@ -8,6 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{FellBack, IncumbentMeasured};
+use crate::config::Objective;
 use crate::diagnose::FailureCluster;
 use crate::digest::Digest;
 use crate::eval::{Comparison, Outcome, OutcomeError, Summary};
@@ -111,6 +112,9 @@ pub struct RunStarted {
     pub proposals: u32,
     /// Values below it are failing.
     pub pass_threshold: f64,
+    /// What the scores of this run are.
+    #[serde(default, skip_serializing_if = "Objective::is_mean_score")]
+    pub objective: Objective,
     /// Whether the target declares itself deterministic.
     pub deterministic: bool,
 }
@@ -368,7 +372,7 @@ pub struct Verdict {
     pub fixed: usize,
     /// Rows broken.
     pub broken: usize,
-    /// Mean paired difference.
+    /// Paired difference of the scores.
     pub difference: f64,
     /// Its standard error.
     pub standard_error: f64,
@@ -426,7 +430,7 @@ pub struct Ablated {
     pub fixed: usize,
     /// Rows broken by leaving it out.
     pub broken: usize,
-    /// Mean paired difference, without less with.
+    /// Paired difference of the scores, without less with.
     pub difference: f64,
     /// Its 95 % interval; of a hunk that stays, on the assumption that the rows not run would not change.
     pub interval: Interval,
@@ -513,9 +517,7 @@ impl Stopped {
             Stopped::NothingFails => "no train row fails",
         }
     }
-}
 
-impl Stopped {
     /// Why the sealed test was left out, in plain words.
     pub fn at_test(self) -> &'static str {
         match self {

@@ -18,7 +18,7 @@ use super::generation::{Candidate, State, texts};
 use super::meter::{Doing, Meter};
 use super::{Halt, Revision, Search, gate};
 use crate::dataset::{Example, Split};
-use crate::eval::{Comparison, Outcome, Summary, compare};
+use crate::eval::{Comparison, Outcome, compare};
 use crate::prompt::{Edit, PromptSet, hunks, merge};
 use crate::propose::Proposed;
 use crate::run::{Ablated, Event, Shortened};
@@ -205,13 +205,15 @@ impl Search<'_> {
     /// All train and dev rows that are not quoted: those that the revision changed first, because there its hunks show.
     fn ablation_rows(&self, base: &Revision, kept: &Revision) -> Vec<Arc<Example>> {
         let both = |of: &Revision| -> Vec<Outcome> { of.train.iter().chain(&of.dev).cloned().collect() };
-        let changes = compare(&both(base), &both(kept), self.settings.pass_threshold);
-        let changed: BTreeSet<&str> = gate::flipped(&changes).into_iter().collect();
+        let (before, after) = (both(base), both(kept));
+        let changes = compare(&before, &after, self.settings.pass_threshold);
+        let changed: BTreeSet<String> =
+            self.settings.objective.flipped(&changes, &before, &after).into_iter().collect();
         let outcomes = kept.train.iter().chain(&kept.dev);
         let mut rows: Vec<Arc<Example>> =
             outcomes.map(|outcome| Arc::clone(&outcome.example)).filter(|row| !kept.quoted.contains(&row.id)).collect();
         rows.shuffle(&mut seed::generator(self.settings.seed, 0, "ablate"));
-        rows.sort_by_key(|row| !changed.contains(row.id.as_str()));
+        rows.sort_by_key(|row| !changed.contains(&row.id));
         rows
     }
 
@@ -242,7 +244,7 @@ impl Search<'_> {
             ran = (2 * ran).max(BLOCK).min(rows.len());
             let mut after = meter.measure(&candidate.prompts, &rows[..ran], 0, &doing).await?;
             after.extend(with[ran..].iter().cloned());
-            let projected = compare(&with, &after, self.settings.pass_threshold);
+            let projected = self.settings.objective.compare(&with, &after, self.settings.pass_threshold);
             let standing = standing(&projected, ran == rows.len(), margin);
             if standing != Standing::Running {
                 break (projected, standing);
@@ -282,7 +284,7 @@ impl Search<'_> {
                 prompts: texts(&revision.prompts),
                 tokens: revision.prompts.tokens(),
                 diff: ablation.base.prompts.unified_diff(&revision.prompts),
-                dev: Summary::of(&revision.dev),
+                dev: self.settings.objective.summary(&revision.dev),
             }),
         }))?;
         Ok(went)

@@ -14,7 +14,7 @@ use super::generation::State;
 use super::meter::{Doing, Meter};
 use super::{Halt, Revision, Search};
 use crate::dataset::Split;
-use crate::eval::{OutcomeError, Summary};
+use crate::eval::OutcomeError;
 use crate::model::{BoxFuture, CallError, ModelRole};
 use crate::propose::{Ask, Dropped, Proposed};
 use crate::run::{Break, Event, FellBack, IncumbentMeasured};
@@ -167,12 +167,13 @@ impl Search<'_> {
         let dev = meter.measure(&state.incumbent.prompts, &rows, 0, &doing("the incumbent anew")).await?;
         let mut incumbent = Revision { train: Vec::new(), dev, ..state.incumbent.clone() };
         incumbent.train = self.on_train(meter, &incumbent, generation).await?;
+        let objective = &self.settings.objective;
         self.sink.emit(Event::IncumbentMeasured(IncumbentMeasured {
             generation,
             incumbent: incumbent.id.clone(),
-            train: Summary::of(&incumbent.train),
-            dev: Summary::of(&incumbent.dev),
-            baseline_dev: Summary::of(&before),
+            train: objective.summary(&incumbent.train),
+            dev: objective.summary(&incumbent.dev),
+            baseline_dev: objective.summary(&before),
         }))?;
         Ok(incumbent)
     }

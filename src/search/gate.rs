@@ -9,9 +9,9 @@
 use std::collections::BTreeMap;
 
 use super::settings::GateSettings;
-use crate::eval::{Change, Comparison, Outcome};
+use crate::eval::{Comparison, Outcome};
 use crate::run::{Decision, Verdict};
-use crate::stats::{EProcess, rows_needed};
+use crate::stats::{EProcess, mean, rows_needed};
 
 /// Share of rows that may be missing before a comparison says nothing.
 const MISSING_SHARE: f64 = 0.1;
@@ -96,7 +96,7 @@ pub(super) struct Confirmation {
     alpha: f64,
     process: EProcess,
     samples: u32,
-    /// Mean gain over all rows at the first look.
+    /// The gain at the first look.
     first: f64,
     /// Rows of the comparison.
     rows: usize,
@@ -104,6 +104,8 @@ pub(super) struct Confirmation {
     ups: BTreeMap<String, bool>,
     /// Sum of (after - before) and number of pairs, by row.
     gains: BTreeMap<String, (f64, u32)>,
+    /// The gain on each sample, where the rows' own don't say it.
+    scores: Vec<f64>,
 }
 
 impl Confirmation {
@@ -117,12 +119,15 @@ impl Confirmation {
             rows: comparison.rows.len(),
             ups: comparison.rows.iter().map(|row| (row.id.clone(), row.after > row.before)).collect(),
             gains: BTreeMap::new(),
+            scores: Vec::new(),
         }
     }
 
-    /// Takes in one fresh sample of the flipped rows in both arms, paired in row order.
-    pub fn observe(&mut self, before: &[Outcome], after: &[Outcome]) {
+    /// Takes in one fresh sample of the flipped rows in both arms, paired in row order, and the gain in score with it,
+    /// where that isn't the mean of the rows'.
+    pub fn observe(&mut self, before: &[Outcome], after: &[Outcome], of_score: Option<f64>) {
         self.samples += 1;
+        self.scores.extend(of_score);
         for (old, new) in before.iter().zip(after) {
             let (Some(old_value), Some(new_value)) = (old.value(), new.value()) else { continue };
             let gain = self.gains.entry(old.example.id.clone()).or_default();
@@ -147,6 +152,9 @@ impl Confirmation {
 
     /// Mean gain over all rows on the fresh samples.
     fn fresh_gain(&self) -> f64 {
+        if let Some(gain) = mean(&self.scores) {
+            return gain;
+        }
         let sum: f64 = self.gains.values().map(|(sum, pairs)| sum / f64::from((*pairs).max(1))).sum();
         sum / self.rows.max(1) as f64
     }
@@ -185,11 +193,6 @@ pub(super) fn misses_too_many(comparison: &Comparison) -> bool {
     rows == 0 || comparison.missing as f64 > MISSING_SHARE * (rows + comparison.missing) as f64
 }
 
-/// Rows of `comparison` whose value differs between the arms.
-pub(super) fn flipped(comparison: &Comparison) -> Vec<&str> {
-    comparison.rows.iter().filter(|row| row.change != Change::Unchanged).map(|row| row.id.as_str()).collect()
-}
-
 /// Fresh samples that a guarded row which seems to break is given before it vetoes: more the more rows are guarded, so
 /// that one unlucky draw among many neither breaks nor jams the ratchet. 3 for one row, 5 for twenty, always odd.
 pub(super) fn guard_samples(guarded: usize) -> u32 {
@@ -222,8 +225,8 @@ pub(super) fn rows_to_show(comparison: &Comparison) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::eval::PairedRow;
     use crate::eval::testing::outcome;
+    use crate::eval::{Change, PairedRow};
 
     /// `fixed` and `broken` of `rows`, with others `missing`.
     fn comparison(rows: usize, fixed: usize, broken: usize, missing: usize) -> Comparison {
@@ -284,7 +287,7 @@ mod tests {
         let mut real = Confirmation::new(0.03, &first);
         let again = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0];
         let (before, after) = (outcomes(&again), outcomes(&again.map(|value| 1.0 - value)));
-        real.observe(&before, &after);
+        real.observe(&before, &after, None);
         assert!(real.is_shown());
         let verdict = real.verdict(&first, &GateSettings::default());
         assert_eq!((verdict.decision, verdict.samples), (Decision::Kept, 1));
@@ -292,10 +295,23 @@ mod tests {
 
         let mut noise = Confirmation::new(0.03, &first);
         for _ in 0..8 {
-            noise.observe(&outcomes(&[0.0, 1.0, 0.0, 1.0]), &outcomes(&[1.0, 0.0, 1.0, 0.0]));
+            noise.observe(&outcomes(&[0.0, 1.0, 0.0, 1.0]), &outcomes(&[1.0, 0.0, 1.0, 0.0]), None);
         }
         assert!(!noise.is_shown());
         assert_eq!(noise.verdict(&first, &GateSettings::default()).decision, Decision::Rejected);
+    }
+
+    #[test]
+    fn a_gain_in_a_score_that_is_no_mean_of_rows_has_to_hold_in_that_score() {
+        let first = comparison(100, 9, 1, 0);
+        let again: Vec<Outcome> = outcomes(&[0.0; 9]);
+        let gained: Vec<Outcome> = outcomes(&[1.0; 9]);
+        for (of_score, decision) in [(0.06, Decision::Kept), (-0.01, Decision::Rejected)] {
+            let mut evidence = Confirmation::new(0.03, &first);
+            evidence.observe(&again, &gained, Some(of_score));
+            assert_eq!(evidence.is_shown(), decision == Decision::Kept);
+            assert_eq!(evidence.verdict(&first, &GateSettings::default()).decision, decision);
+        }
     }
 
     #[test]

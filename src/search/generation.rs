@@ -15,7 +15,7 @@ use super::{Halt, Revision, Search};
 use crate::dataset::Split;
 use crate::diagnose::{FailureCluster, diagnose};
 use crate::digest::Digest;
-use crate::eval::{Change, Outcome, OutcomeError, Summary};
+use crate::eval::{Change, Outcome, OutcomeError};
 use crate::model::{Amount, CallError, ModelRole};
 use crate::prompt::PromptSet;
 use crate::propose::{Attempt, Dropped, Proposed};
@@ -198,8 +198,8 @@ impl Search<'_> {
             generation,
             incumbent: state.incumbent.id.clone(),
             kept,
-            train: Summary::of(&state.incumbent.train),
-            dev: Summary::of(&state.incumbent.dev),
+            train: self.settings.objective.summary(&state.incumbent.train),
+            dev: self.settings.objective.summary(&state.incumbent.dev),
         }))?;
         Ok(())
     }
@@ -333,7 +333,7 @@ impl Search<'_> {
             candidate: candidate.id.clone(),
             incumbent: state.incumbent.id.clone(),
             verdict: verdict.clone(),
-            dev: Summary::of(&dev),
+            dev: self.settings.objective.summary(&dev),
             fixed: ids(Change::Fixed),
             broken: ids(Change::Broken),
         }))?;

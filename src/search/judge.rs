@@ -51,12 +51,12 @@ impl Search<'_> {
         let arms = Arms { state, candidate, generation };
         let rows = self.dataset.rows(Split::Dev);
         let dev = meter.measure(&candidate.prompts, &rows, 0, &doing).await?;
-        let comparison = compare(&state.incumbent.dev, &dev, self.settings.pass_threshold);
+        let comparison = self.settings.objective.compare(&state.incumbent.dev, &dev, self.settings.pass_threshold);
         let saved = state.incumbent.prompts.tokens() as i64 - candidate.prompts.tokens() as i64;
         let look = gate::first_look(&comparison, &self.settings.gate, meter.is_deterministic(), saved);
         let mut verdict = match look {
             FirstLook::Decided(verdict) => verdict,
-            FirstLook::Confirm => self.confirm(meter, &arms, &comparison, &doing).await?,
+            FirstLook::Confirm => self.confirm(meter, &arms, &dev, &comparison, &doing).await?,
         };
         if verdict.decision != Decision::Kept
             && saved > 0
@@ -96,7 +96,7 @@ impl Search<'_> {
             train.filter(|outcome| !arms.candidate.quoted.contains(&outcome.example.id)).cloned().collect();
         before.extend(arms.state.incumbent.dev.iter().cloned());
         after.extend(dev.iter().cloned());
-        let both = compare(&before, &after, self.settings.pass_threshold);
+        let both = self.settings.objective.compare(&before, &after, self.settings.pass_threshold);
         let margin = self.settings.gate.prune_margin;
         Ok(is_not_inferior(&both, margin).then(|| {
             format!(
@@ -113,18 +113,21 @@ impl Search<'_> {
         &self,
         meter: &Meter<'_>,
         arms: &Arms<'_>,
+        dev: &[Outcome],
         comparison: &Comparison,
         doing: &Doing,
     ) -> Result<Verdict, Halt> {
-        let flipped: BTreeSet<&str> = gate::flipped(comparison).into_iter().collect();
-        let rows: Vec<Arc<Example>> = self.rows_named(&flipped);
+        let objective = &self.settings.objective;
+        let first = [arms.state.incumbent.dev.as_slice(), dev];
+        let flipped = objective.flipped(comparison, first[0], first[1]);
+        let rows: Vec<Arc<Example>> = self.rows_named(&flipped.iter().map(String::as_str).collect());
         let mut evidence = Confirmation::new(spend(self.settings.gate.alpha, arms.generation), comparison);
         for number in 0..self.settings.gate.max_samples {
             if evidence.is_shown() || evidence.is_futile() || self.task_calls_left() < 2 * rows.len() as u64 {
                 break;
             }
             let (before, after) = self.fresh(meter, arms, &rows, number, doing).await?;
-            evidence.observe(&before, &after);
+            evidence.observe(&before, &after, objective.fresh_difference(first, [&before, &after]));
         }
         Ok(evidence.verdict(comparison, &self.settings.gate))
     }

@@ -50,7 +50,7 @@ pub use plan::{Calls, Outline};
 pub use settings::{CallLimits, CallsSpent, GateSettings, Parts, Protected, Settings};
 
 use crate::dataset::{Dataset, Example, Split};
-use crate::eval::{Evaluate, Outcome, OutcomeError, Summary, compare};
+use crate::eval::{Evaluate, Outcome, OutcomeError};
 use crate::model::{CallError, ModelRole};
 use crate::prompt::PromptSet;
 use crate::propose::{Propose, Strategy};
@@ -235,6 +235,7 @@ impl Search<'_> {
             generations: self.settings.generations,
             proposals: self.settings.proposals,
             pass_threshold: self.settings.pass_threshold,
+            objective: self.settings.objective.kind(),
             deterministic: self.evaluate.is_deterministic(),
         }
     }
@@ -259,7 +260,7 @@ impl Search<'_> {
 
     /// Whether there is a reason not to begin another generation.
     fn stop(&self, state: &State) -> Option<Stopped> {
-        let dev = Summary::of(&state.incumbent.dev);
+        let dev = self.settings.objective.summary(&state.incumbent.dev);
         if self.settings.target_score.is_some_and(|target| dev.score >= target) {
             return Some(Stopped::TargetScore);
         }
@@ -306,8 +307,9 @@ impl Search<'_> {
         let mut outcomes = self.first_draws(meter, &self.baseline, &rows, &doing).await?;
         meter.journal_failures()?;
         let dev = outcomes.split_off(train.len());
-        let event =
-            BaselineMeasured { train: Summary::of(&outcomes), dev: Summary::of(&dev), tokens: self.baseline.tokens() };
+        let objective = &self.settings.objective;
+        let (on_train, on_dev) = (objective.summary(&outcomes), objective.summary(&dev));
+        let event = BaselineMeasured { train: on_train, dev: on_dev, tokens: self.baseline.tokens() };
         self.sink.emit(Event::BaselineMeasured(event))?;
         Ok(Revision { train: outcomes, dev, ..self.unmeasured() })
     }
@@ -339,7 +341,8 @@ impl Search<'_> {
         let first = meter.measure(&incumbent.prompts, &rows, 0, &doing).await?;
         let second = meter.measure(&incumbent.prompts, &rows, 1, &doing).await?;
         meter.journal_failures()?;
-        self.sink.emit(Event::NoiseMeasured(noise::measured(&first, &second, dev.len())))?;
+        let told = self.settings.objective.effective_rows(dev.iter().map(AsRef::<Example>::as_ref));
+        self.sink.emit(Event::NoiseMeasured(noise::measured(&first, &second, dev.len(), told)))?;
         Ok(())
     }
 
@@ -357,14 +360,15 @@ impl Search<'_> {
         let before = meter.measure(&baseline.prompts, &rows, 0, &doing("the baseline")).await?;
         let after = meter.measure(&winner.prompts, &rows, 0, &doing("the winner")).await?;
         meter.journal_failures()?;
-        let comparison = compare(&before, &after, self.settings.pass_threshold);
+        let objective = &self.settings.objective;
+        let comparison = objective.compare(&before, &after, self.settings.pass_threshold);
         if comparison.rows.is_empty() {
             return Ok(());
         }
         let shown = comparison.interval.low > 0.0;
         self.sink.emit(Event::TestOpened(TestOpened {
-            baseline: Summary::of(&before),
-            winner: Summary::of(&after),
+            baseline: objective.summary(&before),
+            winner: objective.summary(&after),
             shown,
             rows_to_show: if shown { 0 } else { gate::rows_to_show(&comparison) },
             comparison,

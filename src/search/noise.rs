@@ -28,8 +28,8 @@ pub(super) fn rows(dev: &[Arc<Example>], calls_left: u64, seed: u64) -> Vec<Arc<
     rows
 }
 
-/// Sums up two draws of the same rows. Without rows, the target is taken at its word that it has no noise.
-pub(super) fn measured(first: &[Outcome], second: &[Outcome], dev_rows: usize) -> NoiseMeasured {
+/// Sums up two draws of the same rows, where the dev rows tell as much as `told` rows of equal weight do. Without rows, the target is taken at its word that it has no noise.
+pub(super) fn measured(first: &[Outcome], second: &[Outcome], dev_rows: usize, told: usize) -> NoiseMeasured {
     let pairs: Vec<(&Outcome, f64, f64)> =
         first.iter().zip(second).filter_map(|(first, second)| Some((first, first.value()?, second.value()?))).collect();
     let flaky: Vec<String> =
@@ -37,7 +37,7 @@ pub(super) fn measured(first: &[Outcome], second: &[Outcome], dev_rows: usize) -
     let squares: f64 = pairs.iter().map(|(_, one, two)| (one - two).powi(2)).sum();
     let noise_variance = if pairs.is_empty() { 0.0 } else { squares / pairs.len() as f64 };
     let flip_rate = if pairs.is_empty() { 0.0 } else { flaky.len() as f64 / pairs.len() as f64 };
-    let (detectable, rows_for_half) = detectable_gain(dev_rows, noise_variance);
+    let (detectable, rows_for_half) = detectable_gain(dev_rows, told, noise_variance);
     let noise = if pairs.is_empty() {
         "the target declares itself deterministic".to_owned()
     } else {
@@ -52,12 +52,16 @@ pub(super) fn measured(first: &[Outcome], second: &[Outcome], dev_rows: usize) -
     NoiseMeasured { rows: pairs.len(), flip_rate, flaky, detectable, rows_for_half, words }
 }
 
-/// What gain `dev_rows` can show, where two draws of a row differ by the square root of `noise_variance` in the quadratic
-/// mean: (gain in [0, 1], dev rows that would show half of it).
-pub fn detectable_gain(dev_rows: usize, noise_variance: f64) -> (f64, u64) {
+/// What gain `dev_rows` can show that tell as much as `told` of equal weight do, where two draws of a row differ by the
+/// square root of `noise_variance` in the quadratic mean: (gain in [0, 1], dev rows that would show half of it).
+pub fn detectable_gain(dev_rows: usize, told: usize, noise_variance: f64) -> (f64, u64) {
     let spread = (EDIT_CHANGES + noise_variance).sqrt();
-    let detectable = minimum_detectable_effect(dev_rows as u64, spread, 0.95, 0.8).min(1.0);
-    (detectable, rows_needed(detectable / 2.0, spread, 0.95, 0.8))
+    let detectable = minimum_detectable_effect(told as u64, spread, 0.95, 0.8).min(1.0);
+    let needed = rows_needed(detectable / 2.0, spread, 0.95, 0.8);
+    if told == dev_rows {
+        return (detectable, needed);
+    }
+    (detectable, (needed as f64 * dev_rows as f64 / told.max(1) as f64).ceil() as u64)
 }
 
 #[cfg(test)]
@@ -69,9 +73,9 @@ mod tests {
     fn rows_that_differ_are_flaky_and_noise_raises_what_can_be_detected() {
         let first: Vec<Outcome> = (0..10).map(|row| outcome(row, 1.0)).collect();
         let second: Vec<Outcome> = (0..10).map(|row| outcome(row, f64::from(row != 3))).collect();
-        let noisy = measured(&first, &second, 80);
+        let noisy = measured(&first, &second, 80, 80);
         assert_eq!((noisy.rows, noisy.flip_rate, noisy.flaky.as_slice()), (10, 0.1, ["3".to_owned()].as_slice()));
-        let quiet = measured(&first, &first, 80);
+        let quiet = measured(&first, &first, 80, 80);
         assert!(quiet.flaky.is_empty() && quiet.detectable < noisy.detectable);
         assert!(noisy.words.contains("1 of 10 rows changed"), "{}", noisy.words);
     }

@@ -53,11 +53,12 @@ pub(super) struct Course {
 
 impl Course {
     /// The course over the rows of `outcomes` (the incumbent's) that a prompt does not quote, shuffled by `seed` and
-    /// `generation`. Rows that could not run are left out.
+    /// `generation`; each counts by its weight in `weights`. Rows that could not run are left out.
     pub fn new(
         cluster: Option<&FailureCluster>,
         outcomes: &[Outcome],
         quoted: &BTreeSet<String>,
+        weights: &BTreeMap<String, f64>,
         pass_threshold: f64,
         (seed, generation): (u64, u32),
     ) -> Self {
@@ -84,7 +85,8 @@ impl Course {
                 (false, _, true) => 2,
                 (false, _, false) => 3,
             };
-            strata.insert(row.id.clone(), (stratum, row.weight));
+            let weight = weights.get(&row.id).copied().unwrap_or(row.weight);
+            strata.insert(row.id.clone(), (stratum, weight));
             sides[stratum].push(row);
         }
         let [aimed, mut failing, near, others] = sides;
@@ -199,7 +201,7 @@ mod tests {
             members: (0..10).map(|row| row.to_string()).collect(),
             share: 0.25,
         });
-        Course::new(cluster.as_ref(), &outcomes, &BTreeSet::from(["99".to_owned()]), 1.0, (1, 1))
+        Course::new(cluster.as_ref(), &outcomes, &BTreeSet::from(["99".to_owned()]), &BTreeMap::new(), 1.0, (1, 1))
     }
 
     /// So many of `rows` go from `before` to the other value.
@@ -228,6 +230,21 @@ mod tests {
         let estimate = course.estimate(&rows);
         let expected = 40.0 / 99.0 * 0.5 - 59.0 / 99.0 / 8.0;
         assert!((estimate.gain - expected).abs() < 1e-12, "{estimate:?}");
+    }
+
+    #[test]
+    fn a_row_counts_by_its_weight() {
+        let outcomes: Vec<Outcome> = (0..4).map(|row| outcome(row, 0.0)).collect();
+        let weights = BTreeMap::from([("0".to_owned(), 3.0)]);
+        let course = Course::new(None, &outcomes, &BTreeSet::new(), &weights, 1.0, (1, 1));
+        let pair = |(id, after): (&str, f64)| PairedRow {
+            id: id.to_owned(),
+            before: 0.0,
+            after,
+            change: Change::of(0.0, after, 1.0),
+        };
+        let rows = [("0", 1.0), ("1", 0.0), ("2", 0.0), ("3", 0.0)].map(pair);
+        assert!((course.estimate(&rows).gain - 0.5).abs() < 1e-12);
     }
 
     #[test]

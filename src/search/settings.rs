@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::eval::Objective;
 use crate::score::ScoringCalls;
 
 /// Settings of one search. One set of defaults serves every task.
@@ -17,10 +18,12 @@ pub struct Settings {
     pub proposals: u32,
     /// Stop after this many generations in a row that kept nothing.
     pub patience: u32,
-    /// Stop once the incumbent reaches this mean value on dev, in (0, 1].
+    /// Stop once the incumbent reaches this score on dev, in (0, 1].
     pub target_score: Option<f64>,
     /// Values below it are failing, in (0, 1].
     pub pass_threshold: f64,
+    /// What the score of a prompt is: what the gate and the sealed test decide by.
+    pub objective: Objective,
     /// The gate's.
     pub gate: GateSettings,
     /// What must not break.

@@ -196,10 +196,13 @@ impl Search<'_> {
     }
 
     fn trial(&self, meter: &Meter<'_>, state: &State, candidate: Candidate, generation: u32) -> Trial {
+        let measured = state.incumbent.train.iter().map(|outcome| outcome.example.as_ref());
+        let weights = self.settings.objective.weights(measured);
         let course = Course::new(
             candidate.cluster.as_ref(),
             &state.incumbent.train,
             &candidate.quoted,
+            &weights,
             self.settings.pass_threshold,
             (self.settings.seed, generation),
         );

@@ -58,32 +58,23 @@ pub fn bootstrap_macro_f1<R: Rng + ?Sized>(
     if rows.is_empty() {
         return Interval { low: 0.0, high: 1.0 };
     }
-    let of = |drawn: &[f64]| macro_f1(&scores_of(rows.iter().zip(drawn.iter().copied()), labels)).unwrap_or(0.0);
-    limits(rows.len(), confidence, resamples, rng, of)
-}
-
-/// The same of the difference of macro F1 between two arms over the same rows, which are drawn in pairs. [-1, 1] without
-/// rows; what one arm has beyond the other is left out.
-pub fn bootstrap_macro_f1_difference<R: Rng + ?Sized>(
-    before: &[Labelled],
-    after: &[Labelled],
-    labels: usize,
-    confidence: f64,
-    resamples: usize,
-    rng: &mut R,
-) -> Interval {
-    let rows = before.len().min(after.len());
-    if rows == 0 {
-        return Interval { low: -1.0, high: 1.0 };
-    }
-    let arm = |rows: &[Labelled], drawn: &[f64]| {
-        macro_f1(&scores_of(rows.iter().zip(drawn.iter().copied()), labels)).unwrap_or(0.0)
-    };
-    limits(rows, confidence, resamples, rng, |drawn| arm(after, drawn) - arm(before, drawn))
+    let mut drawn = vec![0.0; rows.len()];
+    let mut figures: Vec<f64> = (0..resamples.max(1))
+        .map(|_| {
+            drawn.fill(0.0);
+            for _ in 0..rows.len() {
+                drawn[rng.random_range(0..rows.len())] += 1.0;
+            }
+            macro_f1(&scores_of(rows.iter().zip(drawn.iter().copied()), labels)).unwrap_or(0.0)
+        })
+        .collect();
+    figures.sort_by(f64::total_cmp);
+    let upper = two_sided_level(confidence);
+    Interval { low: percentile(&figures, 1.0 - upper), high: percentile(&figures, upper) }
 }
 
 /// The scores of rows that count so many times.
-fn scores_of<'r>(rows: impl Iterator<Item = (&'r Labelled, f64)>, labels: usize) -> Vec<LabelScore> {
+pub(super) fn scores_of<'r>(rows: impl Iterator<Item = (&'r Labelled, f64)>, labels: usize) -> Vec<LabelScore> {
     let mut sums = vec![(0.0, 0.0, 0.0); labels];
     for (row, times) in rows {
         let weight = row.weight * times;
@@ -104,29 +95,6 @@ fn scores_of<'r>(rows: impl Iterator<Item = (&'r Labelled, f64)>, labels: usize)
             weights: (expected, answered),
         })
         .collect()
-}
-
-/// Percentile limits of a figure over resamples; it is given how often each row was drawn.
-fn limits<R: Rng + ?Sized>(
-    rows: usize,
-    confidence: f64,
-    resamples: usize,
-    rng: &mut R,
-    figure: impl Fn(&[f64]) -> f64,
-) -> Interval {
-    let mut drawn = vec![0.0; rows];
-    let mut figures: Vec<f64> = (0..resamples.max(1))
-        .map(|_| {
-            drawn.fill(0.0);
-            for _ in 0..rows {
-                drawn[rng.random_range(0..rows)] += 1.0;
-            }
-            figure(&drawn)
-        })
-        .collect();
-    figures.sort_by(f64::total_cmp);
-    let upper = two_sided_level(confidence);
-    Interval { low: percentile(&figures, 1.0 - upper), high: percentile(&figures, upper) }
 }
 
 #[cfg(test)]
@@ -189,18 +157,13 @@ mod tests {
     }
 
     #[test]
-    fn intervals_hold_the_figure_and_pairs_stay_together() {
-        let before: Vec<Labelled> = (0..120)
+    fn the_interval_holds_the_figure() {
+        let rows: Vec<Labelled> = (0..120)
             .map(|at| Labelled { expected: at % 3, answered: Some(if at % 5 == 0 { 0 } else { at % 3 }), weight: 1.0 })
             .collect();
-        let figure = macro_f1(&label_scores(&before, 3)).unwrap();
-        let interval = bootstrap_macro_f1(&before, 3, 0.95, 500, &mut generator(1, 0, "macro-f1"));
+        let figure = macro_f1(&label_scores(&rows, 3)).unwrap();
+        let interval = bootstrap_macro_f1(&rows, 3, 0.95, 500, &mut generator(1, 0, "macro-f1"));
         assert!(interval.contains(figure) && interval.high - interval.low < 0.2, "{interval:?}");
-        let same = bootstrap_macro_f1_difference(&before, &before, 3, 0.95, 100, &mut generator(1, 0, "macro-f1"));
-        assert_eq!(same, Interval { low: 0.0, high: 0.0 });
-        let after: Vec<Labelled> = before.iter().map(|row| Labelled { answered: Some(row.expected), ..*row }).collect();
-        let gain = bootstrap_macro_f1_difference(&before, &after, 3, 0.95, 500, &mut generator(1, 0, "macro-f1"));
-        assert!(gain.low > 0.0 && gain.contains(1.0 - figure), "{gain:?}");
         assert_eq!(bootstrap_macro_f1(&[], 3, 0.95, 9, &mut generator(1, 0, "x")), Interval { low: 0.0, high: 1.0 });
     }
 

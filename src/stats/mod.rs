@@ -10,6 +10,7 @@ use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 mod agreement;
 mod interval;
 mod labels;
+mod labels_paired;
 mod paired;
 mod power;
 mod repeats;
@@ -17,7 +18,8 @@ mod sequential;
 
 pub use agreement::{Agreement, Correlation, agreement, rank_correlation};
 pub use interval::{Interval, bootstrap, bootstrap_paired, mean_interval, wilson};
-pub use labels::{LabelScore, Labelled, bootstrap_macro_f1, bootstrap_macro_f1_difference, label_scores, macro_f1};
+pub use labels::{LabelScore, Labelled, bootstrap_macro_f1, label_scores, macro_f1};
+pub use labels_paired::{MacroF1Difference, macro_f1_difference};
 pub use paired::{
     PairedDifference, matched_pairs_interval, mcnemar_exact, mcnemar_mid_p, paired_difference, sign_test,
 };

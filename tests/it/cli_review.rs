@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use prompt_ratchet::config::Objective;
 use prompt_ratchet::eval::Summary;
 use prompt_ratchet::prompt::{Edit, Prompt, PromptSet};
 use prompt_ratchet::propose::Proposal;
@@ -141,6 +142,7 @@ impl Words {
                 generations: 2,
                 proposals: 1,
                 pass_threshold: 1.0,
+                objective: Objective::MeanScore,
                 deterministic: true,
             }),
             Event::BaselineMeasured(BaselineMeasured { train: summary(0.25), dev: summary(0.25), tokens: 8 }),

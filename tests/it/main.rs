@@ -21,6 +21,7 @@ mod kill;
 mod layers;
 mod model;
 mod network;
+mod objective;
 mod optimize;
 mod presets;
 mod project;

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 
 use prompt_ratchet::dataset::{Dataset, Example, Labels, Split};
 use prompt_ratchet::digest::Digest;
-use prompt_ratchet::eval::{Answer, Evaluate, Evaluation, OnOutcome, Outcome, OutcomeError};
+use prompt_ratchet::eval::{Answer, Evaluate, Evaluation, Objective, OnOutcome, Outcome, OutcomeError};
 use prompt_ratchet::model::{BoxFuture, Completion, FinishReason, Usage};
 use prompt_ratchet::prompt::{Edit, Prompt, PromptSet};
 use prompt_ratchet::propose::{self, Ask, Dropped, Proposal, Propose, Proposed, Strategy};
@@ -314,6 +314,7 @@ pub fn settings(seed: u64) -> Settings {
         patience: 10,
         target_score: None,
         pass_threshold: 1.0,
+        objective: Objective::default(),
         gate: GateSettings::default(),
         protected: Protected { pinned: true, tags: BTreeMap::new() },
         calls: CallLimits::default(),

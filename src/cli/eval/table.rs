@@ -3,7 +3,7 @@
 use std::fmt;
 
 use prompt_ratchet::dataset::Labels;
-use prompt_ratchet::eval::{Outcome, Summary};
+use prompt_ratchet::eval::{Objective, Outcome, Summary};
 use prompt_ratchet::report::{
     Certainty, Classified, Confusion, Group, LengthBias, by_field, by_label, by_tag, confusion, interval, percent,
     plural, worst, wrapped,
@@ -27,6 +27,8 @@ pub struct Page<'a> {
     pub title: String,
     /// The outcomes.
     pub outcomes: &'a [Outcome],
+    /// What their score is.
+    pub objective: &'a Objective,
     /// The labels, for a task of labels.
     pub labels: Option<&'a [String]>,
     /// The labels of each field, for a task of answers in JSON.
@@ -43,9 +45,9 @@ pub struct Page<'a> {
 
 impl fmt::Display for Page<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let summary = Summary::of(self.outcomes);
+        let summary = self.objective.summary(self.outcomes);
         writeln!(f, "{}", console::style(line(&self.title, WIDTH)).bold())?;
-        writeln!(f, "{}", score_line(&summary))?;
+        writeln!(f, "{}", score_line(&summary, self.objective))?;
         let failing = worst(self.outcomes, self.pass_threshold);
         write!(f, "{} of {} pass", summary.examples - failing.len(), plural(summary.examples, "row"))?;
         match summary.errors {
@@ -82,9 +84,9 @@ impl fmt::Display for Page<'_> {
 }
 
 /// `score 61.4 %, 95 % interval [56.2, 66.3]`.
-pub fn score_line(summary: &Summary) -> String {
-    let score = percent(summary.score);
-    format!("score {}, 95 % interval {}", console::style(score).bold(), interval(&summary.interval))
+pub fn score_line(summary: &Summary, objective: &Objective) -> String {
+    let (name, score) = (objective.kind().words(), percent(summary.score));
+    format!("{name} {}, 95 % interval {}", console::style(score).bold(), interval(&summary.interval))
 }
 
 fn groups(f: &mut fmt::Formatter<'_>, kind: &str, groups: &[Group], most: usize) -> fmt::Result {
@@ -251,6 +253,7 @@ mod tests {
         Page {
             title: "t".repeat(200),
             outcomes: &outcomes,
+            objective: &Objective::MeanScore,
             labels: Some(&labels),
             fields: &[Labels { field: Some("a long field".repeat(9)), counts: Vec::new() }],
             pass_threshold: 1.0,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use prompt_ratchet::config::Config;
 use prompt_ratchet::dataset::{Example, label_sets};
-use prompt_ratchet::eval::{Change, Comparison, Outcome, Summary, compare};
+use prompt_ratchet::eval::{Change, Comparison, Outcome};
 use prompt_ratchet::project::{Project, ProjectError};
 use prompt_ratchet::report::{LengthBias, plural, points};
 
@@ -138,12 +138,12 @@ async fn score(
     let splits = SplitChoice::splits(eval.split);
     bench.book(&splits, &format!("eval-{}", prompts.digest().short()), false)?;
     let outcomes = measured.evaluation.outcomes;
-    let pass_threshold = bench.project.config.pass_threshold;
+    let (objective, pass_threshold) = (bench.project.objective(), bench.project.config.pass_threshold);
     let title = format!("{} on {}", prompts.names(), split_names(&splits));
     let mut text = match (&history.start, &history.previous) {
         (Some(start), Some(previous)) => {
-            let summary = Summary::of(&outcomes);
-            let mut text = format!("{}\n{}\n", line(&title, WIDTH), score_line(&summary));
+            let summary = objective.summary(&outcomes);
+            let mut text = format!("{}\n{}\n", line(&title, WIDTH), score_line(&summary, &objective));
             if summary.errors > 0 {
                 text += &format!("{} could not run and count nowhere\n", plural(summary.errors, "row"));
             }
@@ -151,10 +151,10 @@ async fn score(
                 text += &format!("{words}\n");
             }
             // Over the rows that neither prompt quotes.
-            let since = compare(previous, &outcomes, pass_threshold);
+            let since = objective.compare(previous, &outcomes, pass_threshold);
             text += &counts("since the last save", &since);
             text += &listed(&since);
-            text += &counts("since the start", &compare(start, &outcomes, pass_threshold));
+            text += &counts("since the start", &objective.compare(start, &outcomes, pass_threshold));
             text
         }
         _ => {
@@ -163,7 +163,18 @@ async fn score(
             let fields = &label_sets(bench.project.dataset.rows.iter());
             let (labels, worst) = (labels.as_deref(), eval.worst);
             let length = &LengthBias::of_judges(&outcomes, &bench.project.scorers);
-            Page { title, outcomes: &outcomes, labels, fields, pass_threshold, quoted, worst, length }.to_string()
+            Page {
+                title,
+                outcomes: &outcomes,
+                objective: &objective,
+                labels,
+                fields,
+                pass_threshold,
+                quoted,
+                worst,
+                length,
+            }
+            .to_string()
         }
     };
     text += &format!("{}\n\n", measured.used.words());

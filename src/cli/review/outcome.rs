@@ -89,8 +89,9 @@ async fn measure_now(session: &Session, prompts: PromptSet, global: &Global) -> 
     }
     let bar = progress(2 * (train.len() + dev.len()), global.quiet);
     let (baseline, result) = (Arc::new(session.revisions.baseline.clone()), Arc::new(prompts));
-    let threshold = project.config.pass_threshold;
-    let measured = measure(&evaluator, &baseline, &result, (&train, &dev), threshold, &|_| bar.inc(1)).await;
+    let (objective, threshold) = (project.objective(), project.config.pass_threshold);
+    let by = (&objective, threshold);
+    let measured = measure(&evaluator, &baseline, &result, (&train, &dev), by, &|_| bar.inc(1)).await;
     bar.finish_and_clear();
     Ok((measured?, models.spend().total().live))
 }
@@ -117,6 +118,10 @@ impl Outcome {
     pub fn text(&self, session: &Session) -> String {
         let width = screen_width();
         let mut lines = vec![chosen(session)];
+        let objective = session.view.objective();
+        if !objective.is_mean_score() {
+            lines.push(format!("Scores are {}.", objective.words()));
+        }
         for blocked in &self.blocked {
             lines.extend(wrapped(&format!("{} can't be made: {}", blocked.id, blocked.reason), width, "  "));
         }

@@ -1,0 +1,31 @@
+//! Outcomes of a task of labels as rows that were classified.
+
+use std::collections::BTreeMap;
+
+use super::{CONFIDENCE, Outcome};
+use crate::seed::generator;
+use crate::stats::{Interval, Labelled, bootstrap_macro_f1};
+
+/// Resamples of a bootstrap, and permutations of a test.
+pub(super) const RESAMPLES: usize = 2_000;
+
+/// The rows that ran and whose expected answer is one of `labels`, by id; white space around an answer is ignored. Of
+/// several samples of a row, the first that ran.
+pub fn labelled<'o>(outcomes: &'o [Outcome], labels: &[String]) -> BTreeMap<&'o str, Labelled> {
+    let place: BTreeMap<&str, usize> = labels.iter().enumerate().map(|(at, label)| (label.trim(), at)).collect();
+    let mut rows = BTreeMap::new();
+    for outcome in outcomes {
+        let (Ok(answer), Some(expected)) = (&outcome.result, outcome.example.expected_text()) else { continue };
+        if let Some(&expected) = place.get(expected.trim()) {
+            let answered = place.get(answer.completion.text.trim()).copied();
+            let row = Labelled { expected, answered, weight: outcome.example.weight };
+            rows.entry(outcome.example.id.as_str()).or_insert(row);
+        }
+    }
+    rows
+}
+
+/// The 95 % interval of the macro F1 of `rows`, of so many labels: always the same for the same rows.
+pub fn macro_f1_interval(rows: &[Labelled], labels: usize) -> Interval {
+    bootstrap_macro_f1(rows, labels, CONFIDENCE, RESAMPLES, &mut generator(0, 0, "macro-f1"))
+}
