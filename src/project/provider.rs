@@ -84,6 +84,12 @@ pub(super) fn address(model: &ModelConfig) -> Option<&str> {
     Some(model.base_url.as_deref().unwrap_or(preset.base_url))
 }
 
+/// Whether `model` is asked by OpenAI's chat completions, so that what a program writes in them can be passed on as it is.
+pub(super) fn carries_tools(model: &ModelConfig) -> bool {
+    let speaks = Preset::named(model.provider.name()).map(|preset| preset.speaks);
+    matches!(speaks, Some(Speaks::Chat(_) | Speaks::Azure))
+}
+
 fn dialect(model: &ModelConfig) -> Dialect {
     let speaks = Preset::named(model.provider.name()).map_or(Speaks::Chat(Default::default()), |preset| preset.speaks);
     match speaks {

@@ -5,6 +5,7 @@ mod fake;
 #[path = "../sim/mod.rs"]
 mod sim;
 
+mod agents;
 mod bad_input;
 mod budget;
 mod cli_eval;

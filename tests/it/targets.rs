@@ -9,7 +9,7 @@ use crate::project::{Files, Project, Ran, assert_same, files, identity};
 
 /// Whether `program` is there. Without it a test says that it is skipped, past the test runner's capture; it fails where
 /// RATCHET_REQUIRE_PYTHON=1.
-fn has(program: &str) -> bool {
+pub fn has(program: &str) -> bool {
     let found = Command::new(program).arg("--version").stdout(Stdio::null()).status().is_ok_and(|end| end.success());
     if !found {
         let required = std::env::var("RATCHET_REQUIRE_PYTHON").is_ok_and(|value| value == "1");

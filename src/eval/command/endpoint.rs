@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
@@ -20,12 +20,12 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::desk::{Desk, lock};
 use super::wire;
 use crate::digest::Digest;
 use crate::eval::ChatSettings;
 use crate::model::Chat;
-use crate::model::{Call, CallError, ChatRequest, Completion, Interrupt, ModelRole, Stack, TraceStep};
-use crate::prompt::Message;
+use crate::model::{Call, CallError, Completion, Interrupt, ModelRole, Stack, TraceStep};
 
 /// The header that names a call's step. Without it the step is called as the prompt whose messages the call begins with,
 /// and where there is none [`STEP`].
@@ -41,6 +41,8 @@ pub struct ModelCalls {
     pub stack: Arc<Stack>,
     /// How it is asked where the program leaves it open.
     pub settings: ChatSettings,
+    /// Whether the model is spoken to as the program speaks, so that tools can be passed on as they are.
+    pub carries_tools: bool,
     /// Set when the run is to stop: no call is begun any more.
     pub interrupt: Interrupt,
 }
@@ -57,68 +59,6 @@ pub(super) struct Endpoint {
 struct Desks {
     calls: ModelCalls,
     by_key: Mutex<BTreeMap<Digest, Weak<Desk>>>,
-}
-
-/// Where a worker's calls are attributed to the row that it is at.
-#[derive(Default)]
-pub(super) struct Desk {
-    row: Mutex<Option<Arc<Mutex<RowCalls>>>>,
-}
-
-/// The calls of one row.
-#[derive(Default)]
-struct RowCalls {
-    draw: String,
-    /// What each prompt says for this row, by name.
-    prompts: Vec<(String, Vec<Message>)>,
-    /// How often each request was made so far: a repeat is a fresh draw.
-    asked: BTreeMap<Digest, u32>,
-    /// In the order in which they were asked; those that weren't answered are absent.
-    steps: Vec<Option<TraceStep>>,
-    /// The first failure that is nobody's fault here: the row can't be scored.
-    fault: Option<CallError>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Plain records: a panic elsewhere can't leave them half changed.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Desk {
-    /// From now on calls belong to a row of draw `draw`, for which the prompts of these names say these messages.
-    pub(super) fn begin(&self, draw: &str, prompts: Vec<(String, Vec<Message>)>) {
-        let row = RowCalls { draw: draw.to_owned(), prompts, ..RowCalls::default() };
-        *lock(&self.row) = Some(Arc::new(Mutex::new(row)));
-    }
-
-    /// The row's calls as steps, or the failure that took its answer; later calls belong to no row.
-    pub(super) fn end(&self) -> Result<Vec<TraceStep>, CallError> {
-        let Some(row) = lock(&self.row).take() else { return Ok(Vec::new()) };
-        let mut row = lock(&row);
-        match row.fault.take() {
-            Some(fault) => Err(fault),
-            None => Ok(std::mem::take(&mut row.steps).into_iter().flatten().collect()),
-        }
-    }
-}
-
-impl RowCalls {
-    /// The place of the next call's step, and its draw.
-    fn open(&mut self, request: &ChatRequest) -> (usize, String) {
-        // A request always serialises; should that ever change, its debug form tells requests apart as well.
-        let bytes = serde_json::to_vec(request).unwrap_or_else(|_| format!("{request:?}").into_bytes());
-        let times = self.asked.entry(Digest::of(&bytes)).or_default();
-        let draw = if *times == 0 { self.draw.clone() } else { format!("{}/{times}", self.draw) };
-        *times += 1;
-        self.steps.push(None);
-        (self.steps.len() - 1, draw)
-    }
-
-    /// The prompt whose messages `messages` begin with; of several the one that says the most.
-    fn prompt(&self, messages: &[Message]) -> Option<&str> {
-        let said = self.prompts.iter().filter(|(_, said)| !said.is_empty() && messages.starts_with(said));
-        said.max_by_key(|(_, said)| said.len()).map(|(name, _)| name.as_str())
-    }
 }
 
 impl Endpoint {
@@ -163,24 +103,25 @@ async fn complete(State(desks): State<Arc<Desks>>, headers: HeaderMap, body: Byt
         let message = "this endpoint is for the workers of one run: use OPENAI_API_KEY as the worker was given it";
         return refused(StatusCode::UNAUTHORIZED, "invalid_api_key", message);
     };
-    let Some(row) = lock(&desk.row).clone() else {
+    let Some(row) = desk.row() else {
         let message = "no row is being answered: ask between a request line and its answer line";
         return refused(StatusCode::CONFLICT, "no_row", message);
     };
     let calls = &desks.calls;
-    let request = match wire::request(&body, &calls.settings) {
-        Ok(request) => request,
+    let asked = match wire::asked(&body, &calls.settings, calls.carries_tools) {
+        Ok(asked) => asked,
         Err(message) => return refused(StatusCode::BAD_REQUEST, "invalid_request_error", &message),
     };
     let named = headers.get(STEP_HEADER).and_then(|name| name.to_str().ok()).filter(|name| !name.is_empty());
-    let step = named.or(lock(&row).prompt(&request.messages)).unwrap_or(STEP).to_owned();
-    let (place, draw) = lock(&row).open(&request);
-    let call = Call { role: ModelRole::Task, request, draw };
+    let step = named.or(lock(&row).prompt(&asked.messages)).unwrap_or(STEP).to_owned();
+    let (place, draw) = lock(&row).open(&asked.request, asked.results);
+    let call = Call { role: ModelRole::Task, request: asked.request, draw };
     let result = if calls.interrupt.is_set() { Err(CallError::Interrupted) } else { calls.stack.complete(&call).await };
     let mut row = lock(&row);
-    row.steps[place] = Some(recorded(step, &call, calls, &result));
+    let tools = result.as_ref().ok().and_then(|completion| completion.tool_calls.as_ref()).map(wire::tools);
+    row.close(place, recorded(step, &call, calls, &result), tools.unwrap_or_default());
     match result {
-        Ok(completion) => Json(wire::response(&call.request.model, &completion)).into_response(),
+        Ok(completion) => answer(&call.request.model, &completion, asked.stream),
         // The request is what the program made it: asking again gets the same, and the program may know better.
         Err(error @ CallError::Rejected(_)) => {
             refused(StatusCode::BAD_REQUEST, "invalid_request_error", &error.to_string())
@@ -188,18 +129,33 @@ async fn complete(State(desks): State<Arc<Desks>>, headers: HeaderMap, body: Byt
         Err(error) => {
             // A status that client libraries don't ask again for: the stack has done so.
             let response = refused(StatusCode::FORBIDDEN, "ratchet_stopped", &error.to_string());
-            row.fault.get_or_insert(error);
+            row.fail(error);
             response
+        }
+    }
+}
+
+/// `completion` in the form that was asked for. It is whole before any of it is sent.
+fn answer(model: &str, completion: &Completion, stream: Option<wire::Stream>) -> Response {
+    match stream {
+        None => Json(wire::response(model, completion)).into_response(),
+        Some(stream) => {
+            ([(header::CONTENT_TYPE, "text/event-stream")], wire::events(model, completion, stream)).into_response()
         }
     }
 }
 
 /// The call as a step of the row.
 fn recorded(name: String, call: &Call, calls: &ModelCalls, result: &Result<Completion, CallError>) -> TraceStep {
-    let step = TraceStep { name, input: json!(call.request.messages), ..TraceStep::default() };
+    let input = wire::verbatim(&call.request).cloned().unwrap_or_else(|| json!(call.request.messages));
+    let step = TraceStep { name, input, ..TraceStep::default() };
     match result {
         Ok(completion) => TraceStep {
-            output: completion.text.clone().into(),
+            // What is asked for is the answer, where nothing is said beside.
+            output: match &completion.tool_calls {
+                Some(tools) if completion.text.is_empty() => tools.clone(),
+                _ => completion.text.clone().into(),
+            },
             latency_ms: Some(completion.latency_ms),
             tokens: Some(completion.usage),
             call: Some(calls.stack.key(call)),

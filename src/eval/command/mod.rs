@@ -5,9 +5,11 @@
 //! - here: [`CommandTarget`], which turns prompts and example into the call that the store knows it by
 //! - `program`: [`Program`], the workers behind that call
 //! - `endpoint`: the loopback endpoint for the program's own model calls
+//! - `desk`: which row a call is for, and the steps that calls and their tools become
 //! - `wire`: requests and responses of that endpoint
 //! - `trace`: the steps that the program reports and those that were recorded, put together
 
+mod desk;
 mod endpoint;
 mod program;
 mod trace;

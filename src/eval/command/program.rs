@@ -13,7 +13,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
-use super::endpoint::{Desk, Endpoint, ModelCalls};
+use super::desk::Desk;
+use super::endpoint::{Endpoint, ModelCalls};
 use super::trace::{Reported, merged};
 use crate::model::{BoxFuture, Call, CallError, Chat, Completion, FinishReason, TraceStep, Usage};
 use crate::money::Money;

@@ -57,7 +57,7 @@ fn calls(session: &Session) -> ModelCalls {
     let settings =
         ChatSettings { model: "echo".into(), deterministic: true, max_concurrency: 4, ..ChatSettings::default() };
     let stack = Arc::new(Stack::new(provider, session).for_parts());
-    ModelCalls { stack, settings, interrupt: session.interrupt.clone() }
+    ModelCalls { stack, settings, carries_tools: true, interrupt: session.interrupt.clone() }
 }
 
 fn options(command: &[&str]) -> ProgramOptions {

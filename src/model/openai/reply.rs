@@ -77,8 +77,11 @@ pub(in crate::model) fn reply(body: &[u8]) -> serde_json::Result<Reply> {
     let finish = if refused { FinishReason::Refusal } else { finish(choice.finish_reason.as_deref()) };
     let told = message.reasoning_content.or(message.reasoning).or(message.content.thinking);
     let (text, thought) = apart(if refused { refusal.unwrap_or_default() } else { message.content.text });
+    let tool_calls = message.tool_calls.filter(|calls| calls.as_array().is_some_and(|calls| !calls.is_empty()));
+    // Some servers say that they are done, where a tool was asked for by name.
+    let finish = if tool_calls.is_some() && finish == FinishReason::Stop { FinishReason::Tool } else { finish };
     let completion = Completion {
-        tool_calls: message.tool_calls.filter(|calls| calls.as_array().is_some_and(|calls| !calls.is_empty())),
+        tool_calls,
         logprob: choice.logprobs.and_then(|told| mean_logprob(told.get("content")?)),
         ..Completion::live(text, finish, usage.unwrap_or_default())
     };
