@@ -38,8 +38,9 @@ pub enum MergeConflict {
 
 /// `base` with the changes of all `sides`, which descend from it.
 ///
-/// The order of the sides does not matter. A change that several sides make is made once; insertions at the same place
-/// are joined, sorted by their text; changes of neighbouring lines do not conflict.
+/// The order of the sides does not matter. A change that several sides make is made once, an insertion also where it is a
+/// part of another side's longer one; other insertions at the same place are joined, sorted by their text; changes of
+/// neighbouring lines do not conflict.
 ///
 /// # Errors
 /// Changes that overlap and differ, sides with other prompts than the base, a result that does not parse or uses no
@@ -73,6 +74,16 @@ struct Replacement<'a> {
     lines: Vec<&'a str>,
 }
 
+impl Replacement<'_> {
+    /// Whether it inserts lines that `other` inserts at the same place among others.
+    fn is_part_of(&self, other: &Self) -> bool {
+        let inserts_there = (self.start, self.end) == (other.start, other.end) && self.start == self.end;
+        inserts_there
+            && self.lines.len() < other.lines.len()
+            && other.lines.windows(self.lines.len()).any(|lines| lines == self.lines)
+    }
+}
+
 /// Lines are what stands between line feeds, so that text added after a last line without one is an insertion too.
 fn merge_text(base: &Prompt, sides: &[&str]) -> Result<String, MergeConflict> {
     let old: Vec<&str> = base.text().split('\n').collect();
@@ -88,7 +99,7 @@ fn merge_text(base: &Prompt, sides: &[&str]) -> Result<String, MergeConflict> {
     let mut merged: Vec<&str> = Vec::new();
     let mut before: Option<&Replacement<'_>> = None;
     let mut from = 0;
-    for change in &replacements {
+    for change in replacements.iter().filter(|change| !replacements.iter().any(|other| change.is_part_of(other))) {
         if let Some(before) = before.filter(|before| change.start < before.end) {
             return Err(MergeConflict::Overlap {
                 file: base.name().to_owned(),
@@ -134,6 +145,13 @@ mod tests {
         let expected = BASE.replace("two\n", "two\na\nc\nb\n");
         assert_eq!(merged(BASE, &[&sides[0], &sides[1]]).unwrap(), expected);
         assert_eq!(merged(BASE, &[&sides[1], &sides[0], &sides[1]]).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_one_side_inserts_and_another_among_more_is_inserted_once() {
+        let sides = [BASE.replace("two\n", "two\nb\n"), BASE.replace("two\n", "two\na\nb\nc\n")];
+        assert_eq!(merged(BASE, &[&sides[0], &sides[1]]).unwrap(), sides[1]);
+        assert_eq!(merged(BASE, &[&sides[1], &sides[0]]).unwrap(), sides[1]);
     }
 
     #[test]

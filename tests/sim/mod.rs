@@ -269,11 +269,12 @@ pub fn prompts(text: &str) -> Arc<PromptSet> {
     Arc::new(PromptSet::one(Prompt::parse("p", text).unwrap()).unwrap())
 }
 
-/// Numbers of the edits in `prompts`, smallest first.
+/// Numbers of the edits in `prompts`, smallest first; an edit that stands there twice does no more than once.
 pub fn edits_in(prompts: &PromptSet) -> Vec<u64> {
     let edit = |line: &str| line.strip_prefix("edit ")?.parse().ok();
     let mut numbers: Vec<u64> = prompts.first().text().lines().filter_map(edit).collect();
     numbers.sort_unstable();
+    numbers.dedup();
     numbers
 }
 
