@@ -97,6 +97,9 @@ impl Failure {
             }
             _ => String::new(),
         };
+        // A provider's sentence may end with a full stop of its own.
+        let error = error.to_string();
+        let error = if advice.is_empty() { error.as_str() } else { error.trim_end_matches('.') };
         Self { exit, error: anyhow::anyhow!("{error}{advice}") }
     }
 }

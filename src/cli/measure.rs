@@ -26,6 +26,10 @@ use super::signals::interrupt;
 /// Rows that are asked one after another before the rest: if the provider can't be reached for any, it is down.
 const PROBES: usize = 3;
 
+/// Rows that are scored one after another before the rest, until a first one can be: a scorer that fails on all of these
+/// would fail on all others, each with an answer to be paid for.
+const SCORED_PROBES: usize = 20;
+
 /// `--split`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum SplitChoice {
@@ -327,16 +331,19 @@ impl Bench {
         Ok(evaluation?.outcomes)
     }
 
-    /// Asks the first rows one by one until one is answered, so that a provider that is down or a model that doesn't
-    /// exist shows at once. Their answers are in the store when all rows are asked.
+    /// Asks the first rows one by one until one is answered and scored, so that a provider that is down, a model that
+    /// doesn't exist or a scorer that always fails shows at once. Their answers are in the store when all rows are asked.
     async fn probe(
         &self,
         evaluator: &impl Evaluate,
         prompts: &Arc<PromptSet>,
         rows: &[Arc<Example>],
     ) -> Result<(), Failure> {
-        let mut first_error = None;
-        for row in rows.iter().take(PROBES) {
+        let (mut first_error, mut unscored) = (None, None);
+        for (at, row) in rows.iter().take(SCORED_PROBES).enumerate() {
+            if at >= PROBES && first_error.is_some() {
+                break;
+            }
             let mut evaluation = match evaluator.evaluate(prompts, std::slice::from_ref(row), 0, &|_| ()).await {
                 Ok(evaluation) => evaluation,
                 // One bad row looks like an outage as long as no other was answered.
@@ -348,10 +355,19 @@ impl Bench {
             };
             match evaluation.outcomes.pop().map(|outcome| outcome.result) {
                 Some(Err(error @ OutcomeError::Call(_))) => first_error = first_error.or(Some(error)),
+                Some(Err(error @ OutcomeError::Score(_))) => unscored = unscored.or(Some((&row.id, error))),
                 _ => return Ok(()),
             }
         }
-        first_error.map_or(Ok(()), |error| Err(error.into()))
+        match (first_error, unscored) {
+            (Some(error), None) => Err(error.into()),
+            (None, Some((id, error))) if rows.len() > SCORED_PROBES => {
+                let Failure { exit, error } = error.into();
+                let context = format!("none of the first {SCORED_PROBES} rows could be scored; row `{id}`");
+                Err(Failure { exit, error: error.context(context) })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn finished(

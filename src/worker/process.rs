@@ -42,6 +42,9 @@ impl Process {
             std::io::ErrorKind::NotFound => {
                 format!("can't start {program}: there is no such program; {}", spec.not_found)
             }
+            std::io::ErrorKind::PermissionDenied => {
+                format!("can't start {program}: it may not be run; make it executable: chmod +x {program}")
+            }
             _ => format!("can't start {program}: {error}"),
         })?;
         let (Some(stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())

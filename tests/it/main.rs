@@ -16,6 +16,7 @@ mod embeddings;
 mod engine;
 mod fallback;
 mod fallback_within;
+mod faults;
 mod judges;
 #[cfg(target_os = "linux")]
 mod kill;

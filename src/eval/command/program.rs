@@ -139,12 +139,11 @@ impl Program {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(seat);
         // What stopped its calls stopped the row, whatever the program made of it.
         let recorded = recorded?;
+        let of_row = |message: String| CallError::Local(format!("the target's program: {message}"));
         match result {
-            Ok(reply) => completion(reply, recorded).map_err(CallError::Local),
-            Err(Failure::Died(cause)) => Err(CallError::Local(format!("{cause}, {tries} times while at this row"))),
-            Err(Failure::NoReply(message) | Failure::Late(message) | Failure::Gone(message)) => {
-                Err(CallError::Local(message))
-            }
+            Ok(reply) => completion(reply, recorded).map_err(of_row),
+            Err(Failure::Died(cause)) => Err(of_row(format!("{cause}, {tries} times while at this row"))),
+            Err(Failure::NoReply(message) | Failure::Late(message) | Failure::Gone(message)) => Err(of_row(message)),
         }
     }
 }

@@ -155,7 +155,7 @@ async fn a_row_that_kills_its_worker_is_an_error_and_the_others_go_on() {
         match result {
             Ok(completion) => assert_eq!((completion.text.as_str(), input.len()), ("fine", 1)),
             Err(error) => {
-                let told = "its process ended (exit status: 7), having written \"overflow\", 2 times while at this row";
+                let told = "the target's program: its process ended (exit status: 7), having written \"overflow\", 2 times while at this row";
                 assert!(input.starts_with("deadly"), "{input}: {error}");
                 assert_eq!(error, CallError::Local(told.into()));
             }

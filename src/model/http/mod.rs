@@ -236,11 +236,14 @@ impl Endpoint {
             }
             return Err(self.refused(&place, status, headers, &problem).into());
         }
-        match self.wire.reply(&body?) {
+        let body = body?;
+        match self.wire.reply(&body) {
             Ok(Reply::Answer(completion)) => Ok(completion),
             Ok(Reply::Problem(problem)) if problem.meaning == Meaning::Filtered => Ok(filtered()),
             Ok(Reply::Problem(problem)) => Err(self.failed_inside(&place, headers, &problem).into()),
-            Err(error) => Err(CallError::Unanswered(format!("{place}: invalid body: {error}")).into()),
+            Err(error) => {
+                Err(CallError::Unanswered(format!("{place}: invalid body: {}", fault_of(&body, &error))).into())
+            }
         }
     }
 
@@ -388,6 +391,15 @@ fn cause(error: &reqwest::Error) -> String {
     innermost.to_string()
 }
 
+/// What is wrong with a body that `error` was found in.
+fn fault_of(body: &[u8], error: &impl std::fmt::Display) -> String {
+    match std::str::from_utf8(body) {
+        Err(error) => format!("it isn't UTF-8 (byte {})", error.valid_up_to()),
+        Ok(text) if text.trim_start().starts_with('<') => format!("a web page ({error}); check the base_url"),
+        Ok(_) => error.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -406,6 +418,17 @@ mod tests {
         let config = EndpointConfig { api_key: Some("sk-\nvery".into()), ..EndpointConfig::new("http://localhost/v1") };
         let error = endpoint(config).unwrap_err();
         assert!(matches!(error, EndpointError::Key) && !error.to_string().contains("sk-"));
+    }
+
+    #[test]
+    fn a_body_that_is_no_answer_is_told_by_what_it_is() {
+        for (body, told) in [
+            (b"caf\xe9".as_slice(), "it isn't UTF-8 (byte 3)"),
+            (b" <html>", "a web page (why); check the base_url"),
+            (b"[", "why"),
+        ] {
+            assert_eq!(fault_of(body, &"why"), told);
+        }
     }
 
     #[test]

@@ -93,7 +93,9 @@ impl Judge {
         let name = name.into();
         let own = (format!("{}.prompty", question.kind), question.prompt.to_owned());
         let (file, text) = options.prompt.unwrap_or(own);
-        let prompt = Prompt::parse(&file, &text).map_err(|error| ScorerSetupError::new(&name, error.to_string()))?;
+        let advice = "of a judge's prompt, `input` has `answer`, `expected`, `criteria` and more: see docs/judges.md";
+        let unusable = |error| ScorerSetupError::new(&name, format!("{error}; {advice}"));
+        let prompt = Prompt::parse(&file, &text).map_err(unusable)?;
         let needed: &[&str] = if question.is_battle { &["input.first", "input.second"] } else { &["input.answer"] };
         for variable in needed.iter().chain(&["input.reply"]) {
             if !prompt.variables().contains(*variable) {

@@ -1,0 +1,66 @@
+//! Faults that meet every row: one message that says where and what to do, early, with the right exit code.
+
+use std::sync::Arc;
+
+use prompt_ratchet::model::embedded::Embedded;
+
+use crate::fake::server::{Answers, Behaviour};
+use crate::project::{Project, Provider};
+
+/// `eval` and `optimize` of `project` end with exit code 2 and one line that says each of `told`.
+fn told_once(project: &Project, settings: &[&str], told: &[&str]) {
+    for command in ["eval", "optimize"] {
+        let mut arguments = vec![command];
+        arguments.extend(settings.iter().flat_map(|setting| ["--set", setting]));
+        let ran = project.ratchet(&arguments);
+        assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{command}: {}", ran.err);
+        assert_eq!(ran.err.matches("error").count(), 1, "{command}: {}", ran.err);
+        for words in told {
+            assert!(ran.err.contains(words), "{command}: no {words:?} in: {}", ran.err);
+        }
+        assert!(project.runs().is_empty(), "{command}");
+    }
+}
+
+#[test]
+fn a_scorer_that_fails_on_every_row_stops_an_evaluation_before_all_answers_are_paid_for() {
+    let provider = Provider::start(Answers::Chat(Arc::new(Embedded::new())), Behaviour::default());
+    let project = Project::in_memory();
+    let script = r#"while read -r line; do id=${line#*:}; echo "{\"id\": ${id%%,*}, \"error\": \"no list\"}"; done"#;
+    project.write("score.sh", script);
+    let model = format!("models.task={{{}}}", provider.table());
+    let scorer = "scorers=[{type='command', run=['sh', 'score.sh']}]";
+    let ran = project.ratchet(&["eval", "--set", &model, "--set", scorer]);
+    assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{}", ran.err);
+    assert!(ran.err.contains("none of the first 20 rows could be scored; row `"), "{}", ran.err);
+    assert_eq!(ran.err.matches("no list").count(), 1, "{}", ran.err);
+    assert_eq!(provider.server.stats().requests, 20);
+    told_once(&project, &[&model, scorer], &["scorer command", "no list"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_script_that_may_not_be_run_is_told_with_what_to_do() {
+    let project = Project::in_memory();
+    project.write("score.sh", "#!/bin/sh\n");
+    let scorer = "scorers=[{type='command', run=['./score.sh']}]";
+    told_once(&project, &[scorer], &["--set", "scorer command", "make it executable: chmod +x"]);
+}
+
+#[test]
+fn a_target_that_answers_no_row_is_named() {
+    let project = Project::in_memory();
+    let target = "target.command=['sh', '-c', 'while read -r line; do echo {}; done']";
+    told_once(&project, &[target], &["the target's program: wrote \"{}\"", "it has no `id`"]);
+    project.write("agent.sh", "while read -r line; do printf 'caf\\351\\n'; done");
+    told_once(&project, &["target.command=['sh', 'agent.sh']"], &["the target's program", "isn't UTF-8"]);
+}
+
+#[test]
+fn a_judges_prompt_that_reads_what_there_is_not_says_where_to_look() {
+    let project = Project::in_memory();
+    project.write("judge.prompty", "user:\n{{ answer }}\n");
+    let judge = "models.judge={provider='openai', model='m', base_url='http://127.0.0.1:9/v1'}";
+    let scorer = "scorers=[{type='closed_question', question='Good?', prompt='judge.prompty'}]";
+    told_once(&project, &[judge, scorer], &["judge.prompty:2", "`answer` is not defined", "see docs/judges.md"]);
+}
