@@ -279,6 +279,21 @@ mod tests {
         assert!(clusters.iter().all(|cluster| !cluster.label.contains("length")), "other criteria don't count");
     }
 
+    #[test]
+    fn the_criterion_of_a_judge_within_a_group_is_a_failure_of_its_own() {
+        let row = |at: usize| {
+            let criterion = if at < 3 { "reply: tone" } else { "reply: facts" };
+            let reason = format!("{criterion}: it is curt (no)\nlength: 9 words");
+            let mut answer = scored("an answer", &[("both", 0.2, Some(&reason))]);
+            answer.scores[0].criterion = Some(criterion.to_owned());
+            outcome(example(&format!("j{at:03}"), "a question", Value::Null), answer)
+        };
+        let clusters = diagnose(&(0..5).map(row).collect::<Vec<_>>(), 1.0, &[]);
+        assert_eq!(ids(&clusters), ["both-reply-tone", "both-reply-facts"]);
+        assert!(clusters[0].label.starts_with("failed both: reply: tone"), "{}", clusters[0].label);
+        assert!(!clusters[0].label.contains("words"), "{}", clusters[0].label);
+    }
+
     const COMPLAINTS: [[&str; 6]; 2] = [
         ["never", "mentions", "deadline", "customer", "asked", "about"],
         ["rude", "tone", "insults", "reader", "twice", "badly"],

@@ -7,12 +7,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{FellBack, IncumbentMeasured};
+use super::{FellBack, IncumbentMeasured, ProviderNotice};
 use crate::config::Objective;
 use crate::diagnose::FailureCluster;
 use crate::digest::Digest;
 use crate::eval::{Comparison, Outcome, OutcomeError, Summary};
-use crate::model::{Amount, CallError, ModelRole, Notice};
+use crate::model::{Amount, CallError, ModelRole};
 use crate::prompt::Edit;
 use crate::propose::Proposal;
 use crate::stats::Interval;
@@ -576,30 +576,4 @@ pub struct Progress {
     pub of: usize,
     /// Mean value of the rows done so far.
     pub score: f64,
-}
-
-/// A provider is out, or back: all of its calls wait meanwhile, and no row is lost.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProviderNotice {
-    /// Whose provider.
-    pub role: ModelRole,
-    /// What it is doing.
-    pub notice: Notice,
-}
-
-impl ProviderNotice {
-    /// In plain words, without a time of day.
-    pub fn words(&self) -> String {
-        let role = self.role;
-        match &self.notice {
-            Notice::Down { error, down_for, next_try } => format!(
-                "the {role} model's provider has been out for {} s: {error}; the next try is in {} s",
-                down_for.as_secs(),
-                next_try.as_secs_f64().ceil()
-            ),
-            Notice::Up { down_for } => {
-                format!("the {role} model's provider answers again after {} s; nothing was lost", down_for.as_secs())
-            }
-        }
-    }
 }

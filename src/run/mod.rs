@@ -7,6 +7,7 @@ mod folder;
 mod journal;
 mod ledger;
 mod live;
+mod notice;
 mod pulls;
 mod sink;
 mod spent;
@@ -17,12 +18,13 @@ pub use change::{FellBack, IncumbentMeasured, Successor};
 pub use event::{
     Ablated, AskFailed, AttemptsLost, BaselineMeasured, Decision, Diagnosed, Dropped, During, Event, FORMAT,
     GenerationEnded, GenerationStarted, Judged, LimitReached, Measured, Merged, NoiseMeasured, Progress, Proposed,
-    ProviderNotice, Raced, RowFailed, RunEnded, RunStarted, Screened, Shortened, Stopped, TestOpened, Verdict, Widened,
+    Raced, RowFailed, RunEnded, RunStarted, Screened, Shortened, Stopped, TestOpened, Verdict, Widened,
 };
 pub use files::Files;
 pub use folder::{Listing, Manifest, RunFolder, RunState, state, unique_length};
 pub use journal::{Journal, read_events};
 pub use live::{LastEvent, Live};
+pub use notice::ProviderNotice;
 pub use pulls::{Pulls, PullsLedger, Tally, WHOLE};
 pub use sink::{Break, FailedRows, Recorded, RunError, Sink};
 pub use spent::Spent;

@@ -69,19 +69,52 @@ impl Group {
             }
         }
     }
-}
 
-/// `contains: lacks "a"; length: 9 characters, of at most 4`, without the name of the group before each.
-fn reasons(group: &str, scores: &[Score], of: &[usize]) -> String {
-    let told = of.iter().map(|at| {
-        let Score { scorer, value, reason, .. } = &scores[*at];
-        let name = scorer.strip_prefix(group).and_then(|name| name.strip_prefix('/')).unwrap_or(scorer);
-        match reason {
-            Some(reason) => format!("{name}: {reason}"),
-            None => format!("{name}: {value:.2}"),
+    /// Of the scorers at `of`, the one that cost the group the most, the first of equals: by its weight where weights say
+    /// how much.
+    fn dearest(&self, scores: &[Score], of: &[usize]) -> Option<usize> {
+        let loss = |at: &usize| match self.rule {
+            Rule::Least => 1.0 - scores[*at].value,
+            Rule::Mean(_) | Rule::Greatest => self.scorers[*at].1 * (1.0 - scores[*at].value),
+        };
+        of.iter().copied().reduce(|dearest, at| if loss(&at) > loss(&dearest) { at } else { dearest })
+    }
+
+    /// The score that those of its scorers come to. Where a judge cost the most, its criterion is the group's, and what it
+    /// says comes first.
+    fn score_of(&self, scores: &[Score]) -> Score {
+        let (value, mut of) = self.combine(scores);
+        let group = Score { scorer: self.name.clone(), value, reason: None, criterion: None };
+        if value >= 1.0 {
+            return group;
         }
-    });
-    told.collect::<Vec<_>>().join("; ")
+        let judged = self.dearest(scores, &of).filter(|at| scores[*at].criterion.is_some());
+        let Some(dearest) = judged else {
+            return Score { reason: Some(self.reasons(scores, &of).join("; ")), ..group };
+        };
+        of.retain(|at| *at != dearest);
+        of.insert(0, dearest);
+        let criterion = scores[dearest].criterion.as_ref();
+        Score {
+            reason: Some(self.reasons(scores, &of).join("\n")),
+            criterion: criterion.map(|criterion| format!("{}: {criterion}", self.name_within(&scores[dearest]))),
+            ..group
+        }
+    }
+
+    /// `contains: lacks "a"` and `length: 9 characters, of at most 4`.
+    fn reasons(&self, scores: &[Score], of: &[usize]) -> Vec<String> {
+        let told = |at: &usize| match &scores[*at] {
+            score @ Score { reason: Some(reason), .. } => format!("{}: {reason}", self.name_within(score)),
+            score => format!("{}: {:.2}", self.name_within(score), score.value),
+        };
+        of.iter().map(told).collect()
+    }
+
+    /// The name of a scorer without that of the group before it.
+    fn name_within<'s>(&self, score: &'s Score) -> &'s str {
+        score.scorer.strip_prefix(&self.name).and_then(|name| name.strip_prefix('/')).unwrap_or(&score.scorer)
+    }
 }
 
 impl Scorer for Group {
@@ -116,9 +149,7 @@ impl Scorer for Group {
             for (scorer, _) in &self.scorers {
                 scores.push(checked(scorer.score(example, completion, scoring).await?)?);
             }
-            let (value, of) = self.combine(&scores);
-            let reason = (value < 1.0).then(|| reasons(&self.name, &scores, &of));
-            Ok(Score { scorer: self.name.clone(), value, reason, criterion: None })
+            Ok(self.score_of(&scores))
         })
     }
 }
@@ -163,6 +194,28 @@ mod tests {
         assert_eq!(of(Rule::Mean(0.71), &scorers), 0.0);
         assert_eq!(reason(&group(Rule::Mean(0.9), &scorers), Value::Null, "x"), "b: 0.50; c: 0.00");
         assert_eq!(of(Rule::Mean(1.0), &[("a", 1.0, 0.1), ("b", 1.0, 0.2), ("c", 1.0, 0.3)]), 1.0);
+    }
+
+    #[test]
+    fn the_criterion_of_the_judge_that_cost_the_most_is_the_groups_and_is_told_first() {
+        let said = |scorer: &str, value: f64, criterion: Option<&str>| Score {
+            scorer: scorer.to_owned(),
+            value,
+            reason: criterion.map(|criterion| format!("{criterion}: it is not (no)\nlength: too long (partly)")),
+            criterion: criterion.map(str::to_owned),
+        };
+        let scores = [said("group/a", 0.5, None), said("group/judge", 0.2, Some("tone")), said("b", 1.0, None)];
+        let parts = |judge: f64| [("group/a", 0.5, 3.0), ("group/judge", 0.2, judge), ("b", 1.0, 1.0)];
+        let found = group(Rule::Least, &parts(1.0)).score_of(&scores);
+        assert_eq!((found.value, found.criterion.as_deref()), (0.2, Some("judge: tone")));
+        let lines = "judge: tone: it is not (no)\nlength: too long (partly)\na: 0.50";
+        assert_eq!(found.reason.as_deref(), Some(lines));
+        let best = group(Rule::Greatest, &parts(4.0)).score_of(&scores);
+        assert_eq!((best.value, best.criterion.as_deref()), (0.375, Some("judge: tone")));
+        let heavy = group(Rule::Mean(0.9), &parts(4.0)).score_of(&scores);
+        assert_eq!(heavy.criterion.as_deref(), Some("judge: tone"));
+        let light = group(Rule::Mean(0.9), &parts(1.0)).score_of(&scores);
+        assert_eq!((light.criterion, light.reason.unwrap().starts_with("a: 0.50; judge: ")), (None, true));
     }
 
     #[test]

@@ -104,7 +104,7 @@ pub struct Score {
     /// Why, where the scorer can say. Where it names a criterion, the first line is about that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Which of a judge's criteria cost the most, where one did.
+    /// Which of a judge's criteria cost the most, where one did; in a group, after the name of the judge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub criterion: Option<String>,
 }
@@ -198,6 +198,21 @@ pub trait Scorer: Send + Sync {
         completion: &'a Completion,
         scoring: Scoring<'a>,
     ) -> BoxFuture<'a, Result<Score, ScoreError>>;
+
+    /// Scores it where the opposite is wanted: 1 less the value, and why it isn't more.
+    fn opposite<'a>(
+        &'a self,
+        example: &'a Example,
+        completion: &'a Completion,
+        scoring: Scoring<'a>,
+    ) -> BoxFuture<'a, Result<Score, ScoreError>> {
+        Box::pin(async move {
+            let Score { scorer, value, .. } = set::checked(self.score(example, completion, scoring).await?)?;
+            // What the scorer complains of is what was asked for.
+            let reason = (value > 0.0).then(|| format!("was not to be so, and is: {value:.2}"));
+            Ok(Score { scorer, value: 1.0 - value, reason, criterion: None })
+        })
+    }
 }
 
 /// What a pure scorer makes of an answer; it becomes a [`Score`] when the scorer's name is added.

@@ -31,23 +31,22 @@ impl Wrapped {
     }
 }
 
-impl Turn {
-    fn of(&self, Score { scorer, value, reason, criterion }: Score) -> Score {
-        match self {
-            Turn::Opposite => {
-                // What the scorer complains of is what was asked for.
-                let reason = (value > 0.0).then(|| format!("was not to be so, and is: {value:.2}"));
-                Score { scorer, value: 1.0 - value, reason, criterion: None }
-            }
-            Turn::AllOrNothing(threshold) if value >= *threshold => {
-                Score { scorer, value: 1.0, reason: None, criterion: None }
-            }
-            Turn::AllOrNothing(threshold) => {
-                let reason = reason.unwrap_or_else(|| format!("gave {value:.2}, of at least {threshold}"));
-                Score { scorer, value: 0.0, reason: Some(reason), criterion }
-            }
-        }
+/// All or nothing of what a scorer gave, and why nothing.
+fn all_or_nothing(Score { scorer, value, reason, criterion }: Score, threshold: f64) -> Score {
+    if value >= threshold {
+        return Score { scorer, value: 1.0, reason: None, criterion: None };
     }
+    let reason = reason.unwrap_or_else(|| format!("gave {value:.2}, of at least {threshold}"));
+    Score { scorer, value: 0.0, reason: Some(reason), criterion }
+}
+
+/// The opposite of all or nothing, from the opposite of what a scorer gave.
+fn nothing_or_all(opposite: Score, threshold: f64) -> Score {
+    // 1 less 1 less a value is that value but for rounding, which must not keep it below the threshold that it is.
+    if 1.0 - opposite.value + 1e-12 >= threshold {
+        return Score { value: 0.0, ..opposite };
+    }
+    Score { value: 1.0, reason: None, criterion: None, ..opposite }
 }
 
 impl Scorer for Wrapped {
@@ -77,7 +76,26 @@ impl Scorer for Wrapped {
         completion: &'a Completion,
         scoring: Scoring<'a>,
     ) -> BoxFuture<'a, Result<Score, ScoreError>> {
-        Box::pin(async move { Ok(self.turn.of(checked(self.scorer.score(example, completion, scoring).await?)?)) })
+        match self.turn {
+            Turn::Opposite => self.scorer.opposite(example, completion, scoring),
+            Turn::AllOrNothing(threshold) => Box::pin(async move {
+                Ok(all_or_nothing(checked(self.scorer.score(example, completion, scoring).await?)?, threshold))
+            }),
+        }
+    }
+
+    fn opposite<'a>(
+        &'a self,
+        example: &'a Example,
+        completion: &'a Completion,
+        scoring: Scoring<'a>,
+    ) -> BoxFuture<'a, Result<Score, ScoreError>> {
+        match self.turn {
+            Turn::Opposite => self.scorer.score(example, completion, scoring),
+            Turn::AllOrNothing(threshold) => Box::pin(async move {
+                Ok(nothing_or_all(self.scorer.opposite(example, completion, scoring).await?, threshold))
+            }),
+        }
     }
 }
 
@@ -112,6 +130,16 @@ mod tests {
         assert_eq!(value(&near, "abcd", "abxx"), 0.0);
         assert_eq!(reason(&near, "abcd", "abxx"), "2 of 4 characters differ");
         assert_eq!(reason(&Wrapped::threshold(gives("x", 0.5), 0.6), "a", "a"), "gave 0.50, of at least 0.6");
+    }
+
+    #[test]
+    fn the_opposite_of_all_or_nothing_is_nothing_or_all() {
+        let near = |threshold| Wrapped::threshold(Arc::new(Levenshtein::new("levenshtein", None)), threshold);
+        let not = |threshold| Wrapped::not(Arc::new(near(threshold)));
+        assert_eq!([0.75, 0.76].map(|threshold| value(&not(threshold), "abcd", "abcx")), [0.0, 1.0]);
+        assert_eq!(reason(&not(0.75), "abcd", "abcx"), "was not to be so, and is: 0.75");
+        assert_eq!(value(&Wrapped::not(Arc::new(not(0.75))), "abcd", "abcx"), 1.0);
+        assert_eq!(value(&Wrapped::not(Arc::new(Wrapped::threshold(gives("x", 0.3), 0.3))), "a", "a"), 0.0);
     }
 
     #[test]

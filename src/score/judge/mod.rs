@@ -25,6 +25,7 @@ use serde_json::{Map, Value};
 
 pub use criterion::{Choice, Criterion};
 pub use question::Question;
+use tally::Wanted;
 pub use tally::{Ballot, Combine};
 
 use super::{Score, ScoreError, Scorer, ScorerSetupError, Scoring};
@@ -161,7 +162,7 @@ impl Judge {
 
     /// The score that ballots come to; at least one.
     pub fn tally(&self, ballots: &[Ballot]) -> Score {
-        tally::score(&self.name, &self.question, ballots, self.combine)
+        tally::score(&self.name, &self.question, ballots, self.combine, Wanted::Asked)
     }
 
     /// Whether the same answer always gets the same verdict.
@@ -300,6 +301,18 @@ impl Scorer for Judge {
         Box::pin(async move {
             let ballots = self.ballots(example, completion, scoring).await?;
             Ok(self.tally(&ballots))
+        })
+    }
+
+    fn opposite<'a>(
+        &'a self,
+        example: &'a Example,
+        completion: &'a Completion,
+        scoring: Scoring<'a>,
+    ) -> BoxFuture<'a, Result<Score, ScoreError>> {
+        Box::pin(async move {
+            let ballots = self.ballots(example, completion, scoring).await?;
+            Ok(tally::score(&self.name, &self.question, &ballots, self.combine, Wanted::Opposite))
         })
     }
 }

@@ -50,16 +50,35 @@ struct Decided<'a> {
     reason: &'a str,
 }
 
-/// The score that at least one ballot comes to.
-pub(super) fn score(name: &str, question: &Question, ballots: &[Ballot], combine: Combine) -> Score {
+/// What is wanted of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// What the criteria ask for.
+    Asked,
+    /// Its opposite.
+    Opposite,
+}
+
+impl Wanted {
+    /// How good a value is.
+    fn of(self, value: f64) -> f64 {
+        match self {
+            Self::Asked => value,
+            Self::Opposite => 1.0 - value,
+        }
+    }
+}
+
+/// The score that at least one ballot comes to, where so is `wanted`.
+pub(super) fn score(name: &str, question: &Question, ballots: &[Ballot], combine: Combine, wanted: Wanted) -> Score {
     // The two orders of a battle are one opinion: where they contradict each other, it is a draw.
     let combine = if question.is_battle { Combine::Mean } else { combine };
     let mut decided: Vec<Decided> =
         question.criteria.iter().enumerate().map(|(at, criterion)| decide(criterion, at, ballots, combine)).collect();
     let weights: f64 = decided.iter().map(|one| one.criterion.weight).sum();
     let sum: f64 = decided.iter().map(|one| one.criterion.weight * one.value).sum();
-    let value = (sum / weights).clamp(0.0, 1.0);
-    let loss = |one: &Decided| one.criterion.weight * (1.0 - one.value);
+    let value = wanted.of((sum / weights).clamp(0.0, 1.0));
+    let loss = |one: &Decided| one.criterion.weight * (1.0 - wanted.of(one.value));
     // Stable: of equals, the criterion that the user named first.
     decided.sort_by(|one, other| loss(other).total_cmp(&loss(one)));
     let first = decided.first().filter(|one| loss(one) > 0.0);
@@ -67,7 +86,7 @@ pub(super) fn score(name: &str, question: &Question, ballots: &[Ballot], combine
         scorer: name.to_owned(),
         value,
         criterion: first.map(|one| label(question, one)),
-        reason: reason(question, &decided),
+        reason: reason(question, &decided, wanted),
     }
 }
 
@@ -100,9 +119,9 @@ fn word<'a>(question: &Question, decided: &Decided<'a>) -> &'a str {
 }
 
 /// One line a criterion that cost something, the dearest first; the judge's words where there is one criterion.
-fn reason(question: &Question, decided: &[Decided]) -> Option<String> {
+fn reason(question: &Question, decided: &[Decided], wanted: Wanted) -> Option<String> {
     let lines: Vec<String> = if question.is_keyed {
-        let lost = decided.iter().filter(|one| one.value < 1.0);
+        let lost = decided.iter().filter(|one| wanted.of(one.value) < 1.0);
         lost.map(|one| format!("{}: {} ({})", one.criterion.name, one.reason, word(question, one))).collect()
     } else {
         decided.iter().map(|one| format!("{} ({})", one.reason, word(question, one)).trim_start().to_owned()).collect()
@@ -129,7 +148,7 @@ mod tests {
     }
 
     fn scored(ballots: &[Ballot], combine: Combine) -> Score {
-        score("reply", &rubric(), ballots, combine)
+        score("reply", &rubric(), ballots, combine, Wanted::Asked)
     }
 
     #[test]
@@ -154,9 +173,25 @@ mod tests {
     #[test]
     fn a_single_criterion_fails_by_its_verdict() {
         let question = Question::factuality();
-        let score = score("facts", &question, &[ballot(&[4])], Combine::Majority);
+        let score = score("facts", &question, &[ballot(&[4])], Combine::Majority, Wanted::Asked);
         assert_eq!((score.value, score.criterion.as_deref()), (0.0, Some("disagrees")));
         assert_eq!(score.reason.as_deref(), Some("because of 4 (disagrees)"));
+    }
+
+    #[test]
+    fn where_the_opposite_is_wanted_the_criterion_that_earned_the_most_comes_first() {
+        let opposite =
+            |choices: &[usize]| score("not-reply", &rubric(), &[ballot(choices)], Combine::Majority, Wanted::Opposite);
+        let found = opposite(&[1, 0]);
+        assert_eq!((found.value, found.criterion.as_deref()), (0.375, Some("complete")));
+        let lines = "complete: because of 1 (partly)\ntone: because of 0 (yes)";
+        assert_eq!(found.reason.as_deref(), Some(lines));
+        let nothing = opposite(&[2, 2]);
+        assert_eq!((nothing.value, nothing.criterion, nothing.reason), (1.0, None, None));
+        let question = Question::closed("Is a rival named?").unwrap();
+        let found = score("not-rival", &question, &[ballot(&[0])], Combine::Majority, Wanted::Opposite);
+        assert_eq!((found.value, found.criterion.as_deref()), (0.0, Some("yes")));
+        assert_eq!(found.reason.as_deref(), Some("because of 0 (yes)"));
     }
 
     #[test]
@@ -167,7 +202,7 @@ mod tests {
         };
         let value = |first: usize, second: usize| {
             let ballots = [says(first, Order::AnswerFirst), says(second, Order::ReferenceFirst)];
-            score("battle", &question, &ballots, Combine::Majority).value
+            score("battle", &question, &ballots, Combine::Majority, Wanted::Asked).value
         };
         assert_eq!(value(0, 2), 1.0, "better wherever it stands");
         assert_eq!(value(2, 0), 0.0, "worse wherever it stands");
