@@ -74,7 +74,7 @@ pub async fn examine(config_file: &Path, overrides: &[(String, String)], offline
         }
     };
     let mut findings = vec![Finding::new("config", Health::Good, config_file.display().to_string())];
-    findings.push(project(config_file, overrides).await);
+    findings.extend(project(config_file, overrides).await);
     for role in ModelRole::ALL {
         if has_own(&config, role) {
             findings.extend(model(&config, &root, role, offline).await);
@@ -88,8 +88,9 @@ pub async fn examine(config_file: &Path, overrides: &[(String, String)], offline
     findings
 }
 
-/// Prompts, rows, strategies and scorers. What is wrong with a model is told where that is looked at.
-async fn project(config_file: &Path, overrides: &[(String, String)]) -> Finding {
+/// Prompts, rows, strategies and scorers, and all that deserves a look about them. What is wrong with a model is told
+/// where that is looked at.
+async fn project(config_file: &Path, overrides: &[(String, String)]) -> Vec<Finding> {
     let what = "project";
     match Project::load(config_file, overrides).await {
         Ok(project) => {
@@ -97,15 +98,13 @@ async fn project(config_file: &Path, overrides: &[(String, String)]) -> Finding 
             let [train, dev, test] = [Split::Train, Split::Dev, Split::Test].map(rows);
             let all = plural(project.dataset.rows.len(), "row");
             let found = format!("{all} ({train} train, {dev} dev, {test} test)");
-            match project.warnings.first() {
-                None => Finding::new(what, Health::Good, found),
-                Some(warning) => Finding::new(what, Health::Warning, format!("{found}; {warning}")),
-            }
+            let warnings = project.warnings.iter().map(|warning| Finding::new(what, Health::Warning, warning));
+            std::iter::once(Finding::new(what, Health::Good, found)).chain(warnings).collect()
         }
         Err(error) if is_of_a_model(&error) => {
-            Finding::new(what, Health::Skipped, "not read to its end: its models can't be set up")
+            vec![Finding::new(what, Health::Skipped, "not read to its end: its models can't be set up")]
         }
-        Err(error) => Finding::new(what, Health::Wrong, error.to_string()),
+        Err(error) => vec![Finding::new(what, Health::Wrong, error.to_string())],
     }
 }
 

@@ -193,6 +193,21 @@ fn a_judge_that_cannot_judge_is_refused_at_load() {
     assert!(!good.ratchet(&["eval"]).err.contains("the judge is"));
 }
 
+#[test]
+fn a_judge_that_is_the_proposer_is_told_once_wherever_a_run_is_looked_at() {
+    let provider = provider();
+    // Few rows deserve a look, too: one warning must not hide the other.
+    let project = project(&provider, 10..40, RUBRIC);
+    for command in [&["eval"][..], &["optimize", "--dry-run"], &["optimize"], &["doctor"]] {
+        let ran = project.ratchet(&[command, &["--set", "models.judge.model=tiny"]].concat());
+        let said = format!("{}{}", ran.out, ran.err);
+        assert_eq!(said.matches("the judge is tiny, which also").count(), 1, "{command:?}: {said}");
+        let other =
+            project.ratchet(&[command, &["--set", "models.proposer={provider='openai', model='wise'}"]].concat());
+        assert!(!other.err.contains("the judge is") && !other.out.contains("the judge is"), "{command:?}");
+    }
+}
+
 /// Sixty answers that people rated; the judge agrees but for one in ten.
 fn rated() -> String {
     let row = |at: usize| {
