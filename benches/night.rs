@@ -200,7 +200,7 @@ async fn ask_all(stack: &Arc<Stack>) {
 fn call(at: usize) -> Call {
     let content = format!("Which of billing, bug, account and shipping is it?\n\nrow {at}: {WORDS}");
     let request = ChatRequest { messages: vec![Message { role: Role::User, content }], ..request() };
-    Call { role: ModelRole::Task, request, draw: "0".into() }
+    Call { role: ModelRole::Task, request, draw: "0".into(), row: String::new() }
 }
 
 fn request() -> ChatRequest {

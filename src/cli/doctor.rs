@@ -12,7 +12,8 @@ use super::report::{print, print_json};
 
 /// Check config, rows, keys, endpoints, models, prices, Python and disk, and say how to mend what is wrong
 ///
-/// Makes one tiny call for each role that has a model of its own, with the parameters that a run would send. Exit code 0:
+/// Makes one tiny call for each role that has a model of its own, and for its fallbacks, at each address, with the
+/// parameters that a run would send. Exit code 0:
 /// a run can begin; 2: the project has to be changed; 4: a provider or the disk can't be used as things are.
 #[derive(Debug, Args)]
 #[command(

@@ -44,12 +44,22 @@ fn entry(model: &ConfiguredModel, paint: Paint) -> String {
     if !model.own {
         return format!("{}  as the task model\n", paint.bold(model.role));
     }
+    let mut text = format!("{}\n{}", paint.bold(model.role), facts(model));
+    for (number, fallback) in (1..).zip(&model.fallback) {
+        let title = format!("{}, fallback {number}", model.role);
+        text += &format!("{}\n{}", paint.bold(title), facts(fallback));
+    }
+    text
+}
+
+fn facts(model: &ConfiguredModel) -> String {
     let mut rows = Vec::new();
     let mut row = |name: &str, value: String| rows.push(vec![format!("  {name}"), value]);
     row("provider", model.provider.to_owned());
     row("model", model.model.clone());
     if let Some(address) = &model.address {
         row("address", address.clone());
+        model.also_at.iter().for_each(|address| row("and at", address.clone()));
         row(
             "key",
             match &model.key {
@@ -61,7 +71,7 @@ fn entry(model: &ConfiguredModel, paint: Paint) -> String {
     }
     row("price", model.price.map_or("not known; see models.*.price".to_owned(), price));
     row("limits", limits(model));
-    format!("{}\n{}", paint.bold(model.role), aligned(&rows))
+    aligned(&rows)
 }
 
 fn price(price: Price) -> String {

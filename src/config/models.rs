@@ -102,8 +102,8 @@ pub struct ModelConfig {
     /// What it costs; by default as `budget.prices` says, or the table that comes with Ratchet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
-    /// Further addresses of the same model, like `base_url`. Calls go to the one with the fewest under way,
-    /// one that fails is left alone for a while, and their answers count as one model's.
+    /// Further addresses of the same model, like `base_url`. Each answers an equal share of the rows, always the same ones,
+    /// until it was out for `max_outage_seconds`: then the others take its rows, which are measured anew.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub also_at: Vec<String>,
     /// Models to take in its place, in this order: for the whole of a run that begins while it can't be had, or from there

@@ -84,8 +84,12 @@ impl Target for ChatTarget {
     ) -> BoxFuture<'a, Result<Completion, CallError>> {
         Box::pin(async move {
             let messages = prompts.first().render(example).map_err(|error| CallError::Local(error.to_string()))?;
-            let call =
-                Call { role: ModelRole::Task, request: self.settings.request(messages), draw: sample.to_string() };
+            let call = Call {
+                role: ModelRole::Task,
+                request: self.settings.request(messages),
+                draw: sample.to_string(),
+                row: example.id.clone(),
+            };
             self.chat.complete(&call).await
         })
     }

@@ -83,6 +83,9 @@ pub struct Call {
     /// Which draw of the same request this is: `"0"`, `"1"`, … for a row's samples; run seed, generation and slot for
     /// a proposer's call. Part of the store's key, so that a repeat is always a fresh draw.
     pub draw: String,
+    /// Id of the row that it is made for; empty where it is for none. No part of the key: it decides which of several
+    /// addresses is asked, and that is.
+    pub row: String,
 }
 
 /// Which provider answers: part of a call's key, so that two providers of a model of the same name are never mixed up.

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Amount, CallError, CallKey, Completion, ModelRole, Origin, Outlook, Paid};
+use super::{Amount, CallKey, Completion, ModelRole, Origin, Outlook, Paid};
 use crate::money::Money;
 
 /// What was used, by role. But for `failed` it depends on which calls were completed alone: not on their order, on how
@@ -63,8 +63,6 @@ struct Account {
     /// Calls counted already. Only ever asked for one of them, so that the order of a hash set is never seen.
     seen: HashSet<(ModelRole, CallKey)>,
     outlook: [Outlook; ModelRole::ALL.len()],
-    /// What the provider of each role failed its latest call with, where it has answered none since.
-    faults: BTreeMap<ModelRole, CallError>,
 }
 
 impl Account {
@@ -106,7 +104,6 @@ impl Ledger {
     /// reserved at.
     pub(super) fn note(&self, role: ModelRole, key: CallKey, completion: &Completion, took: Amount, most: Amount) {
         let mut account = self.lock();
-        account.faults.remove(&role);
         if account.count(role, key, completion, took) {
             let outlook = &mut account.outlook[role as usize];
             outlook.units += 1;
@@ -132,19 +129,6 @@ impl Ledger {
         }
     }
 
-    /// Takes note that a call of `role` has ended with `error`, for which its provider is to blame.
-    pub(super) fn note_fault(&self, role: ModelRole, error: &CallError) {
-        self.lock().faults.insert(role, error.clone());
-    }
-
-    /// Whose provider is to blame for `error`; where no call has ended with just this one, the first that is to blame for
-    /// any.
-    pub fn whose(&self, error: &CallError) -> ModelRole {
-        let account = self.lock();
-        let same = account.faults.iter().find(|(_, fault)| *fault == error);
-        same.or(account.faults.iter().next()).map_or(ModelRole::Task, |(role, _)| *role)
-    }
-
     /// Forgets what the calls of `role` take: another model is asked from now on.
     pub fn forget_outlook(&self, role: ModelRole) {
         self.lock().outlook[role as usize] = Outlook::default();
@@ -166,18 +150,6 @@ mod tests {
     use super::*;
     use crate::digest::Digest;
     use crate::model::testing::answer;
-
-    #[test]
-    fn the_provider_to_blame_is_the_one_that_met_the_error_and_answered_nothing_since() {
-        let ledger = Ledger::default();
-        let [down, gone] = ["down", "gone"].map(|words| CallError::Outage(words.into()));
-        ledger.note_fault(ModelRole::Proposer, &down);
-        ledger.note_fault(ModelRole::Judge, &gone);
-        assert_eq!([&down, &gone].map(|error| ledger.whose(error)), [ModelRole::Proposer, ModelRole::Judge]);
-        ledger.note(ModelRole::Proposer, Digest::of(b"1"), &answer("a"), Amount::default(), Amount::default());
-        assert_eq!(ledger.whose(&down), ModelRole::Judge);
-        assert_eq!(Ledger::default().whose(&down), ModelRole::Task);
-    }
 
     #[test]
     fn a_call_counts_once_however_often_it_is_made() {

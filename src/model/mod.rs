@@ -6,10 +6,10 @@
 use std::future::Future;
 use std::pin::Pin;
 
+mod address;
 mod amount;
 mod anthropic;
 mod azure;
-mod balance;
 mod bedrock;
 mod budget;
 mod chat;
@@ -38,7 +38,6 @@ mod store;
 pub(crate) mod testing;
 
 pub use amount::{Amount, Ceiling, DEFAULT_MAX_OUTPUT, Limits};
-pub use balance::Balanced;
 pub use budget::{Budget, Reservation};
 pub use chat::{
     Call, CallError, CallKey, ChatRequest, Completion, FinishReason, ModelRole, Origin, ProviderId, TraceStep, Usage,
@@ -50,7 +49,7 @@ pub use format::AnswerFormat;
 pub use http::{Endpoint, EndpointConfig, EndpointError, client_builder};
 pub use interrupt::Interrupt;
 pub use ledger::{Ledger, RoleSpend, Spend};
-pub use limit::{Limit, LimitSettings, Notice};
+pub use limit::{Fault, Limit, LimitSettings, Notice};
 pub use openai::{Accent, Formats};
 pub use outlook::Outlook;
 pub use preset::{PRESETS, Preset, Speaks};

@@ -1,7 +1,8 @@
-//! The stack around one provider: store (single flight) -> retry -> limit -> budget -> provider.
+//! The stack around one model, at one address or several: store (single flight) -> retry -> limit -> budget -> provider.
 
 use std::sync::Arc;
 
+use super::address::{Address, Named, home};
 use super::amount::{took, worst_case};
 use super::budget::{ANSWER, Budgeted, Charged};
 use super::interrupt::Interruptible;
@@ -11,7 +12,7 @@ use super::places::Placed;
 use super::retry::Retry;
 use super::store::Stored;
 use super::{
-    BoxFuture, Budget, Call, CallError, CallKey, Chat, Completion, Interrupt, Ledger, Limit, Price, ProviderId,
+    BoxFuture, Budget, Call, CallError, CallKey, Chat, Completion, Fault, Interrupt, Ledger, Limit, Price, ProviderId,
     RetryPolicy, Store,
 };
 
@@ -30,6 +31,12 @@ pub struct Provider {
     pub price: Option<Price>,
 }
 
+impl From<Provider> for Vec<Provider> {
+    fn from(provider: Provider) -> Self {
+        vec![provider]
+    }
+}
+
 /// What all stacks of one run share.
 #[derive(Clone)]
 pub struct Session {
@@ -45,12 +52,10 @@ pub struct Session {
     pub interrupt: Interrupt,
 }
 
-/// All layers around one provider. Calls of any role can be made through it.
+/// All layers around one model, at whichever addresses it has. Calls of any role can be made through it.
 pub struct Stack {
-    id: ProviderId,
-    /// Beneath all layers.
-    provider: Arc<dyn Chat>,
-    stored: Stored,
+    /// At least one.
+    addresses: Vec<Address>,
     price: Option<Price>,
     budget: Arc<Budget>,
     ledger: Arc<Ledger>,
@@ -60,30 +65,20 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Puts the layers around `provider`.
-    pub fn new(provider: Provider, session: &Session) -> Self {
-        let asked = Arc::new(LoggedAttempt { inner: Arc::clone(&provider.chat) });
-        let budgeted = Arc::new(Budgeted {
-            inner: asked,
-            budget: Arc::clone(&session.budget),
-            price: provider.price,
-            ledger: Arc::clone(&session.ledger),
-        });
-        // Between the wait for a place and the reservation: what is stopped here was neither sent nor counted.
-        let begun = Arc::new(Interruptible { inner: budgeted, interrupt: session.interrupt.clone() });
-        let limited = Arc::new(Limited { inner: begun, limit: provider.limit.clone() });
-        let at_once = provider.limit.max_concurrency();
-        let retry = Arc::new(Retry::new(limited, provider.retry, provider.limit));
+    /// Puts the layers around a model at one address or several. A row is always asked at the same one.
+    pub fn new(providers: impl Into<Vec<Provider>>, session: &Session) -> Self {
+        let providers = providers.into();
+        let (price, several) = (providers.first().and_then(|provider| provider.price), providers.len() > 1);
+        let address = |mut provider: Provider| {
+            if several {
+                let inner = Arc::clone(&provider.chat);
+                provider.chat = Arc::new(Named { inner, address: provider.id.base_url.clone() });
+            }
+            address(provider, session)
+        };
         Self {
-            id: provider.id,
-            provider: provider.chat,
-            stored: Stored::new(
-                Arc::new(LoggedCall { inner: retry }),
-                at_once,
-                Arc::clone(&session.store),
-                Arc::clone(&session.run),
-            ),
-            price: provider.price,
+            addresses: providers.into_iter().map(address).collect(),
+            price,
             budget: Arc::clone(&session.budget),
             ledger: Arc::clone(&session.ledger),
             interrupt: session.interrupt.clone(),
@@ -99,10 +94,9 @@ impl Stack {
             Arc::new(Charged { inner: Arc::clone(&chat), budget: Arc::clone(&budget), ledger: Arc::clone(&ledger) });
         let begun = Arc::new(Interruptible { inner: charged, interrupt: session.interrupt.clone() });
         let logged = Arc::new(LoggedCall { inner: Arc::new(Placed::new(begun, workers)) });
+        let stored = Stored::new(logged, workers, Arc::clone(&session.store), Arc::clone(&session.run));
         Self {
-            id,
-            provider: chat,
-            stored: Stored::new(logged, workers, Arc::clone(&session.store), Arc::clone(&session.run)),
+            addresses: vec![Address { id, chat, stored, limit: Limit::new(workers) }],
             price: None,
             budget,
             ledger,
@@ -119,11 +113,27 @@ impl Stack {
 
     /// The key of `call` here: what the store and the journal know it by.
     pub fn key(&self, call: &Call) -> CallKey {
-        call.key(&self.id)
+        call.key(&self.address(call).id)
+    }
+
+    /// At how many addresses it is asked.
+    pub fn addresses(&self) -> usize {
+        self.addresses.len()
+    }
+
+    /// What each of its addresses is to blame for, where that is something.
+    pub fn faults(&self) -> impl Iterator<Item = (usize, Fault)> + '_ {
+        self.addresses.iter().enumerate().filter_map(|(at, address)| Some((at, address.limit.fault()?)))
+    }
+
+    /// The one that answers `call`.
+    fn address(&self, call: &Call) -> &Address {
+        &self.addresses[home(self.addresses.iter().map(|address| &address.id), call)]
     }
 
     async fn answer(&self, call: &Call) -> Result<Completion, CallError> {
-        let key = self.key(call);
+        let address = self.address(call);
+        let key = call.key(&address.id);
         if self.interrupt.is_set() {
             self.interrupt.over().await;
             return Err(CallError::Interrupted);
@@ -131,18 +141,14 @@ impl Stack {
         let answer = tokio::select! {
             // An answer that is there is taken also when time is up.
             biased;
-            answer = self.in_time(key, call) => answer,
+            answer = self.in_time(address, key, call) => answer,
             () = self.interrupt.over() => return Err(CallError::Interrupted),
         };
-        let completion = answer.inspect_err(|error| {
-            if error.is_providers() {
-                self.ledger.note_fault(call.role, error);
-            }
-        })?;
+        let completion = answer.inspect_err(|error| address.limit.ended_with(error))?;
         let most = if self.is_target { ANSWER } else { worst_case(&call.request, self.price.as_ref()) };
         self.ledger.note(call.role, key, &completion, took(&completion, self.price.as_ref(), most), most);
         for key in completion.trace.iter().flatten().filter_map(|step| step.call) {
-            if let Some(part) = self.stored.read(key)? {
+            if let Some(part) = address.stored.read(key)? {
                 self.ledger.note_part(call.role, key, &part, took(&part, None, ANSWER));
             }
         }
@@ -151,8 +157,8 @@ impl Stack {
 
     /// The answer, unless it is still being waited for some time after the time is up: a pause or a wait between
     /// attempts must not outlast the run.
-    async fn in_time(&self, key: CallKey, call: &Call) -> Result<Completion, CallError> {
-        let answer = self.stored.answer(key, call);
+    async fn in_time(&self, address: &Address, key: CallKey, call: &Call) -> Result<Completion, CallError> {
+        let answer = address.stored.answer(key, call);
         match self.budget.patience() {
             Some(patience) => tokio::time::timeout(patience, answer).await.unwrap_or(Err(CallError::TimeUp)),
             None => answer.await,
@@ -165,15 +171,39 @@ impl Chat for Stack {
         Box::pin(self.answer(call))
     }
 
+    /// Whether all its addresses can be reached.
     fn reach(&self) -> BoxFuture<'_, Result<(), CallError>> {
         Box::pin(async {
-            tokio::select! {
-                biased;
-                reached = self.provider.reach() => reached,
-                () = self.interrupt.over() => Err(CallError::Interrupted),
+            for address in &self.addresses {
+                let reached = tokio::select! {
+                    biased;
+                    reached = address.chat.reach() => reached,
+                    () = self.interrupt.over() => return Err(CallError::Interrupted),
+                };
+                reached.inspect_err(|error| address.limit.ended_with(error))?;
             }
+            Ok(())
         })
     }
+}
+
+/// The layers around one address.
+fn address(provider: Provider, session: &Session) -> Address {
+    let Provider { id, chat, limit, retry, price } = provider;
+    let budgeted = Arc::new(Budgeted {
+        inner: Arc::new(LoggedAttempt { inner: Arc::clone(&chat) }),
+        budget: Arc::clone(&session.budget),
+        price,
+        ledger: Arc::clone(&session.ledger),
+    });
+    // Between the wait for a place and the reservation: what is stopped here was neither sent nor counted.
+    let begun = Arc::new(Interruptible { inner: budgeted, interrupt: session.interrupt.clone() });
+    let limited = Arc::new(Limited { inner: begun, limit: limit.clone() });
+    let retry = Arc::new(Retry::new(limited, retry, limit.clone()));
+    let logged = Arc::new(LoggedCall { inner: retry });
+    let at_once = limit.max_concurrency();
+    let stored = Stored::new(logged, at_once, Arc::clone(&session.store), Arc::clone(&session.run));
+    Address { id, chat, stored, limit }
 }
 
 #[cfg(test)]

@@ -8,14 +8,14 @@ use super::{BoxFuture, Call, CallError, Chat, ChatRequest, Completion, FinishRea
 use crate::prompt::{Message, Role};
 
 /// A task call whose draw is `draw`.
-pub(super) fn call(draw: &str) -> Call {
+pub(crate) fn call(draw: &str) -> Call {
     let request = ChatRequest {
         model: "tiny".into(),
         messages: vec![Message { role: Role::User, content: "Ticket: my card was charged twice".into() }],
         temperature: Some(0.0),
         ..ChatRequest::default()
     };
-    Call { role: ModelRole::Task, request, draw: draw.into() }
+    Call { role: ModelRole::Task, request, draw: draw.into(), row: String::new() }
 }
 
 /// A live answer with `text`.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::load::read;
 use super::provider::{address, concurrency, key_name};
 use super::{Project, ProjectError, limits};
-use crate::config::{Config, Provider};
+use crate::config::{Config, ModelConfig, Provider};
 use crate::model::{ModelRole, Price, embedded};
 
 /// One role's model as it is configured.
@@ -24,6 +24,8 @@ pub struct ConfiguredModel {
     /// Where it is reached; none for what isn't reached over HTTP. Variables stay as `${NAME}`: they may hold
     /// what nobody should see.
     pub address: Option<String>,
+    /// Further addresses of the same model.
+    pub also_at: Vec<String>,
     /// The variable that holds the key, where one is sent.
     pub key: Option<KeyVariable>,
     /// What it costs, in dollars for a million tokens; none where that isn't known.
@@ -36,6 +38,8 @@ pub struct ConfiguredModel {
     pub tokens_per_minute: Option<u64>,
     /// Most tokens of an answer, where the config says.
     pub max_tokens: Option<u32>,
+    /// What takes its place where it can't be had, in this order.
+    pub fallback: Vec<Self>,
 }
 
 /// An environment variable for a key. What it holds is nobody's business here.
@@ -86,8 +90,12 @@ impl ConfiguredModel {
     }
 
     /// The model in `role`.
-    pub(super) fn of(config: &Config, role: ModelRole) -> Self {
-        let model = Project::model(config, role);
+    fn of(config: &Config, role: ModelRole) -> Self {
+        Self { own: has_own(config, role), ..Self::of_table(Project::model(config, role), role) }
+    }
+
+    /// What `model`, a table of `role`, says.
+    pub(super) fn of_table(model: &ModelConfig, role: ModelRole) -> Self {
         let program = || model.run.as_ref().map(|run| run.join(" "));
         let named = match model.provider {
             Provider::Embedded => Some(embedded::NAME.to_owned()),
@@ -97,16 +105,18 @@ impl ConfiguredModel {
         let is_set = |name: &str| std::env::var(name).is_ok_and(|value| !value.trim().is_empty());
         Self {
             role,
-            own: has_own(config, role),
+            own: true,
             provider: model.provider.name(),
             model: named.unwrap_or_default(),
             address: address(model).map(str::to_owned),
+            also_at: model.also_at.clone(),
             key: key_name(model).map(|name| KeyVariable { name: name.to_owned(), is_set: is_set(name) }),
             price: limits::price(model),
             max_concurrency: concurrency(model),
             requests_per_minute: model.requests_per_minute,
             tokens_per_minute: model.tokens_per_minute,
             max_tokens: model.max_tokens,
+            fallback: model.fallback.iter().map(|model| Self::of_table(model, role)).collect(),
         }
     }
 }

@@ -9,9 +9,9 @@ use serde::Serialize;
 use tokio::process::Command;
 
 use super::configured::{ConfiguredModel, has_own, read_config};
-use super::provider::chat;
+use super::provider::{addresses, chats};
 use super::{Project, ProjectError};
-use crate::config::{Config, Provider, ScorerKind};
+use crate::config::{Config, ModelConfig, Provider, ScorerKind};
 use crate::dataset::Split;
 use crate::model::{Call, CallError, Chat, ChatRequest, Completion, Embedding, Limit, ModelRole, Upkeep};
 use crate::money::Money;
@@ -77,7 +77,9 @@ pub async fn examine(config_file: &Path, overrides: &[(String, String)], offline
     findings.extend(project(config_file, overrides).await);
     for role in ModelRole::ALL {
         if has_own(&config, role) {
-            findings.extend(model(&config, &root, role, offline).await);
+            for table in Table::all(&config, role) {
+                findings.extend(model(&config, &root, &table, offline).await);
+            }
         }
     }
     findings.extend(python(&config).await);
@@ -117,18 +119,48 @@ fn is_of_a_model(error: &ProjectError) -> bool {
     }
 }
 
-/// Key, address, price and one tiny call of the model in `role`.
-async fn model(config: &Config, root: &Path, role: ModelRole, offline: bool) -> Vec<Finding> {
-    let seen = ConfiguredModel::of(config, role);
-    let table = Project::model(config, role);
-    let what = role.name();
+/// A model of a role: its own, or one of its fallbacks.
+struct Table<'a> {
+    role: ModelRole,
+    model: &'a ModelConfig,
+    /// Where it stands below `models`.
+    path: String,
+    /// What it is called in findings.
+    what: String,
+}
+
+impl<'a> Table<'a> {
+    /// All tables of `role`.
+    fn all(config: &'a Config, role: ModelRole) -> Vec<Self> {
+        let model = Project::model(config, role);
+        let mut tables = vec![Self { role, model, path: role.to_string(), what: role.to_string() }];
+        for (at, model) in model.fallback.iter().enumerate() {
+            let path = format!("{role}.fallback.{at}");
+            tables.push(Self { role, model, path, what: format!("{role} fallback {}", at + 1) });
+        }
+        tables
+    }
+
+    /// `finding` as it counts: a run can begin without one address of several, and without a fallback.
+    fn weighed(&self, finding: Finding, is_only_address: bool) -> Finding {
+        let is_needed = is_only_address && self.path == self.role.name();
+        let health = if finding.health == Health::Unusable && !is_needed { Health::Warning } else { finding.health };
+        Finding { health, ..finding }
+    }
+}
+
+/// Key, addresses and price of `table`, and one tiny call at each address.
+async fn model(config: &Config, root: &Path, table: &Table<'_>, offline: bool) -> Vec<Finding> {
+    let Table { role, model, path, what } = table;
+    let seen = ConfiguredModel::of_table(model, *role);
     let mut findings = Vec::new();
-    let limit = Limit::new(1);
-    let chat = match chat(table, role, role.name(), root, &limit) {
-        Ok((_, chat)) => chat,
+    let limits: Vec<Limit> = addresses(model).iter().map(|_| Limit::new(1)).collect();
+    let chats = match chats(model, *role, path, root, &limits) {
+        Ok(chats) => chats,
         Err(error) => return vec![Finding::new(what, Health::Wrong, error.to_string())],
     };
-    let reached = seen.address.as_ref().map_or(String::new(), |address| format!(" at {address}"));
+    let places: Vec<&str> = seen.address.iter().chain(&seen.also_at).map(String::as_str).collect();
+    let reached = if places.is_empty() { String::new() } else { format!(" at {}", places.join(" and ")) };
     let key = seen.key.as_ref().map_or(String::new(), |key| format!(", key from {}", key.name));
     let configured = format!("{} {}{reached}{key}", seen.provider, seen.model);
     findings.push(match (seen.price, config.budget.usd.is_some()) {
@@ -136,69 +168,76 @@ async fn model(config: &Config, root: &Path, role: ModelRole, offline: bool) -> 
         (None, in_dollars) => {
             let health = if in_dollars { Health::Wrong } else { Health::Warning };
             let price = format!(
-                "give it as models.{role}.price = {{ input = .., output = .. }}, in dollars for a million tokens (zeros for \
+                "give it as models.{path}.price = {{ input = .., output = .. }}, in dollars for a million tokens (zeros for \
                  a server of your own)"
             );
             Finding::new(what, health, format!("{configured}; its price is not known")).mend(price)
         }
     });
-    if offline && table.provider != Provider::Embedded {
+    if offline && model.provider != Provider::Embedded {
         findings.push(Finding::new(format!("{what} call"), Health::Skipped, "not made: --offline"));
         return findings;
     }
-    findings.push(tiny_call(config, role, chat).await);
+    let is_only_address = chats.len() == 1;
+    for (at, (id, chat)) in chats.into_iter().enumerate() {
+        let finding = tiny_call(table, at, chat).await;
+        // One of several says which it is.
+        let what = if is_only_address { finding.what.clone() } else { format!("{} at {}", finding.what, id.base_url) };
+        findings.push(table.weighed(Finding { what, ..finding }, is_only_address));
+    }
     findings
 }
 
 /// One call with the parameters of the role, so that a refused one shows; it is neither stored nor counted.
-async fn tiny_call(config: &Config, role: ModelRole, chat: Arc<dyn Chat>) -> Finding {
-    let table = Project::model(config, role);
-    let settings = super::models::chat_settings(table);
+async fn tiny_call(table: &Table<'_>, address: usize, chat: Arc<dyn Chat>) -> Finding {
+    let role = table.role;
+    let settings = super::models::chat_settings(table.model);
     let call = match role {
         ModelRole::Embedder => Embedding::call(&settings.model, "ok".to_owned(), &settings.extra),
         ModelRole::Task | ModelRole::Proposer | ModelRole::Judge => {
             let message = Message { role: Role::User, content: "Reply with the word ok.".to_owned() };
             let request = ChatRequest { max_tokens: Some(TINY_ANSWER), ..settings.request(vec![message]) };
-            Call { role, request, draw: "doctor".to_owned() }
+            Call { role, request, draw: "doctor".to_owned(), row: String::new() }
         }
     };
     let began = Instant::now();
     let answer = chat.complete(&call).await;
-    let what = format!("{role} call");
+    let what = format!("{} call", table.what);
     match answer {
         Ok(completion) => {
-            let mut found = answered(&completion, began.elapsed(), config, role);
+            let mut found = answered(&completion, began.elapsed(), table.model);
             if let (ModelRole::Embedder, Ok(embedding)) = (role, Embedding::read(&completion.text)) {
                 found += &format!("; {}", plural(embedding.dimensions(), "dimension"));
             }
             Finding::new(what, Health::Good, found)
         }
         Err(error) => {
-            let (health, mend) = advice(&error, role);
+            let (health, mend) = advice(&error, &table.path, address);
             Finding::new(what, health, error.to_string()).mend(mend)
         }
     }
 }
 
-fn answered(completion: &Completion, took: Duration, config: &Config, role: ModelRole) -> String {
+fn answered(completion: &Completion, took: Duration, model: &ModelConfig) -> String {
     let usage = &completion.usage;
-    let price = super::limits::price(Project::model(config, role));
+    let price = super::limits::price(model);
     let cost = completion.cost.or_else(|| price.map(|price| price.cost(usage))).filter(|cost| *cost > Money::ZERO);
     let cost = cost.map_or(String::new(), |cost| format!(", ${:.6}", cost.picos() as f64 / 1e12));
     format!("answered in {:.2} s, {} tokens in, {} out{cost}", took.as_secs_f64(), usage.input, usage.output)
 }
 
-/// What a call that failed says of the project, and what to do.
-fn advice(error: &CallError, role: ModelRole) -> (Health, String) {
+/// What a call that failed at this address of the model at `models.{path}` says of the project, and what to do.
+fn advice(error: &CallError, path: &str, address: usize) -> (Health, String) {
     match error {
         CallError::Denied(_) => {
-            (Health::Unusable, format!("check the key (models.{role}.api_key_env), what it may use, and the account"))
+            (Health::Unusable, format!("check the key (models.{path}.api_key_env), what it may use, and the account"))
         }
         CallError::Unreachable(_) => {
-            (Health::Unusable, format!("check models.{role}.base_url, the network, and that the server runs"))
+            let key = if address == 0 { "base_url".to_owned() } else { format!("also_at.{}", address - 1) };
+            (Health::Unusable, format!("check models.{path}.{key}, the network, and that the server runs"))
         }
         CallError::Rejected(_) => {
-            (Health::Wrong, format!("check the model's name and the parameters in [models.{role}]"))
+            (Health::Wrong, format!("check the model's name and the parameters in [models.{path}]"))
         }
         CallError::Busy { .. } => (Health::Warning, "the provider is there, and busy: try again later".to_owned()),
         _ => (Health::Unusable, "try again; a run waits such things out, up to max_outage_seconds".to_owned()),

@@ -194,7 +194,7 @@ impl Project {
             extra: config.extra.clone(),
             ..ChatRequest::default()
         };
-        let mut call = Call { role: ModelRole::Proposer, request, draw: format!("draft/{round}") };
+        let mut call = Call { role: ModelRole::Proposer, request, draw: format!("draft/{round}"), row: String::new() };
         match models.proposer.complete(&call).await {
             Err(CallError::Rejected(_)) => {
                 call.request.format = AnswerFormat::Text;

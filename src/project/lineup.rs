@@ -51,26 +51,63 @@ impl Lineup {
         Arc::clone(&self.cast.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Has `to` answer in `role` from now on.
-    fn put(&self, project: &Project, models: Models, role: ModelRole) {
-        // What a call takes is another question with another model.
-        self.models.ledger().forget_outlook(role);
+    /// Has `models` answer from now on, after a change of that of `role`.
+    fn put(&self, project: &Project, models: Models, change: &FellBack) {
+        if matches!(change.to, Successor::Fallback(_)) {
+            // What a call takes is another question with another model.
+            self.models.ledger().forget_outlook(change.role);
+        }
         *self.cast.write().unwrap_or_else(PoisonError::into_inner) = Cast::of(project, &self.dataset, Arc::new(models));
     }
 
-    /// The next fallback of `role` that can be reached: which one, its name, and the models with it.
-    async fn next(&self, project: &mut Project, role: ModelRole) -> Option<(Successor, String, Models)> {
+    /// What can be reached in place of the model of `role` that met `error`, its name, and the models with it: the same
+    /// model at its other addresses, or else its next fallback.
+    async fn next(
+        &self,
+        project: &mut Project,
+        role: ModelRole,
+        error: &CallError,
+    ) -> Option<(Successor, String, Models)> {
         let earlier = self.cast();
-        for number in 0.. {
-            let name = succeed(&mut project.config.models, role, Successor::Fallback(0))?;
-            if let Ok(models) = project.changed(&earlier.models, role).await
-                && reach(models.of(role)).await.is_ok()
-            {
-                return Some((Successor::Fallback(number), name, models));
-            }
+        let before = project.config.models.clone();
+        let mut to = first_successor(&earlier.models, role, error);
+        loop {
+            project.config.models = before.clone();
+            let name = succeed(&mut project.config.models, role, &to)?;
+            let out = match project.changed(&earlier.models, role).await {
+                Err(_) => 0,
+                Ok(models) => match reach(models.of(role)).await {
+                    Ok(()) => return Some((to, name, models)),
+                    Err(error) => out(&models, role, &error),
+                },
+            };
+            to = match to {
+                Successor::At(mut left) if left.len() > 1 => {
+                    left.remove(out.min(left.len() - 1));
+                    Successor::At(left)
+                }
+                Successor::At(_) => Successor::Fallback(0),
+                Successor::Fallback(number) => Successor::Fallback(number + 1),
+            };
         }
-        None
     }
+}
+
+/// What comes first in place of the model of `role` that met `error`: itself at its other addresses, where it has some.
+pub(super) fn first_successor(models: &Models, role: ModelRole, error: &CallError) -> Successor {
+    match models.of(role).addresses() {
+        1 => Successor::Fallback(0),
+        count => {
+            let out = out(models, role, error);
+            Successor::At((0..count).filter(|at| *at != out).collect())
+        }
+    }
+}
+
+/// At which address the model of `role` met `error`; where it was at none, the one that failed last.
+fn out(models: &Models, role: ModelRole, error: &CallError) -> usize {
+    let faults = models.of(role).faults();
+    faults.max_by_key(|(_, fault)| (fault.error == *error, fault.at)).map_or(0, |(at, _)| at)
 }
 
 impl Project {
@@ -85,7 +122,7 @@ impl Project {
 
 impl Standby for Lineup {
     fn whose(&self, error: &CallError) -> ModelRole {
-        self.cast().models.owner(self.models.ledger().whose(error))
+        self.cast().models.whose(error)
     }
 
     fn take_over<'a>(
@@ -96,9 +133,10 @@ impl Standby for Lineup {
     ) -> BoxFuture<'a, Option<FellBack>> {
         Box::pin(async move {
             let mut project = self.project.lock().await;
-            let (to, model, models) = self.next(&mut project, role).await?;
-            self.put(&project, models, role);
-            Some(FellBack { generation, role, to, model, reason: error.to_string() })
+            let (to, model, models) = self.next(&mut project, role, error).await?;
+            let change = FellBack { generation, role, to, model, reason: error.to_string() };
+            self.put(&project, models, &change);
+            Some(change)
         })
     }
 
@@ -106,10 +144,10 @@ impl Standby for Lineup {
         Box::pin(async move {
             let mut project = self.project.lock().await;
             let missing = || CallError::Local(format!("the run's snapshot doesn't have {}", change.model));
-            succeed(&mut project.config.models, change.role, change.to).ok_or_else(missing)?;
+            succeed(&mut project.config.models, change.role, &change.to).ok_or_else(missing)?;
             let models = project.changed(&self.cast().models, change.role).await;
             let models = models.map_err(|error| CallError::Local(error.to_string()))?;
-            self.put(&project, models, change.role);
+            self.put(&project, models, change);
             Ok(())
         })
     }
@@ -171,7 +209,7 @@ impl Propose for Lineup {
 
 /// Puts `successor` in the place of the model in `role`, which keeps the fallbacks that come after it. What that is, none
 /// where there is no such successor. Scorers that ask a model have to be built anew afterwards.
-pub(super) fn succeed(models: &mut config::Models, role: ModelRole, successor: Successor) -> Option<String> {
+pub(super) fn succeed(models: &mut config::Models, role: ModelRole, successor: &Successor) -> Option<String> {
     let config::Models { task, proposer, judge, embedder } = models;
     let own = match role {
         ModelRole::Task => None,
@@ -180,22 +218,30 @@ pub(super) fn succeed(models: &mut config::Models, role: ModelRole, successor: S
         ModelRole::Embedder => embedder.as_mut(),
     };
     let model = own.unwrap_or(task);
-    let Successor::Fallback(number) = successor;
-    let mut rest = model.fallback.clone().into_iter().skip(number);
-    let mut next = rest.next()?;
-    next.fallback = rest.collect();
-    *model = next;
+    match successor {
+        Successor::Fallback(number) => {
+            let mut rest = model.fallback.clone().into_iter().skip(*number);
+            let mut next = rest.next()?;
+            next.fallback = rest.collect();
+            *model = next;
+        }
+        Successor::At(left) => {
+            let all: Vec<Option<String>> =
+                std::iter::once(model.base_url.clone()).chain(model.also_at.iter().cloned().map(Some)).collect();
+            let mut left = left.iter().map(|at| all.get(*at).cloned()).collect::<Option<Vec<_>>>()?.into_iter();
+            model.base_url = left.next()?;
+            model.also_at = left.flatten().collect();
+        }
+    }
     let name = model.model.clone().unwrap_or_else(|| embedded::NAME.to_owned());
-    Some(match &model.base_url {
-        Some(base_url) => format!("{name} at {base_url}"),
-        None => name,
-    })
+    let addresses: Vec<&str> = model.base_url.iter().chain(&model.also_at).map(String::as_str).collect();
+    Some(if addresses.is_empty() { name } else { format!("{name} at {}", addresses.join(", ")) })
 }
 
 /// Waits between two tries to reach a provider.
 const CONTACTS: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(500)];
 
-/// Finds out whether `model` can be reached, without asking it anything.
+/// Finds out whether all addresses of `model` can be reached, without asking it anything.
 pub(super) async fn reach(model: &Arc<Stack>) -> Result<(), CallError> {
     let mut waits = CONTACTS.into_iter();
     loop {

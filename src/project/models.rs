@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use tokio_util::sync::CancellationToken;
 
 use super::configured::has_own;
-use super::provider::{chat, concurrency};
+use super::provider::{addresses, chats, concurrency};
 use super::{Project, ProjectError, limits};
 use crate::config::{Config, ModelConfig};
 use crate::dataset::Dataset;
@@ -15,8 +15,8 @@ use crate::digest::Digest;
 use crate::eval::{ChatSettings, Evaluator, RepeatRule, Repeats};
 use crate::model::embedded;
 use crate::model::{
-    Amount, Budget, CallError, Chat, Interrupt, Ledger, Limit, LimitSettings, Limits, ModelRole, Notice, Provider,
-    RetryPolicy, Session, Spend, Stack, Store,
+    Amount, Budget, CallError, Chat, Fault, Interrupt, Ledger, Limit, LimitSettings, Limits, ModelRole, Notice,
+    Provider, RetryPolicy, Session, Spend, Stack, Store,
 };
 use crate::propose::{ModelProposer, ProposerSettings};
 
@@ -92,6 +92,15 @@ impl Models {
         }
     }
 
+    /// Whose model met `error`; where none has met just that, whose failed last.
+    pub(super) fn whose(&self, error: &CallError) -> ModelRole {
+        let of = |role: ModelRole| self.of(role).faults().map(move |(_, fault)| (role, fault));
+        let mut faults: Vec<(ModelRole, Fault)> = ModelRole::ALL.into_iter().flat_map(of).collect();
+        // Stable: the task's comes first where it is another role's too.
+        faults.sort_by_key(|(_, fault)| (fault.error != *error, std::cmp::Reverse(fault.at)));
+        faults.first().map_or(ModelRole::Task, |(role, _)| *role)
+    }
+
     /// The role whose table the model of `role` has: its own, or the task's.
     pub(super) fn owner(&self, role: ModelRole) -> ModelRole {
         if Arc::ptr_eq(self.of(role), &self.task) { ModelRole::Task } else { role }
@@ -140,28 +149,30 @@ impl Project {
         listener: Listener,
         kept: impl Fn(ModelRole) -> Option<Arc<Stack>>,
     ) -> Result<Models, ProjectError> {
-        let built = |role: ModelRole| -> Result<Provider, ProjectError> {
+        let built = |role: ModelRole| -> Result<Vec<Provider>, ProjectError> {
             let model = Self::model(&self.config, role);
-            let provider = provider(model, role, role.name(), &self.root, &session.run, &begun)?;
-            let listener = Arc::clone(&listener);
-            provider.limit.listen(move |notice| {
-                if let Some(listener) = listener.get() {
-                    listener(role, notice);
-                }
-            });
-            Ok(provider)
+            let providers = providers(model, role, role.name(), &self.root, &session.run, &begun)?;
+            for provider in &providers {
+                let listener = Arc::clone(&listener);
+                provider.limit.listen(move |notice| {
+                    if let Some(listener) = listener.get() {
+                        listener(role, notice);
+                    }
+                });
+            }
+            Ok(providers)
         };
         let (task, target) = match kept(ModelRole::Task) {
             Some(task) => (task, None),
             None => {
-                let provider = built(ModelRole::Task)?;
-                let target = self.target_stack(provider.clone(), &session)?;
-                (Arc::new(Stack::new(provider, &session)), target)
+                let providers = built(ModelRole::Task)?;
+                let target = self.target_stack(&providers, &session)?;
+                (Arc::new(Stack::new(providers, &session)), target)
             }
         };
         let of = |role: ModelRole| match (kept(role), has_own(&self.config, role)) {
             (Some(kept), _) => Ok(kept),
-            (None, true) => built(role).map(|provider| Arc::new(Stack::new(provider, &session))),
+            (None, true) => built(role).map(|providers| Arc::new(Stack::new(providers, &session))),
             (None, false) => Ok(Arc::clone(&task)),
         };
         let (proposer, judge) = (of(ModelRole::Proposer)?, of(ModelRole::Judge)?);
@@ -210,33 +221,41 @@ impl Project {
 pub(super) fn check(config: &Config, root: &Path) -> Result<(), ProjectError> {
     for (path, model) in config.models.all() {
         let role = ModelRole::ALL.into_iter().find(|role| role.name() == path[0]).unwrap_or(ModelRole::Task);
-        provider(model, role, &path.join("."), root, "", &Arc::default())?;
+        providers(model, role, &path.join("."), root, "", &Arc::default())?;
     }
     Ok(())
 }
 
-/// The provider of `model` in `role`, which stands at `models.{path}`, for calls that `payer` pays for; `begun` is shared by all of
-/// a run's providers.
-fn provider(
+/// The providers of `model` in `role`, one for each of its addresses, of which there is at least one. It stands at
+/// `models.{path}`; `payer` pays for its calls, and `begun` is shared by all of a run's providers.
+fn providers(
     model: &ModelConfig,
     role: ModelRole,
     path: &str,
     root: &Path,
     payer: &str,
     begun: &Arc<AtomicBool>,
-) -> Result<Provider, ProjectError> {
-    let limit = Limit::with(&LimitSettings {
-        max_concurrency: concurrency(model),
-        requests_per_minute: model.requests_per_minute.map(|limit| limit as f64),
-        tokens_per_minute: model.tokens_per_minute.map(|limit| limit as f64),
-        max_outage: Project::duration(model.max_outage_seconds),
-        begun: Arc::clone(begun),
-        seed: Digest::of_parts([payer.as_bytes(), path.as_bytes()]).as_u64(),
-    });
+) -> Result<Vec<Provider>, ProjectError> {
+    let count = addresses(model).len();
+    // Each address has its share of what the model may be asked.
+    let share = |limit: u64| limit as f64 / count as f64;
+    let limit = |at: usize| {
+        let place = if at == 0 { path.to_owned() } else { format!("{path}.{at}") };
+        Limit::with(&LimitSettings {
+            max_concurrency: concurrency(model).div_ceil(count),
+            requests_per_minute: model.requests_per_minute.map(share),
+            tokens_per_minute: model.tokens_per_minute.map(share),
+            max_outage: Project::duration(model.max_outage_seconds),
+            begun: Arc::clone(begun),
+            seed: Digest::of_parts([payer.as_bytes(), place.as_bytes()]).as_u64(),
+        })
+    };
+    let limits: Vec<Limit> = (0..count).map(limit).collect();
     let price = limits::price(model);
     let retry = RetryPolicy { retries: model.retries as usize, ..RetryPolicy::default() };
-    let (id, chat) = chat(model, role, path, root, &limit)?;
-    Ok(Provider { id, chat, limit, retry, price })
+    let chats = chats(model, role, path, root, &limits)?;
+    let provider = |((id, chat), limit)| Provider { id, chat, limit, retry: retry.clone(), price };
+    Ok(chats.into_iter().zip(limits).map(provider).collect())
 }
 
 pub(super) fn chat_settings(model: &ModelConfig) -> ChatSettings {

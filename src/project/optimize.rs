@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::account::Purse;
-use super::lineup::{Lineup, reach, succeed};
+use super::lineup::{Lineup, first_successor, reach, succeed};
 use super::live::LiveFile;
 use super::snapshot::check_programs;
 use super::{Models, Project, ProjectError, Use};
@@ -168,12 +168,20 @@ async fn ready(
         let models = project.models(use_)?;
         begin(&models);
         let Err((role, error)) = try_all(project, &models).await else { return Ok(models) };
-        let is_providers = matches!(&error, OutcomeError::Call(error) if error.is_providers());
-        let next = is_providers.then(|| succeed(&mut project.config.models, role, Successor::Fallback(0))).flatten();
-        let Some(next) = next else { return Err(OptimizeError::NotReady { role, error }) };
-        watch.note(&format!(
-            "warning: the {role} model can't be had ({error}); the whole run takes its fallback {next}"
-        ));
+        let to = match &error {
+            OutcomeError::Call(error) if error.is_providers() => Some(first_successor(&models, role, error)),
+            _ => None,
+        };
+        let next = to.and_then(|to| Some((succeed(&mut project.config.models, role, &to)?, to)));
+        watch.note(&match next {
+            None => return Err(OptimizeError::NotReady { role, error }),
+            Some((next, Successor::Fallback(_))) => {
+                format!("warning: the {role} model can't be had ({error}); the whole run takes its fallback {next}")
+            }
+            Some((next, Successor::At(_))) => {
+                format!("warning: an address of the {role} model is out ({error}); the whole run asks it as {next}")
+            }
+        });
         project.rebuild_scorers().await?;
     }
 }
@@ -192,7 +200,14 @@ async fn try_all(project: &Project, models: &Models) -> Result<(), (ModelRole, O
             reach(model).await.map_err(|error| (role, error.into()))?;
         }
     }
-    probe(project, models).await.map_err(|error| (ModelRole::Task, error))
+    if models.task.addresses() > 1 {
+        reach(&models.task).await.map_err(|error| (ModelRole::Task, error.into()))?;
+    }
+    // A row is answered and then scored, and any of these may have failed.
+    probe(project, models).await.map_err(|error| match &error {
+        OutcomeError::Call(call) if call.is_providers() => (models.whose(call), error),
+        _ => (ModelRole::Task, error),
+    })
 }
 
 /// Asks a few rows, so that a provider that can't be reached or a model that doesn't exist shows before anything is

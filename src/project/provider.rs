@@ -10,8 +10,7 @@ use super::{Project, ProjectError};
 use crate::config::{ModelConfig, Provider};
 use crate::model::embedded::{self, Embedded};
 use crate::model::{
-    Balanced, Chat, DEFAULT_MAX_OUTPUT, Dialect, Endpoint, EndpointConfig, Limit, ModelRole, Preset, Program,
-    ProviderId, Speaks,
+    Chat, DEFAULT_MAX_OUTPUT, Dialect, Endpoint, EndpointConfig, Limit, ModelRole, Preset, Program, ProviderId, Speaks,
 };
 
 /// Most calls of the embedded model under way at once: it is this machine that answers.
@@ -23,45 +22,45 @@ const CONTEXT_LENGTH: u32 = 16_384;
 /// The version of Azure's API where the config doesn't say: the latest stable one with JSON schemas.
 const API_VERSION: &str = "2024-10-21";
 
-/// What answers the calls of `model` in `role`, which stands at `models.{path}`, and who that is. `limit` is told what it
-/// says of its rate limits.
+/// What answers the calls of `model` in `role`, which stands at `models.{path}`, and who that is: one for each of its
+/// addresses. Each is told the [`Limit`] that `limits` has for it, which it tells what it says of its rate limits.
 ///
 /// # Errors
 /// A key that isn't set, an endpoint that can't be set up, a program that isn't there.
-pub(super) fn chat(
+pub(super) fn chats(
     model: &ModelConfig,
     role: ModelRole,
     path: &str,
     root: &Path,
-    limit: &Limit,
-) -> Result<(ProviderId, Arc<dyn Chat>), ProjectError> {
+    limits: &[Limit],
+) -> Result<Vec<(ProviderId, Arc<dyn Chat>)>, ProjectError> {
     match model.provider {
         Provider::Embedded => {
             let id = ProviderId { kind: embedded::NAME.to_owned(), base_url: embedded::VERSION.to_owned() };
-            Ok((id, Arc::new(Embedded::new())))
+            Ok(vec![(id, Arc::new(Embedded::new()))])
         }
         Provider::Command => {
             let run = model.run.clone().unwrap_or_default();
             let program = Program::new(run, root, Project::duration(model.timeout_seconds))
                 .map_err(|problem| ProjectError::Program { key: format!("models.{path}.run"), problem })?;
-            Ok((program.id(), Arc::new(program)))
+            Ok(vec![(program.id(), Arc::new(program))])
         }
         _ => {
-            let endpoint = |key: &str, base_url: &str| endpoint(model, role, path, key, base_url);
-            let first = endpoint("base_url", address(model).unwrap_or_default())?;
-            let id = first.id();
-            if model.also_at.is_empty() {
-                return Ok((id, Arc::new(first.telling(limit))));
+            let mut chats: Vec<(ProviderId, Arc<dyn Chat>)> = Vec::new();
+            for ((at, base_url), limit) in addresses(model).into_iter().enumerate().zip(limits) {
+                let key = if at == 0 { "base_url".to_owned() } else { format!("also_at.{}", at - 1) };
+                let endpoint = endpoint(model, role, path, &key, base_url)?;
+                chats.push((endpoint.id(), Arc::new(endpoint.telling(limit))));
             }
-            // What one address tells of its limits isn't true of the others: each is left alone when it says so.
-            let mut places: Vec<(String, Arc<dyn Chat>)> = vec![(id.base_url.clone(), Arc::new(first))];
-            for (at, base_url) in model.also_at.iter().enumerate() {
-                let endpoint = endpoint(&format!("also_at.{at}"), base_url)?;
-                places.push((endpoint.id().base_url, Arc::new(endpoint)));
-            }
-            Ok((id, Arc::new(Balanced::new(places))))
+            Ok(chats)
         }
     }
+}
+
+/// The addresses at which `model` is asked, variables not yet replaced; one that is empty for what isn't reached over HTTP.
+pub(super) fn addresses(model: &ModelConfig) -> Vec<&str> {
+    let first = address(model).unwrap_or_default();
+    std::iter::once(first).chain(model.also_at.iter().map(String::as_str)).collect()
 }
 
 /// How many calls of `model` may be under way at once.

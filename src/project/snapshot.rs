@@ -82,7 +82,7 @@ impl Project {
         config.name = Some(folder.manifest.name.clone());
         for change in changes {
             // One that the snapshot doesn't have is missed where the run is gone on with.
-            succeed(&mut config.models, change.role, change.to);
+            succeed(&mut config.models, change.role, &change.to);
         }
         let dataset = read_dataset(&snapshot.join(DATASET), &folder.path)?;
         let strategies: Vec<Arc<Strategy>> = parse(&snapshot.join(STRATEGIES))?;

@@ -36,14 +36,16 @@ impl Project {
     }
 
     /// The layers around the program of `[target]`, where there is one; its model calls go to `task`. Nothing is started.
-    pub(super) fn target_stack(&self, task: Provider, session: &Session) -> Result<Option<Arc<Stack>>, ProjectError> {
+    pub(super) fn target_stack(
+        &self,
+        task: &[Provider],
+        session: &Session,
+    ) -> Result<Option<Arc<Stack>>, ProjectError> {
         let Some(target) = &self.config.target else { return Ok(None) };
         let root = folder(&self.root);
         let settings = chat_settings(Self::model(&self.config, ModelRole::Task));
-        let id = ProviderId {
-            kind: KIND.to_owned(),
-            base_url: fingerprint(target, &root, &task.id, &settings)?.to_string(),
-        };
+        let id =
+            ProviderId { kind: KIND.to_owned(), base_url: fingerprint(target, &root, task, &settings)?.to_string() };
         let options = ProgramOptions {
             command: target.command.clone(),
             dir: root,
@@ -105,7 +107,7 @@ fn files(target: &config::Target, root: &Path) -> Result<Vec<Vec<u8>>, ProjectEr
 fn fingerprint(
     target: &config::Target,
     root: &Path,
-    model: &ProviderId,
+    models: &[Provider],
     settings: &crate::eval::ChatSettings,
 ) -> Result<Digest, ProjectError> {
     let request = settings.request(Vec::new());
@@ -113,6 +115,9 @@ fn fingerprint(
     let request = serde_json::to_vec(&request).unwrap_or_else(|_| format!("{request:?}").into_bytes());
     let files = files(target, root)?;
     let command = target.command.join("\0");
-    let known = [model.kind.as_bytes(), model.base_url.as_bytes(), &request, command.as_bytes()];
-    Ok(Digest::of_parts(known.into_iter().chain(files.iter().map(Vec::as_slice))))
+    let (first, others) = models.split_first().map_or((None, models), |(first, others)| (Some(first), others));
+    let known = first.iter().flat_map(|model| [model.id.kind.as_bytes(), model.id.base_url.as_bytes()]);
+    let known = known.chain([request.as_slice(), command.as_bytes()]);
+    let known = known.chain(others.iter().map(|model| model.id.base_url.as_bytes()));
+    Ok(Digest::of_parts(known.chain(files.iter().map(Vec::as_slice))))
 }

@@ -72,6 +72,7 @@ impl ModelProposer {
                 ..ChatRequest::default()
             },
             draw: format!("{}/{}/{}/{round}", ask.seed, ask.generation, ask.slot),
+            row: String::new(),
         };
         match self.chat.complete(&call).await {
             // Some servers don't take `response_format`; the request says in words what the reply must be.

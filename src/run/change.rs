@@ -24,20 +24,27 @@ pub struct FellBack {
 impl FellBack {
     /// In plain words.
     pub fn words(&self) -> String {
-        let anew = match self.role {
-            ModelRole::Proposer => "",
-            _ => "; from here on everything is measured by it",
+        let FellBack { role, model, reason, .. } = self;
+        let what = match self.to {
+            Successor::Fallback(_) => format!("the {role} model can't be had ({reason}), {model} takes its place"),
+            Successor::At(_) => format!("an address of the {role} model is out ({reason}), it is asked as {model}"),
         };
-        format!("the {} model can't be had ({}), {} takes its place{anew}", self.role, self.reason, self.model)
+        let anew = match role {
+            ModelRole::Proposer => "",
+            _ => "; what has no answer from there is measured anew, and compared with nothing before",
+        };
+        what + anew
     }
 }
 
 /// What takes a model's place, by the config as it was before: a resumed run finds the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Successor {
     /// Its fallback of this number, counted from 0; those before it could not be had either.
     Fallback(usize),
+    /// The same model at these of its addresses alone, counted from 0.
+    At(Vec<usize>),
 }
 
 /// The incumbent was measured anew by the model that answers, or is judged by the one that judges, from here on.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::answer::{quote, references};
 use super::{Score, ScoreError, Scorer, ScorerSetupError, Scoring};
 use crate::dataset::Example;
-use crate::model::{BoxFuture, CallError, Chat, Completion, Embedding};
+use crate::model::{BoxFuture, Call, CallError, Chat, Completion, Embedding};
 
 /// The model that embeds, and what its similarity is worth.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,7 +66,7 @@ impl EmbeddingSimilarity {
         };
         let texts = std::iter::once(answer).chain(expected.iter().map(|text| text.trim()));
         // All are waited for: they are paid for, and which error is the row's must not depend on timing.
-        let embeddings = join_all(texts.map(|text| self.embedding(chat, text))).await;
+        let embeddings = join_all(texts.map(|text| self.embedding(chat, &example.id, text))).await;
         let embeddings: Vec<Embedding> = embeddings.into_iter().collect::<Result<_, _>>()?;
         let Some((of_answer, of_expected)) = embeddings.split_first() else { return Ok(score(0.0, None)) };
         let mut nearest = (f64::NEG_INFINITY, "");
@@ -89,9 +89,10 @@ impl EmbeddingSimilarity {
         Ok(score(value, (value < 1.0).then(|| format!("cosine similarity {cosine:.2} to {}", quote(text)))))
     }
 
-    async fn embedding(&self, chat: &dyn Chat, text: &str) -> Result<Embedding, ScoreError> {
+    async fn embedding(&self, chat: &dyn Chat, row: &str, text: &str) -> Result<Embedding, ScoreError> {
         let EmbeddingOptions { model, extra, prefix, .. } = &self.options;
         let call = Embedding::call(model, format!("{prefix}{text}"), extra);
+        let call = Call { row: row.to_owned(), ..call };
         let said = chat.complete(&call).await.map_err(|error| self.failed(error))?;
         Embedding::read(&said.text).map_err(|problem| {
             ScoreError::of_row(&self.name, format!("what is stored as the embedding of {} is {problem}", quote(text)))

@@ -485,7 +485,7 @@ async fn completed(answers: &Answers, body: &Bytes, seen: u64) -> Response {
         ..ChatRequest::default()
     };
     // HTTP doesn't say what a call is for, nor which draw it is: every repeat is another one.
-    let call = Call { role: ModelRole::Task, request, draw: seen.to_string() };
+    let call = Call { role: ModelRole::Task, request, draw: seen.to_string(), row: String::new() };
     match chat.complete(&call).await {
         Ok(Completion { text, finish, usage, .. }) => {
             let finish = match finish {

@@ -152,6 +152,35 @@ async fn the_models_are_listed_and_no_key_is_shown() {
     assert!(one.out.contains("proposer  as the task model") && one.out.contains("free"), "{}", one.out);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fallbacks_and_further_addresses_are_listed_and_asked_as_well() {
+    let [first, fallback] =
+        [Dialect::start(keyed, vec![billing()]).await, Dialect::start(keyed, vec![billing()]).await];
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let folder = project(&format!(
+        "{}\nalso_at = [\"http://{port}/v1\"]\n\n[[models.task.fallback]]\n{}\n\n[[models.task.fallback]]\n{}",
+        anthropic(&first),
+        anthropic(&fallback),
+        anthropic(&fallback).replace("claude-haiku-4-5", "unheard-of")
+    ));
+    let listed = ratchet(folder.path(), &["models"]).out;
+    assert!(listed.contains("task, fallback 2") && listed.contains(&format!("http://{port}/v1")), "{listed}");
+    let told = ratchet(folder.path(), &["models", "--json"]).json();
+    assert_eq!(told["models"][0]["fallback"][1]["model"], "unheard-of");
+    let told = ratchet(folder.path(), &["doctor", "--json"]);
+    // A run can begin: without that address, and without a price.
+    assert_eq!(told.code, 0, "{}{}", told.out, told.err);
+    let told = told.json();
+    let out = finding(&told, &format!("task call at http://{port}/v1"));
+    assert_eq!(out["health"], "warning", "{out}");
+    assert!(out["mend"].as_str().unwrap().contains("models.task.also_at.0"), "{out}");
+    assert_eq!(finding(&told, &format!("task call at {}", first.url("/v1")))["health"], "good");
+    assert_eq!(finding(&told, "task fallback 1 call")["health"], "good");
+    let mend = finding(&told, "task fallback 2")["mend"].as_str().unwrap();
+    assert!(mend.contains("models.task.fallback.1.price"), "{mend}");
+    assert_eq!((first.asked().len(), fallback.asked().len()), (1, 2));
+}
+
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_program_serves_as_the_model_and_its_failures_are_told() {

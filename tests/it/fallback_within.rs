@@ -2,11 +2,15 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use prompt_ratchet::model::embedded::Embedded;
+use prompt_ratchet::model::{BoxFuture, Call, CallError, Chat, Completion};
 use serde_json::Value;
 
 use crate::fake::server::{Answers, Behaviour};
+use crate::fallback::answered_at;
+use crate::judges;
 use crate::project::{Project, Provider, Ran, assert_same, ended, identity};
 use crate::resume::{Counting, Then};
 
@@ -143,4 +147,84 @@ fn a_proposer_that_goes_out_is_replaced_and_nothing_is_measured_anew() {
     assert_eq!(names.iter().filter(|name| *name == "generation_started").count(), 3, "{names:?}");
     assert!(pair.second.server.stats().answered > 0);
     resumes_alike(&pair, &project, [at + 1, names.len() - 1]);
+}
+
+#[test]
+fn an_address_that_goes_out_is_left_out_and_only_its_rows_are_asked_anew() {
+    let (pair, project) = (Pair::new(), Project::in_memory());
+    let [first, second] = [&pair.first, &pair.second].map(|provider| provider.server.base_url());
+    let setting = format!(
+        "models.task={{{}, retries=2, max_outage_seconds=0.2, deterministic=true, also_at=['{second}']}}",
+        pair.first.table().replace(", retries=0", "")
+    );
+    let _alarm = pair.model.alarm(70, Then::Fail);
+    let ran = project.ratchet(&["optimize", "--json", "--set", &setting]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.err.contains("an address of the task model is out"), "{}", ran.err);
+    let names = names(&project.run());
+    let at = names.iter().position(|name| name == "fell_back").unwrap();
+    assert_eq!(events(&project.run())[at]["to"], serde_json::json!({"at": [1]}));
+    assert!(names[at..].contains(&"noise_measured".to_owned()), "{names:?}");
+    // The other one's rows were not asked again.
+    assert_eq!(answered_at(&project, &first), 69);
+    let alone = project.ratchet(&["report", "--json"]).json()["calls"].clone();
+    let all: u64 = ["task", "proposer"].map(|role| alone[role].as_u64().unwrap()).iter().sum();
+    assert_eq!(pair.second.server.stats().requests, all - 69);
+    resumes_alike(&pair, &project, [at + 1, names.len() - 1]);
+}
+
+/// Judges until it has done so often enough.
+struct Tired {
+    judged: AtomicU64,
+    until: u64,
+}
+
+impl Chat for Tired {
+    fn complete<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Completion, CallError>> {
+        if self.judged.fetch_add(1, Ordering::SeqCst) < self.until {
+            judges::Models.complete(call)
+        } else {
+            Box::pin(std::future::ready(Err(CallError::Transient("overloaded".into()))))
+        }
+    }
+}
+
+/// A judged run whose judge has had enough after so many verdicts; the answers' provider, and the fallback's.
+fn judged(until: u64) -> (Project, Provider, Provider, Ran) {
+    let tired = Tired { judged: AtomicU64::new(0), until };
+    let [task, fallback] = [(), ()].map(|()| judges::provider());
+    let judge = Provider::start(Answers::Chat(Arc::new(tired)), Behaviour::default());
+    let project = judges::project(&task, 10..50, judges::RUBRIC);
+    let strict = |provider: &Provider| provider.table().replace("tiny", "strict");
+    let setting = format!(
+        "models.judge={{{}, max_outage_seconds=0, fallback=[{{{}}}]}}",
+        strict(&judge),
+        strict(&fallback).replace("strict", "stricter")
+    );
+    let ran = project.ratchet(&["optimize", "--json", "--set", &setting, "--set", "search.generations=2"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    (project, task, fallback, ran)
+}
+
+#[test]
+fn a_judge_that_cannot_be_had_at_the_start_is_its_fallback_to_the_end() {
+    let (project, _, fallback, ran) = judged(0);
+    assert!(ran.err.contains("the judge model can't be had"), "{}", ran.err);
+    assert!(project.read(project.run().join("snapshot/ratchet.toml")).contains("stricter"));
+    assert!(!names(&project.run()).contains(&"fell_back".to_owned()));
+    assert_eq!(fallback.server.stats().requests, ran.json()["calls"]["judge"].as_u64().unwrap());
+}
+
+#[test]
+fn a_judge_that_goes_out_is_replaced_and_judges_all_that_is_compared() {
+    let (project, task, fallback, ran) = judged(45);
+    let names = names(&project.run());
+    let at = names.iter().position(|name| name == "fell_back").unwrap();
+    assert_eq!(events(&project.run())[at]["role"], "judge");
+    assert!(matches!(names[at + 1].as_str(), "baseline_measured" | "incumbent_measured"), "{names:?}");
+    assert_eq!(ran.json()["kept"], 1, "{}", ran.err);
+    // What was answered is judged anew, and not answered anew.
+    let (calls, asked) = (&ran.json()["calls"], task.server.stats().requests);
+    assert_eq!(asked, calls["task"].as_u64().unwrap() + calls["proposer"].as_u64().unwrap());
+    assert!(fallback.server.stats().requests > 40);
 }

@@ -11,7 +11,7 @@ use crate::project::{Project, Provider};
 const PROMPT: &str = "system:\nAnswer the customer.\nuser:\n{{ input }}\n";
 
 /// Writes replies, judges them, and proposes an edit, by what it is asked.
-struct Models;
+pub struct Models;
 
 impl Chat for Models {
     fn complete<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Completion, CallError>> {
@@ -77,7 +77,7 @@ fn proposal(request: &str) -> String {
     .to_string()
 }
 
-const RUBRIC: &str = r#"
+pub const RUBRIC: &str = r#"
 [[scorers]]
 type = "rubric"
 name = "reply"

@@ -21,7 +21,7 @@ fn call(content: &str) -> Call {
         messages: vec![Message { role: Role::User, content: content.into() }],
         ..ChatRequest::default()
     };
-    Call { role: ModelRole::Task, request, draw: "0".into() }
+    Call { role: ModelRole::Task, request, draw: "0".into(), row: String::new() }
 }
 
 async fn server(behaviour: Behaviour) -> Server {

@@ -68,7 +68,8 @@ async fn a_body_in_which_nothing_comes_any_more_is_cut() {
     let server = server(Behaviour { first: [Some(Fault::Hang)].into(), ..Behaviour::default() }).await;
     let config = EndpointConfig { idle_timeout: Duration::from_millis(30), ..EndpointConfig::new(server.base_url()) };
     let messages = vec![Message { role: Role::User, content: "ticket 1".into() }];
-    let call = Call { role: ModelRole::Task, request: settings(1).request(messages), draw: "0".into() };
+    let call =
+        Call { role: ModelRole::Task, request: settings(1).request(messages), draw: "0".into(), row: String::new() };
     let error = Dialect::default().endpoint(config).unwrap().complete(&call).await.unwrap_err();
     assert!(matches!(&error, CallError::Unanswered(text) if text.contains("nothing for 0.03 s")), "{error}");
 }

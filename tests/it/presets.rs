@@ -165,7 +165,10 @@ async fn formats(provider: &str, speaks: Speaks) -> Option<[Value; 2]> {
         let request = ChatRequest { model: "m".into(), messages, format, ..ChatRequest::default() };
         let config = EndpointConfig { provider: provider.into(), ..EndpointConfig::new(fake.url("/v1")) };
         let endpoint = Dialect::Chat(accent).endpoint(config).unwrap();
-        endpoint.complete(&Call { role: ModelRole::Task, request, draw: "0".into() }).await.unwrap();
+        endpoint
+            .complete(&Call { role: ModelRole::Task, request, draw: "0".into(), row: String::new() })
+            .await
+            .unwrap();
         forms.push(fake.asked()[0].body["response_format"]["type"].clone());
     }
     forms.try_into().ok()

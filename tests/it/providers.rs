@@ -29,7 +29,7 @@ fn call() -> Call {
         },
         ..ChatRequest::default()
     };
-    Call { role: ModelRole::Task, request, draw: "0".into() }
+    Call { role: ModelRole::Task, request, draw: "0".into(), row: String::new() }
 }
 
 pub fn endpoint(dialect: Dialect, base_url: String) -> Endpoint {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::Value;
 
 use crate::digest::Digest;
-use crate::model::{CallError, ChatRequest, TraceStep};
+use crate::model::{Call, CallError, ChatRequest, TraceStep};
 use crate::prompt::Message;
 
 /// The desk of one worker.
@@ -19,6 +19,8 @@ pub(super) struct Desk {
 /// The calls of one row.
 #[derive(Default)]
 pub(super) struct RowCalls {
+    /// Of the row.
+    id: String,
     draw: String,
     /// What each prompt says for this row, by name.
     prompts: Vec<(String, Vec<Message>)>,
@@ -51,9 +53,10 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Desk {
-    /// From now on calls belong to a row of draw `draw`, for which the prompts of these names say these messages.
-    pub(super) fn begin(&self, draw: &str, prompts: Vec<(String, Vec<Message>)>) {
-        let row = RowCalls { draw: draw.to_owned(), prompts, ..RowCalls::default() };
+    /// From now on calls belong to the row that `call` is for and to its draw; the prompts of these names say these messages
+    /// there.
+    pub(super) fn begin(&self, call: &Call, prompts: Vec<(String, Vec<Message>)>) {
+        let row = RowCalls { id: call.row.clone(), draw: call.draw.clone(), prompts, ..RowCalls::default() };
         *lock(&self.row) = Some(Arc::new(Mutex::new(row)));
     }
 
@@ -78,6 +81,11 @@ impl Desk {
 }
 
 impl RowCalls {
+    /// Id of the row.
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
     /// The place of the next call, which brings the `results` of tools by their ids, and its draw.
     pub(super) fn open(&mut self, request: &ChatRequest, results: Vec<(String, Value)>) -> (usize, String) {
         for (id, result) in results {
@@ -118,6 +126,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::model::testing::call;
 
     fn tool(id: &str, name: &str) -> ToolStep {
         ToolStep { id: id.into(), step: TraceStep { name: name.into(), ..TraceStep::default() } }
@@ -126,7 +135,7 @@ mod tests {
     #[test]
     fn tools_stand_behind_the_call_that_asked_for_them_with_what_a_later_request_says_they_gave() {
         let desk = Desk::default();
-        desk.begin("0", Vec::new());
+        desk.begin(&call("0"), Vec::new());
         let row = desk.row().unwrap();
         let step = |name: &str| TraceStep { name: name.into(), ..TraceStep::default() };
         {

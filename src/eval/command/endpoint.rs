@@ -114,8 +114,11 @@ async fn complete(State(desks): State<Arc<Desks>>, headers: HeaderMap, body: Byt
     };
     let named = headers.get(STEP_HEADER).and_then(|name| name.to_str().ok()).filter(|name| !name.is_empty());
     let step = named.or(lock(&row).prompt(&asked.messages)).unwrap_or(STEP).to_owned();
-    let (place, draw) = lock(&row).open(&asked.request, asked.results);
-    let call = Call { role: ModelRole::Task, request: asked.request, draw };
+    let ((place, draw), id) = {
+        let mut row = lock(&row);
+        (row.open(&asked.request, asked.results), row.id().to_owned())
+    };
+    let call = Call { role: ModelRole::Task, request: asked.request, draw, row: id };
     let result = if calls.interrupt.is_set() { Err(CallError::Interrupted) } else { calls.stack.complete(&call).await };
     let mut row = lock(&row);
     let tools = result.as_ref().ok().and_then(|completion| completion.tool_calls.as_ref()).map(wire::tools);

@@ -89,7 +89,7 @@ impl Target for CommandTarget {
                 extra: self.row(prompts, example, sample)?,
                 ..ChatRequest::default()
             };
-            let call = Call { role: ModelRole::Task, request, draw: sample.to_string() };
+            let call = Call { role: ModelRole::Task, request, draw: sample.to_string(), row: example.id.clone() };
             let mut completion = self.stack.complete(&call).await?;
             for step in completion.trace.iter_mut().flatten() {
                 let named = self.settings.prompt_names.iter().find(|(_, name)| **name == step.name);

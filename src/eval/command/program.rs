@@ -125,7 +125,7 @@ impl Program {
         let row = Value::Object(call.request.extra.clone()).to_string();
         let mut tries = 1;
         let (result, recorded) = loop {
-            seat.desk.begin(&call.draw, prompts(call));
+            seat.desk.begin(call, prompts(call));
             let result = seat.worker.ask(row.clone()).await;
             let recorded = seat.desk.end();
             match (&result, &recorded) {

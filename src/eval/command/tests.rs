@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::endpoint::Endpoint;
 use super::*;
 use crate::eval::ChatSettings;
-use crate::model::testing::answer;
+use crate::model::testing::{answer, call};
 use crate::model::{Budget, Limit, Limits, Provider, ProviderId, RetryPolicy, Session, Stack, Store};
 use crate::prompt::{Message, Prompt, Role};
 
@@ -235,7 +235,7 @@ async fn calls_need_the_key_of_a_worker_and_become_steps_of_its_row() {
     let (desk, key) = endpoint.desk().unwrap();
     let (other, other_key) = endpoint.desk().unwrap();
     let key = key.expose_secret();
-    desk.begin("0", Vec::new());
+    desk.begin(&call("0"), Vec::new());
     assert_eq!(post(&endpoint, "guess", "s", "a").await.0, 401);
     assert_eq!(post(&endpoint, other_key.expose_secret(), "s", "a").await.0, 409, "its worker is at no row");
     let (status, body) = post(&endpoint, key, "route", "a").await;
@@ -249,7 +249,7 @@ async fn calls_need_the_key_of_a_worker_and_become_steps_of_its_row() {
     assert_eq!(steps[0].tokens.unwrap().input, 10);
     assert!(steps[0].call.is_some() && steps[0].call != steps[1].call && steps[2].error.is_some());
     // Another row's same question is the same call, and costs nothing.
-    other.begin("0", Vec::new());
+    other.begin(&call("0"), Vec::new());
     let (_, body) = post(&endpoint, other_key.expose_secret(), "route", "a").await;
     assert_eq!(body["choices"][0]["message"]["content"], "1: a");
     drop(desk);
@@ -264,7 +264,7 @@ async fn a_call_without_a_name_is_called_as_the_prompt_that_it_begins_with() {
         let message = Message { role: Role::User, content: content.to_owned() };
         (name.to_owned(), vec![message])
     };
-    desk.begin("0", vec![says("route", "Route x"), says("reply", "Reply to x")]);
+    desk.begin(&call("0"), vec![says("route", "Route x"), says("reply", "Reply to x")]);
     for (header, content) in [("", "Reply to x"), ("", "Reply to y"), ("mine", "Route x")] {
         post(&endpoint, key.expose_secret(), header, content).await;
     }
@@ -276,7 +276,7 @@ async fn a_call_without_a_name_is_called_as_the_prompt_that_it_begins_with() {
 async fn a_call_that_fails_for_nobodys_fault_takes_its_row_whatever_the_program_makes_of_it() {
     let endpoint = Endpoint::start(calls(&session())).await.unwrap();
     let (desk, key) = endpoint.desk().unwrap();
-    desk.begin("0", Vec::new());
+    desk.begin(&call("0"), Vec::new());
     assert_eq!(post(&endpoint, key.expose_secret(), "a", "no key").await.0, 403);
     assert_eq!(desk.end().unwrap_err(), CallError::Denied("key".into()));
     assert!(desk.end().unwrap().is_empty());
@@ -288,7 +288,7 @@ async fn after_an_interrupt_no_call_is_begun() {
     let session = Session { interrupt: token.clone().into(), ..session() };
     let endpoint = Endpoint::start(calls(&session)).await.unwrap();
     let (desk, key) = endpoint.desk().unwrap();
-    desk.begin("0", Vec::new());
+    desk.begin(&call("0"), Vec::new());
     token.cancel();
     assert_eq!(post(&endpoint, key.expose_secret(), "a", "x").await.0, 403);
     assert_eq!(desk.end().unwrap_err(), CallError::Interrupted);

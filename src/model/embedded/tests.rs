@@ -65,7 +65,7 @@ const DEFINITIONS: &str = "
 
 fn call(messages: Vec<Message>) -> Call {
     let request = ChatRequest { model: NAME.into(), messages, ..ChatRequest::default() };
-    Call { role: ModelRole::Task, request, draw: "0".into() }
+    Call { role: ModelRole::Task, request, draw: "0".into(), row: String::new() }
 }
 
 fn user(content: impl Into<String>) -> Message {

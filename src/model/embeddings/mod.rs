@@ -38,7 +38,7 @@ impl Embedding {
             extra: extra.clone(),
             ..ChatRequest::default()
         };
-        Call { role: ModelRole::Embedder, request, draw: DRAW.to_owned() }
+        Call { role: ModelRole::Embedder, request, draw: DRAW.to_owned(), row: String::new() }
     }
 
     /// The embedding of these numbers.

@@ -5,8 +5,8 @@
 //! without waiting for anything; `gate.rs` waits. None of it decides what a search decides: only when a call is made.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -58,11 +58,21 @@ pub enum Notice {
     },
 }
 
+/// What a provider is to blame for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// What the latest call that it failed has ended with.
+    pub error: CallError,
+    /// When it did.
+    pub at: Instant,
+}
+
 /// The gate before one provider, shared by every stack that asks it.
 #[derive(Clone)]
 pub struct Limit {
     gate: Arc<Gate>,
     max_concurrency: usize,
+    fault: Arc<Mutex<Option<Fault>>>,
 }
 
 impl Limit {
@@ -81,12 +91,26 @@ impl Limit {
 
     /// A gate as `settings` say.
     pub fn with(settings: &LimitSettings) -> Self {
-        Self { gate: Gate::new(settings), max_concurrency: settings.max_concurrency.max(1) }
+        let max_concurrency = settings.max_concurrency.max(1);
+        Self { gate: Gate::new(settings), max_concurrency, fault: Arc::default() }
     }
 
     /// Has `listener` told of outages. The first listener stays.
     pub fn listen(&self, listener: impl Fn(&Notice) + Send + Sync + 'static) {
         self.gate.listen(Box::new(listener));
+    }
+
+    /// Takes note of what a call, or the first contact, has ended with.
+    pub(super) fn ended_with(&self, error: &CallError) {
+        if error.is_providers() {
+            let fault = Fault { error: error.clone(), at: Instant::now() };
+            *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
+        }
+    }
+
+    /// What the provider is to blame for. An answer doesn't take it back: it may be one that was asked for before.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Most attempts at a time.

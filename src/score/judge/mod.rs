@@ -215,7 +215,8 @@ impl Judge {
         let again = format!("{sample}.{vote}.again");
         let mut unreadable = String::new();
         for draw in [draw, again] {
-            let call = Call { role: ModelRole::Judge, request: self.request(messages.clone()), draw };
+            let call =
+                Call { role: ModelRole::Judge, request: self.request(messages.clone()), draw, row: example.id.clone() };
             let said = match chat.complete(&call).await {
                 // Some servers take no format; the prompt says in words what the reply must be.
                 Err(CallError::Rejected(_)) => chat.complete(&unformatted(call)).await,
