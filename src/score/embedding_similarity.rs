@@ -200,10 +200,13 @@ mod tests {
     #[test]
     fn the_cosine_is_rescaled_from_the_least_that_is_expected() {
         assert!((value(0.7, "east", "north-east") - 0.023_689_270_621_825).abs() < 1e-7);
-        assert!((value(0.0, "east", "north-east") - 0.707_106_781_186_547).abs() < 1e-7, "promptfoo's similar");
+        assert!(
+            (value(0.0, "east", "north-east") - std::f64::consts::FRAC_1_SQRT_2).abs() < 1e-7,
+            "promptfoo's similar"
+        );
         assert_eq!((value(0.7, "east", "north"), value(0.0, "east", "west")), (0.0, 0.0));
         assert_eq!(value(0.7, json!(["west", "north-east"]), "north-east "), 1.0);
-        assert!((value(0.0, json!(["west", "north-east"]), "north") - 0.707_106_781_186_547).abs() < 1e-7);
+        assert!((value(0.0, json!(["west", "north-east"]), "north") - std::f64::consts::FRAC_1_SQRT_2).abs() < 1e-7);
     }
 
     #[test]

@@ -447,6 +447,8 @@ fn bedrock_contract(asked: &Asked) -> Result<(), String> {
         ("keys", only(body, &["messages", "system", "inferenceConfig", "outputConfig"])),
         ("system", body["system"][0]["text"] == "Sort tickets. Answer in JSON."),
         ("turns", roles(&body["messages"]) == ["user", "assistant", "user"]),
+        ("as many marks as places", body["system"][1] == body["messages"][1]["content"][1]),
+        ("the last turn is unmarked", body["messages"][2]["content"][1].is_null()),
         ("limit", body["inferenceConfig"]["maxTokens"] == 64),
     ])
 }
@@ -489,7 +491,24 @@ async fn bedrock_keeps_its_contract() {
         .await;
     let refusal =
         json!({"message": "The model returned the following errors: `temperature` is deprecated for this model."});
-    BEDROCK.learns(refusal, whole, |body| body["inferenceConfig"]["temperature"].is_null()).await;
+    BEDROCK.learns(refusal, whole.clone(), |body| body["inferenceConfig"]["temperature"].is_null()).await;
+    let marked = |body: &Value| body["system"][1]["cachePoint"]["type"] == "default";
+    let fake = Fake::start(bedrock_contract, vec![ok(whole.clone())]).await;
+    endpoint(Dialect::Bedrock, fake.url("")).complete(&call()).await.unwrap();
+    assert!(marked(&fake.asked()[0].body));
+    for (status, message) in [
+        (403, "You invoked an unsupported model or your request did not allow prompt caching. See the documentation."),
+        (400, "Malformed input request: extraneous key [cachePoint] is not permitted"),
+    ] {
+        let fake =
+            Fake::start(bedrock_contract, vec![failed(status, json!({"message": message})), ok(whole.clone())]).await;
+        let endpoint = endpoint(Dialect::Bedrock, fake.url(""));
+        for _ in 0..2 {
+            endpoint.complete(&call()).await.unwrap();
+        }
+        let marks: Vec<bool> = fake.asked().iter().map(|asked| marked(&asked.body)).collect();
+        assert_eq!(marks, [true, false, false], "{message}");
+    }
 }
 
 fn ollama_contract(asked: &Asked) -> Result<(), String> {

@@ -1,13 +1,14 @@
 //! Bedrock's Converse, with a bearer key: what is sent, and what comes back.
 //!
-//! Parameters of one maker's models stand in `additionalModelRequestFields`, so `extra` does too. Nothing is marked for
-//! the cache: models that have none refuse the mark.
+//! Parameters of one maker's models stand in `additionalModelRequestFields`, so `extra` does too. The system text and all
+//! turns before the last are marked for the cache (<https://docs.aws.amazon.com/bedrock/latest/userguide/prompt-caching.html>);
+//! a model that has none refuses the marks, and is asked without.
 
 use reqwest::Url;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::http::{Problem, Refused, Reply, Turns, Wire, is_given, with_extra};
+use super::http::{CACHE_MARK, Meaning, Problem, Refused, Reply, Turns, Wire, is_given, problem, with_extra};
 use super::{AnswerFormat, CallError, ChatRequest, Completion, FinishReason, Usage};
 use crate::prompt::Role;
 
@@ -27,10 +28,15 @@ impl Wire for Bedrock {
 
     fn body(&self, request: &ChatRequest, refused: Refused) -> Result<Vec<u8>, CallError> {
         let Turns { system, turns } = Turns::of(&request.messages);
-        let message = |(role, text): &(Role, String)| json!({"role": role, "content": [{"text": text}]});
-        let mut body = json!({"messages": turns.iter().map(message).collect::<Vec<_>>()});
+        let blocks = |text: &str, is_marked: bool| {
+            let mark = (is_marked && !refused.cache).then(|| json!({"cachePoint": {"type": "default"}}));
+            std::iter::once(json!({"text": text})).chain(mark).collect::<Value>()
+        };
+        let marked = turns.len().checked_sub(2);
+        let message = |(at, (role, text)): (usize, &(Role, String))| json!({"role": role, "content": blocks(text, Some(at) == marked)});
+        let mut body = json!({"messages": turns.iter().enumerate().map(message).collect::<Vec<_>>()});
         if let Some(system) = system {
-            body["system"] = json!([{"text": system}]);
+            body["system"] = blocks(&system, true);
         }
         if let Some(temperature) = request.temperature.filter(|_| !refused.temperature) {
             body["inferenceConfig"]["temperature"] = json!(temperature);
@@ -68,6 +74,14 @@ impl Wire for Bedrock {
             .collect();
         let completion = Completion::live(text, finish(raw.stop_reason.as_deref()), usage);
         Ok(Reply::Answer(completion.thinking(Some(thought))))
+    }
+
+    fn problem(&self, body: &[u8]) -> Problem {
+        let problem = problem(body);
+        match ["did not allow prompt caching", "[cachePoint]"].iter().any(|words| problem.message.contains(words)) {
+            true => Problem { meaning: Meaning::Unsupported, parameter: Some(CACHE_MARK.to_owned()), ..problem },
+            false => problem,
+        }
     }
 }
 
@@ -132,8 +146,6 @@ fn finish(name: Option<&str>) -> FinishReason {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
     use super::*;
     use crate::model::testing::call;
     use crate::prompt::Message;
@@ -151,7 +163,8 @@ mod tests {
         assert_eq!(
             body,
             json!({"messages": [{"role": "user", "content": [{"text": "Ticket: my card was charged twice"}]}],
-                   "system": [{"text": "Sort tickets."}], "inferenceConfig": {"temperature": 0.0, "maxTokens": 9},
+                   "system": [{"text": "Sort tickets."}, {"cachePoint": {"type": "default"}}],
+                   "inferenceConfig": {"temperature": 0.0, "maxTokens": 9},
                    "outputConfig": {"textFormat": {"type": "json_schema", "structure": structure}},
                    "additionalModelRequestFields": {"top_k": 5}})
         );

@@ -2,7 +2,8 @@
 
 use reqwest::{Client, ClientBuilder, Url, redirect};
 
-use super::{EndpointConfig, EndpointError, cause};
+use super::endpoint::cause;
+use super::{EndpointConfig, EndpointError};
 
 /// The base address as it was configured.
 pub(super) fn address(base_url: &str) -> Result<Url, EndpointError> {

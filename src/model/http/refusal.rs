@@ -16,6 +16,8 @@ pub(in crate::model) struct Refused {
     pub(in crate::model) max_tokens: bool,
     /// The answer's format.
     pub(in crate::model) format: bool,
+    /// Marks for the provider's cache.
+    pub(in crate::model) cache: bool,
 }
 
 /// How providers say that they don't take something. A value out of its range is another matter: the user has to know.
@@ -25,6 +27,9 @@ const NOT_TAKEN: [&str; 6] =
 /// How the answer's format is called in requests.
 const FORMATS: [&str; 6] =
     ["response_format", "text.format", "output_config", "outputconfig", "responsejsonschema", "responsemimetype"];
+
+/// How a mark for the cache is called where a model may refuse it.
+pub(in crate::model) const CACHE_MARK: &str = "cachepoint";
 
 impl Refused {
     /// What is known after `problem` with `request`; nothing where that is no refusal of a parameter that can be left
@@ -45,6 +50,7 @@ impl Refused {
         // A schema that is wrong is refused too, and has to be told.
         let is_about_format = FORMATS.iter().any(|name| is_named(name) || message.contains(name));
         learnt.format |= !request.format.is_text() && is_about_format && !message.starts_with("invalid schema");
+        learnt.cache |= is_named(CACHE_MARK);
         (learnt != self).then_some(learnt)
     }
 }
@@ -71,6 +77,7 @@ impl Refusals {
         known.temperature |= learnt.temperature;
         known.max_tokens |= learnt.max_tokens;
         known.format |= learnt.format;
+        known.cache |= learnt.cache;
         true
     }
 }

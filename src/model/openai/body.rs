@@ -105,7 +105,7 @@ mod tests {
         let mut request = call("0").request;
         request.max_tokens = Some(9);
         request.format = AnswerFormat::Json;
-        let refused = Refused { temperature: true, max_tokens: true, format: true };
+        let refused = Refused { temperature: true, max_tokens: true, format: true, ..Refused::default() };
         let mut sent: Value = serde_json::from_slice(&body(&request, Accent::NONE, refused).unwrap()).unwrap();
         sent.as_object_mut().unwrap().remove("messages");
         assert_eq!(sent, json!({"model": "tiny", "max_completion_tokens": 9}));

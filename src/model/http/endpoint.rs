@@ -1,0 +1,369 @@
+//! One endpoint: a request sent, its body read, and what status, headers and body mean for the stack.
+
+use std::fmt;
+use std::time::Duration;
+
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Client, Response, StatusCode, Url};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::timeout;
+
+use super::problem::{Meaning, Problem};
+use super::refusal::Refusals;
+use super::{EndpointConfig, EndpointError, Reply, Wire, client, headers};
+use crate::model::log::note_status;
+use crate::model::{BoxFuture, Call, CallError, Chat, ChatRequest, Completion, FinishReason, Limit, ProviderId, Usage};
+
+/// One endpoint.
+pub struct Endpoint {
+    client: Client,
+    wire: Box<dyn Wire>,
+    provider: String,
+    base_url: String,
+    /// `base_url`, parsed.
+    base: Url,
+    api_key: Option<SecretString>,
+    headers: HeaderMap,
+    idle_timeout: Duration,
+    refusals: Refusals,
+    /// Where to say what responses tell of the rate limits.
+    limit: Option<Limit>,
+}
+
+/// Largest body that is read, in bytes; a longer one is no answer.
+const LARGEST_BODY: usize = 32 << 20;
+
+/// Up to this announced length, in bytes, memory is set aside before the body is there.
+const TRUSTED_LENGTH: usize = 64 << 10;
+
+/// Longest message of a provider that an error repeats, in characters.
+const LONGEST_MESSAGE: usize = 400;
+
+/// How an attempt ended without an answer.
+enum Failed {
+    /// The model refuses a parameter, which is known now: without it the request may be taken.
+    Refusal,
+    For(CallError),
+}
+
+impl From<CallError> for Failed {
+    fn from(error: CallError) -> Self {
+        Self::For(error)
+    }
+}
+
+impl Endpoint {
+    /// Sets up an endpoint that speaks `wire`; nothing is sent yet.
+    pub(in crate::model) fn with(wire: impl Wire + 'static, config: EndpointConfig) -> Result<Self, EndpointError> {
+        let base = client::address(&config.base_url)?;
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.extend(wire.headers());
+        if let Some(key) = &config.api_key {
+            let (name, value) = wire.key(key.expose_secret().trim());
+            let mut value = HeaderValue::from_str(&value).map_err(|_| EndpointError::Key)?;
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+        let client = client::client(&config, &base)?;
+        let EndpointConfig { provider, base_url, api_key, idle_timeout, .. } = config;
+        let (wire, refusals) = (Box::new(wire), Refusals::default());
+        Ok(Self { client, wire, provider, base_url, base, api_key, headers, idle_timeout, refusals, limit: None })
+    }
+
+    /// Has `limit` told what responses say of the rate limits.
+    #[must_use]
+    pub fn telling(self, limit: &Limit) -> Self {
+        Self { limit: Some(limit.clone()), ..self }
+    }
+
+    /// Which provider this is, for keys.
+    pub fn id(&self) -> ProviderId {
+        ProviderId { kind: self.provider.clone(), base_url: self.base_url.trim_end_matches('/').into() }
+    }
+
+    /// Asks once; and again at once without a parameter that the model turns out to refuse, which nobody bills.
+    async fn attempt(&self, call: &Call) -> Result<Completion, CallError> {
+        let request = call.seeded();
+        loop {
+            match self.send(&request).await {
+                // Each refusal leaves one more out, so this comes to an end.
+                Err(Failed::Refusal) => {}
+                Err(Failed::For(error)) => return Err(error),
+                Ok(completion) => return Ok(completion),
+            }
+        }
+    }
+
+    async fn send(&self, request: &ChatRequest) -> Result<Completion, Failed> {
+        let refused = self.refusals.of(&request.model);
+        let url = self.wire.url(&self.base, request);
+        let body = self.wire.body(request, refused)?;
+        let place = place(&url);
+        let sent = self.client.post(url).headers(self.headers.clone()).body(body).send().await;
+        let mut response = sent.map_err(|error| self.unsent(&place, error))?;
+        let body = self.read(&place, &mut response).await;
+        let (status, headers) = (response.status(), response.headers());
+        note_status(status.as_u16());
+        if let Some(limit) = &self.limit
+            && let Some(told) = headers::rates(headers)
+        {
+            limit.told(&told);
+        }
+        if !status.is_success() {
+            // An error's body is only told; that it was cut doesn't change what the status means.
+            let problem = self.wire.problem(&body.unwrap_or_default());
+            if problem.meaning == Meaning::Filtered && status.is_client_error() {
+                return Ok(filtered());
+            }
+            // Bedrock says so with the status of a key that isn't accepted.
+            let is_refusal = matches!(status.as_u16(), 400 | 422) || problem.meaning == Meaning::Unsupported;
+            if is_refusal && self.refusals.learn(&problem, request, refused) {
+                return Err(Failed::Refusal);
+            }
+            return Err(self.refused(&place, status, headers, &problem).into());
+        }
+        let body = body?;
+        match self.wire.reply(&body) {
+            Ok(Reply::Answer(completion)) => Ok(completion),
+            Ok(Reply::Problem(problem)) if problem.meaning == Meaning::Filtered => Ok(filtered()),
+            Ok(Reply::Problem(problem)) => Err(self.failed_inside(&place, headers, &problem).into()),
+            Err(error) => {
+                Err(CallError::Unanswered(format!("{place}: invalid body: {}", fault_of(&body, &error))).into())
+            }
+        }
+    }
+
+    /// Reads the body, up to the largest size.
+    async fn read(&self, place: &str, response: &mut Response) -> Result<Vec<u8>, CallError> {
+        let announced = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
+        let mut body = Vec::with_capacity(announced.min(TRUSTED_LENGTH));
+        loop {
+            // Nearly always the rest is there already: then no timer is set.
+            let Ok(chunk) = timeout(self.idle_timeout, response.chunk()).await else {
+                let seconds = self.idle_timeout.as_secs_f64();
+                return Err(CallError::Unanswered(format!("{place}: nothing for {seconds} s within the body")));
+            };
+            match chunk {
+                Ok(Some(chunk)) if body.len() + chunk.len() > LARGEST_BODY => {
+                    let limit = LARGEST_BODY >> 20;
+                    return Err(CallError::Unanswered(format!("{place}: body of more than {limit} MiB")));
+                }
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => return Ok(body),
+                Err(error) if error.is_timeout() => {
+                    return Err(CallError::Unanswered(format!("{place}: timed out within the body")));
+                }
+                Err(error) => {
+                    return Err(CallError::Unanswered(format!("{place}: body cut: {}", cause(&error))));
+                }
+            }
+        }
+    }
+
+    /// What it means that there was no response.
+    fn unsent(&self, place: &str, error: reqwest::Error) -> CallError {
+        let error = error.without_url();
+        if error.is_connect() || error.is_dns() {
+            CallError::Unreachable(self.scrub(&format!("{place}: {}", cause(&error))))
+        } else if error.is_timeout() {
+            CallError::Unanswered(format!("{place}: timed out"))
+        } else {
+            CallError::Unanswered(self.scrub(&format!("{place}: {}", cause(&error))))
+        }
+    }
+
+    /// What a status that isn't success means.
+    fn refused(&self, place: &str, status: StatusCode, headers: &HeaderMap, problem: &Problem) -> CallError {
+        let message = self.message(place, &format!("status {}", status.as_u16()), problem);
+        match status.as_u16() {
+            _ if problem.meaning == Meaning::OutOfQuota => CallError::Denied(message),
+            429 if problem.meaning == Meaning::TooLarge => CallError::Rejected(message),
+            400 if problem.meaning == Meaning::NoAccess => CallError::Denied(message),
+            401..=403 => CallError::Denied(message),
+            429 | 529 => busy(message, headers, problem),
+            // A gateway that lost patience: the model behind it may have answered.
+            504 | 524 => CallError::Unanswered(message),
+            408 | 409 | 424 | 425 | 500.. => later(message, headers, problem),
+            _ => CallError::Rejected(message),
+        }
+    }
+
+    /// What an error object in place of an answer means.
+    fn failed_inside(&self, place: &str, headers: &HeaderMap, problem: &Problem) -> CallError {
+        let message = self.message(place, "error in place of an answer", problem);
+        match problem.meaning {
+            Meaning::OutOfQuota | Meaning::NoAccess => CallError::Denied(message),
+            Meaning::Refused | Meaning::TooLarge | Meaning::Unsupported | Meaning::Filtered => {
+                CallError::Rejected(message)
+            }
+            Meaning::Busy => busy(message, headers, problem),
+            Meaning::Unclear => later(message, headers, problem),
+        }
+    }
+
+    fn message(&self, place: &str, what: &str, problem: &Problem) -> String {
+        let said = self.scrub(&problem.message);
+        let said: String = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        let end = said.char_indices().nth(LONGEST_MESSAGE).map_or(said.len(), |(end, _)| end);
+        let cut = if end < said.len() { "…" } else { "" };
+        let colon = if said.is_empty() { "" } else { ": " };
+        format!("{place}: {what}{colon}{}{cut}", &said[..end])
+    }
+
+    /// `text` without the key, should the provider have repeated it.
+    fn scrub(&self, text: &str) -> String {
+        match self.api_key.as_ref().map(|key| key.expose_secret().trim()) {
+            Some(key) if !key.is_empty() => text.replace(key, "[key]"),
+            _ => text.into(),
+        }
+    }
+}
+
+impl Chat for Endpoint {
+    fn complete<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Completion, CallError>> {
+        Box::pin(self.attempt(call))
+    }
+
+    /// Asks for the base address. Whatever comes back, there is somebody.
+    fn reach(&self) -> BoxFuture<'_, Result<(), CallError>> {
+        Box::pin(async {
+            let sent = self.client.get(self.base.clone()).headers(self.headers.clone()).send().await;
+            match sent.map_err(|error| self.unsent(&place(&self.base), error)) {
+                Err(error @ CallError::Unreachable(_)) => Err(error),
+                _ => Ok(()),
+            }
+        })
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint").field("place", &place(&self.base)).finish_non_exhaustive()
+    }
+}
+
+/// An address as errors name it: host and path, no query, since that may hold a key.
+fn place(url: &Url) -> String {
+    let port = url.port().map_or(String::new(), |port| format!(":{port}"));
+    format!("{}{port}{}", url.host_str().unwrap_or_default(), url.path())
+}
+
+/// What the model did with a request that the provider's filter took offence at: an answer that was withheld, and no fault
+/// of the line.
+fn filtered() -> Completion {
+    Completion::live(String::new(), FinishReason::Filter, Usage::default())
+}
+
+/// A failure that may pass; that of a busy provider where it asks to wait.
+fn later(message: String, headers: &HeaderMap, problem: &Problem) -> CallError {
+    match headers::asked_for(headers).or(problem.wait) {
+        Some(_) => busy(message, headers, problem),
+        None => CallError::Transient(message),
+    }
+}
+
+/// The failure of a busy provider, with the wait that it asks for.
+fn busy(message: String, headers: &HeaderMap, problem: &Problem) -> CallError {
+    let wait = headers::asked_for(headers).or(problem.wait);
+    CallError::Busy { message, retry_after_ms: wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)) }
+}
+
+/// The innermost cause: reqwest's own words ("error sending request") say little.
+pub(super) fn cause(error: &reqwest::Error) -> String {
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+/// What is wrong with a body that `error` was found in.
+fn fault_of(body: &[u8], error: &impl fmt::Display) -> String {
+    match std::str::from_utf8(body) {
+        Err(error) => format!("it isn't UTF-8 (byte {})", error.valid_up_to()),
+        Ok(text) if text.trim_start().starts_with('<') => format!("a web page ({error}); check the base_url"),
+        Ok(_) => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::openai::OpenAi;
+
+    fn config(base_url: &str) -> EndpointConfig {
+        EndpointConfig { api_key: Some("sk-very-secret".into()), ..EndpointConfig::new(base_url) }
+    }
+
+    fn endpoint(config: EndpointConfig) -> Result<Endpoint, EndpointError> {
+        Endpoint::with(OpenAi::default(), config)
+    }
+
+    #[test]
+    fn a_key_that_no_header_can_carry_is_refused_without_showing_it() {
+        let config = EndpointConfig { api_key: Some("sk-\nvery".into()), ..EndpointConfig::new("http://localhost/v1") };
+        let error = endpoint(config).unwrap_err();
+        assert!(matches!(error, EndpointError::Key) && !error.to_string().contains("sk-"));
+    }
+
+    #[test]
+    fn a_body_that_is_no_answer_is_told_by_what_it_is() {
+        for (body, told) in [
+            (b"caf\xe9".as_slice(), "it isn't UTF-8 (byte 3)"),
+            (b" <html>", "a web page (why); check the base_url"),
+            (b"[", "why"),
+        ] {
+            assert_eq!(fault_of(body, &"why"), told);
+        }
+    }
+
+    #[test]
+    fn the_key_shows_in_no_debug_form_and_no_error() {
+        let config = config("http://localhost:1/v1?key=query-secret");
+        assert!(!format!("{config:?}").contains("very-secret"));
+        let provider = endpoint(config).unwrap();
+        let shown = format!("{provider:?} {:?}", provider.headers);
+        assert!(!shown.contains("very-secret") && !shown.contains("query-secret"), "{shown}");
+        let problem = Problem { message: "wrong key: sk-very-secret".into(), ..Problem::default() };
+        let error =
+            provider.refused("localhost:1/v1/chat/completions", StatusCode::UNAUTHORIZED, &HeaderMap::new(), &problem);
+        assert_eq!(
+            error.to_string(),
+            "no access to the provider: localhost:1/v1/chat/completions: status 401: wrong key: [key]"
+        );
+    }
+
+    #[test]
+    fn every_status_means_what_the_stack_needs_to_know() {
+        let provider = endpoint(config("http://localhost:1/v1")).unwrap();
+        let kind = |status: u16| {
+            let status = StatusCode::from_u16(status).unwrap();
+            match provider.refused("here", status, &HeaderMap::new(), &Problem::default()) {
+                CallError::Denied(_) => "denied",
+                CallError::Rejected(_) => "rejected",
+                CallError::Transient(_) => "transient",
+                CallError::Unanswered(_) => "unanswered",
+                CallError::Busy { .. } => "busy",
+                _ => "other",
+            }
+        };
+        for (statuses, expected) in [
+            (vec![401, 402, 403], "denied"),
+            (vec![301, 400, 404, 405, 413, 422], "rejected"),
+            (vec![408, 409, 424, 425, 500, 502, 503], "transient"),
+            (vec![429, 529], "busy"),
+            (vec![504, 524], "unanswered"),
+        ] {
+            assert!(statuses.iter().all(|status| kind(*status) == expected), "{expected}");
+        }
+    }
+
+    #[test]
+    fn a_long_message_is_cut_between_characters() {
+        let provider = endpoint(config("http://localhost:1/v1")).unwrap();
+        let problem = Problem { message: "é".repeat(5000), ..Problem::default() };
+        let message = provider.message("here", "status 400", &problem);
+        assert!(message.ends_with("é…") && message.chars().count() < 500);
+    }
+}
