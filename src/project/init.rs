@@ -224,7 +224,7 @@ fn scorer(dataset: &PackedDataset) -> FirstScorer {
         let reason = "no expected answers: any text passes until you write a scorer";
         return of("regex", "pattern = '\\S'\n", None, reason);
     }
-    let all = |test: fn(&Value) -> bool| expected.iter().flatten().all(|value| test(value));
+    let all = |test: fn(&Value) -> bool| expected.iter().flatten().all(test);
     if labels(dataset.rows.iter()).is_some() {
         of("exact_match", "", None, "the expected answers are labels")
     } else if all(is_number) {

@@ -313,7 +313,8 @@ mod tests {
         fn a_difference_is_never_nan_and_lies_within_its_interval(
             of in prop::collection::vec((0..4_usize, prop::option::of(0..5_usize), prop::option::of(0..4_usize), 0.1..3.0_f64), 0..30),
         ) {
-            let arm = |pick: fn(&(usize, Option<usize>, Option<usize>, f64)) -> Option<usize>| -> Vec<Labelled> {
+            type Row = (usize, Option<usize>, Option<usize>, f64);
+            let arm = |pick: fn(&Row) -> Option<usize>| -> Vec<Labelled> {
                 of.iter().map(|row| Labelled { expected: row.0, answered: pick(row), weight: row.3 }).collect()
             };
             let (before, after) = (arm(|row| row.1), arm(|row| row.2));
