@@ -100,6 +100,9 @@ fn list(runs: &Path, as_json: bool) -> Result<(), Failure> {
         let RunError::Unreadable { message, .. } = reason else { continue };
         eprintln!("passed over {}: {}", folder.display(), neutral(message));
     }
+    for folder in &listing.unbegun {
+        eprintln!("passed over {}: killed before it began; the folder may be removed", folder.display());
+    }
     let lines: Vec<Line> = listing
         .runs
         .into_iter()

@@ -92,7 +92,8 @@ impl Labels {
 
 /// How `answer`, which fails, fails. The first that applies: refused or withheld; cut; blank (a blank answer that was
 /// cut is cut: the limit is the cause); another label; the criterion that a judge says failed, where the lowest score is
-/// a judge's; the expected text in another form, or no JSON where JSON was scored; else the scorer that scored it lowest,
+/// a judge's; the expected text in another form, unless its scorer complains of something else, or no JSON where JSON was
+/// scored; else the scorer that scored it lowest,
 /// the first of them in the config's order.
 pub(super) fn classify(example: &Example, answer: &Answer, labels: &Labels) -> FailureKind {
     let text = &answer.completion.text;
@@ -110,7 +111,7 @@ pub(super) fn classify(example: &Example, answer: &Answer, labels: &Labels) -> F
     if let Some((scorer, criterion)) = judged(answer) {
         return FailureKind::Criterion { name: format!("{scorer}: {criterion}") };
     }
-    if is_other_form(example, text) || is_broken_json(example, answer) {
+    if (is_other_form(example, text) && !is_of_another_thing(example, answer)) || is_broken_json(example, answer) {
         return FailureKind::Format;
     }
     FailureKind::Criterion { name: lowest(answer).map_or_else(|| "score".to_string(), |score| score.scorer.clone()) }
@@ -144,6 +145,17 @@ fn is_other_form(example: &Example, text: &str) -> bool {
         return !expected.trim().is_empty() && text.contains(expected.trim());
     }
     format!(" {} ", canonical(text)).contains(&format!(" {form} "))
+}
+
+/// Whether one scorer is content and the one that scored lowest complains of something else than the expected text: a step
+/// of an agent, a length, a missing word.
+fn is_of_another_thing(example: &Example, answer: &Answer) -> bool {
+    let Some(expected) = example.expected_text().filter(|text| text.chars().count() <= LONGEST_LABEL) else {
+        return false;
+    };
+    let Some(reason) = lowest(answer).and_then(|score| score.reason.as_deref()) else { return false };
+    let is_content = answer.scores.iter().any(|score| score.value >= 1.0);
+    is_content && !format!(" {} ", canonical(reason)).contains(&format!(" {} ", canonical(&expected)))
 }
 
 /// Whether the answer isn't JSON although it had to be: a failed scorer says so (in its reason, without one by its
@@ -235,6 +247,19 @@ mod tests {
     #[test]
     fn the_right_label_as_asked_for_failed_something_else() {
         assert_eq!(kind(json!("refund"), "refund"), criterion("exact"));
+    }
+
+    #[test]
+    fn a_complaint_of_something_else_is_that_scorers_where_another_one_is_content() {
+        let kind = |scores: &[(&str, f64, Option<&str>)]| {
+            classify(&example("1", "hello", json!("refund")), &scored("refund: call us", scores), &labels())
+        };
+        let pace = ("pace", 0.0, Some("should be urgent"));
+        assert_eq!(kind(&[("desk", 1.0, None), pace]), criterion("pace"));
+        assert_eq!(kind(&[("desk", 0.5, None), pace]), FailureKind::Format);
+        assert_eq!(kind(&[("desk", 1.0, None), ("pace", 0.0, None)]), FailureKind::Format);
+        let exact = ("exact", 0.0, Some("expected \"refund\", answered \"refund: call us\""));
+        assert_eq!(kind(&[("length", 1.0, None), exact]), FailureKind::Format);
     }
 
     #[test]

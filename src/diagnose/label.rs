@@ -95,7 +95,7 @@ pub(super) fn label(kind: &FailureKind, prompt: Option<&str>, terms: &[&str]) ->
         FailureKind::Confusion { expected, answered } => {
             format!("expected {}, answered {}", clipped(expected, NAME_COLUMNS), clipped(answered, NAME_COLUMNS))
         }
-        FailureKind::Format => "right answer in the wrong form".to_string(),
+        FailureKind::Format => "answer in the wrong form".to_string(),
         FailureKind::Refusal => "refused, or withheld by the provider".to_string(),
         FailureKind::Empty => "empty answer".to_string(),
         FailureKind::Truncated => "cut at the token limit".to_string(),

@@ -216,6 +216,23 @@ pub struct TraceStep {
     pub call: Option<CallKey>,
 }
 
+impl TraceStep {
+    /// `name -> what it gave back`, or how it failed; that is cut to `longest` characters.
+    pub fn in_short(&self, longest: usize) -> String {
+        let cut = |text: &str| match text.char_indices().nth(longest) {
+            Some((end, _)) => format!("{}…", &text[..end]),
+            None => text.to_owned(),
+        };
+        let name = &self.name;
+        match (&self.error, &self.output) {
+            (Some(error), _) => format!("{name} failed: {}", cut(error)),
+            (None, Value::Null) => name.clone(),
+            (None, Value::String(text)) => format!("{name} -> {}", cut(text)),
+            (None, output) => format!("{name} -> {}", cut(&output.to_string())),
+        }
+    }
+}
+
 /// One answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Completion {

@@ -13,6 +13,9 @@ use crate::durable::Lock;
 
 const MANIFEST: &str = "run.json";
 
+/// Name of the snapshot's folder.
+const SNAPSHOT: &str = "snapshot";
+
 /// Name of the lock that keeps two processes from working on one run.
 const LOCK: &str = "lock";
 
@@ -49,6 +52,8 @@ pub struct Listing {
     pub runs: Vec<RunFolder>,
     /// Folders whose `run.json` is damaged or of a newer format, with what is wrong, sorted by path.
     pub passed_over: Vec<(PathBuf, RunError)>,
+    /// Folders with a snapshot and no `run.json`, of runs that were killed before they began (or begin this moment), sorted.
+    pub unbegun: Vec<PathBuf>,
 }
 
 /// How far a run is, from its journal.
@@ -120,6 +125,9 @@ impl RunFolder {
         let mut listing = Listing::default();
         for path in std::fs::read_dir(runs).into_iter().flatten().flatten().map(|entry| entry.path()) {
             if !path.join(MANIFEST).is_file() {
+                if path.join(SNAPSHOT).is_dir() {
+                    listing.unbegun.push(path);
+                }
                 continue;
             }
             match Self::open(&path) {
@@ -129,6 +137,7 @@ impl RunFolder {
         }
         listing.runs.sort_by(|one, other| one.manifest.run.cmp(&other.manifest.run));
         listing.passed_over.sort_by(|(one, _), (other, _)| one.cmp(other));
+        listing.unbegun.sort();
         listing
     }
 
@@ -137,7 +146,7 @@ impl RunFolder {
     /// # Errors
     /// None does, several do, or the run that it names can't be opened.
     pub fn find(runs: &Path, id: &str) -> Result<Self, RunError> {
-        let Listing { runs: all, passed_over } = Self::list(runs);
+        let Listing { runs: all, passed_over, unbegun } = Self::list(runs);
         let unknown = |message: String| RunError::Unreadable { path: runs.to_path_buf(), message };
         if id == "last" {
             // Folders are named by when their runs began; an older run must not pass for the last.
@@ -166,6 +175,10 @@ impl RunFolder {
         match matching[..] {
             [run] => Ok(run.clone()),
             [] if !damaged.is_empty() => Err(damaged.swap_remove(0)),
+            [] if unbegun.iter().any(|path| names(path) || path == Path::new(id)) => Err(unknown(format!(
+                "the run `{id}` was killed before it began, and there is nothing to go on with; start one with \
+                 `ratchet optimize`, and remove the folder"
+            ))),
             [] => Err(unknown(format!("holds no run `{id}`; `ratchet runs` lists those that are there"))),
             _ => {
                 let names: Vec<String> =
@@ -207,7 +220,7 @@ impl RunFolder {
 
     /// Where the snapshot is.
     pub fn snapshot(&self) -> PathBuf {
-        self.path.join("snapshot")
+        self.path.join(SNAPSHOT)
     }
 }
 
@@ -294,6 +307,21 @@ mod tests {
             assert!(RunFolder::find(runs.path(), &id).unwrap_err().to_string().contains("isn't a run's"), "{id}");
         }
         assert_eq!(RunFolder::find(runs.path(), &good.short_id()).unwrap(), good);
+    }
+
+    #[test]
+    fn a_run_that_was_killed_before_it_began_is_told_apart_and_stands_in_no_ones_way() {
+        let runs = tempfile::tempdir().unwrap();
+        let unbegun = runs.path().join("20300101-000000-later");
+        std::fs::create_dir_all(unbegun.join(SNAPSHOT)).unwrap();
+        let begun = create(runs.path(), "a");
+        let listing = RunFolder::list(runs.path());
+        assert_eq!((listing.runs.len(), &listing.unbegun), (1, &vec![unbegun.clone()]));
+        assert_eq!(RunFolder::find(runs.path(), "last").unwrap(), begun);
+        for id in ["20300101-000000-later", unbegun.to_str().unwrap()] {
+            let error = RunFolder::find(runs.path(), id).unwrap_err().to_string();
+            assert!(error.contains("killed before it began") && error.contains("ratchet optimize"), "{error}");
+        }
     }
 
     #[test]

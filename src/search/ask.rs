@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use super::choose::Choice;
 use super::generation::State;
 use super::{Revision, Search, screen};
@@ -185,17 +183,7 @@ fn shown(outcome: &Outcome) -> ShownRow {
 
 /// What each step of an agent gave back, or how it failed.
 fn steps(trace: &[TraceStep]) -> String {
-    let cut = |text: &str| match text.char_indices().nth(LONGEST_STEP) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    };
-    let one = |step: &TraceStep| match (&step.error, &step.output) {
-        (Some(error), _) => format!("{} failed: {}", step.name, cut(error)),
-        (None, Value::Null) => step.name.clone(),
-        (None, Value::String(text)) => format!("{} -> {}", step.name, cut(text)),
-        (None, output) => format!("{} -> {}", step.name, cut(&output.to_string())),
-    };
-    trace.iter().map(one).collect::<Vec<_>>().join("; ")
+    trace.iter().map(|step| step.in_short(LONGEST_STEP)).collect::<Vec<_>>().join("; ")
 }
 
 fn example_row(example: &Example) -> ShownRow {
@@ -228,7 +216,7 @@ fn tried(attempts: &[Attempt], choice: &Choice) -> Vec<Attempt> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 

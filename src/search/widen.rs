@@ -264,7 +264,10 @@ fn words(widened: &Widened) -> String {
     let donor = widened.donor.as_ref().map(|_| "the edits of one are tried on the incumbent".to_owned());
     let others = widened.clusters.len();
     let wider = [
-        (others > 0).then(|| format!("{} that nothing was asked for come first", counted(others, "cluster"))),
+        (others > 0).then(|| {
+            let come = if others == 1 { "comes" } else { "come" };
+            format!("{} that nothing was asked for {come} first", counted(others, "cluster"))
+        }),
         widened.bolder.then(|| "every second proposal looks at the task as a whole".to_owned()),
         (!widened.parents.is_empty())
             .then(|| format!("{} of the archive may be edited", counted(widened.parents.len(), "prompt"))),

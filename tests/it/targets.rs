@@ -110,6 +110,8 @@ fn every_command_copes_with_several_prompts() {
     let failures = ok(&["failures"]);
     assert!(failures.starts_with("answer.prompty, route.prompty on train"));
     assert!(failures.contains(" in route.prompty"), "{failures}");
+    let pace = ok(&["failures", "--cluster", "pace"]);
+    assert!(pace.contains("failed pace in answer.prompty") && pace.contains("steps     route -> "), "{pace}");
     let best = project.run().join("best.prompt");
     let best = best.to_str().unwrap();
     let route = format!("{best}/route.prompty");

@@ -15,6 +15,8 @@ use crate::cli::plain::{WIDTH, cell, line};
 /// Most labels for which the whole matrix fits.
 const MATRIX: usize = 10;
 
+/// Most characters that are shown of what a step gave.
+const LONGEST_STEP: usize = 24;
 /// Most confusions that are listed where the matrix doesn't fit.
 const LISTED: usize = 12;
 
@@ -120,10 +122,11 @@ fn label_scores(f: &mut fmt::Formatter<'_>, classified: &Classified) -> fmt::Res
     writeln!(f, "macro F1 {}, 95 % interval {} (bootstrap)", percent(found.value), interval(&found.interval))
 }
 
-/// The matrix with letters for columns where it fits, else the most frequent confusions.
+/// The matrix with letters for columns where it fits, else the most frequent confusions. Where no answer is a label there is
+/// nothing to be told apart.
 fn confusions(f: &mut fmt::Formatter<'_>, confusion: &Confusion) -> fmt::Result {
     let mistakes = confusion.mistakes();
-    if mistakes.is_empty() {
+    if mistakes.is_empty() || confusion.counts.iter().all(|row| row.iter().rev().skip(1).all(|count| *count == 0)) {
         return Ok(());
     }
     if confusion.labels.len() > MATRIX {
@@ -172,7 +175,7 @@ fn worst_rows(f: &mut fmt::Formatter<'_>, failing: &[&Outcome], most: usize) -> 
     }
 }
 
-/// Id, value and input on a line; expected, answered and the reason below.
+/// Id, value and input on a line; expected, answered, an agent's steps and the reason below.
 pub fn failing_row(f: &mut impl fmt::Write, outcome: &Outcome) -> fmt::Result {
     let example = &outcome.example;
     let value = outcome.value().map_or_else(String::new, |value| format!("{value:.2}"));
@@ -189,6 +192,10 @@ pub fn failing_row(f: &mut impl fmt::Write, outcome: &Outcome) -> fmt::Result {
             writeln!(f, "    answered  {}", line(answered, WIDTH - 14))?;
         }
         None => writeln!(f, "    answered  {}", line(answered, WIDTH - 14))?,
+    }
+    if let Some(trace) = answer.completion.trace.as_ref().filter(|trace| !trace.is_empty()) {
+        let steps: Vec<String> = trace.iter().map(|step| step.in_short(LONGEST_STEP)).collect();
+        writeln!(f, "    steps     {}", line(&steps.join("; "), WIDTH - 14))?;
     }
     for score in &answer.scores {
         // The commonest reason only says again what stands above.
