@@ -56,6 +56,9 @@ pub struct Config {
     /// How answers are scored; the score of a row is the weighted mean of all scorers.
     #[schemars(length(min = 1))]
     pub scorers: Vec<ScorerConfig>,
+    /// Where rows have answers that people rated, for `ratchet scorer calibrate`.
+    #[serde(default, skip_serializing_if = "Calibration::is_usual")]
+    pub calibration: Calibration,
     /// How often each row is answered.
     #[serde(default, skip_serializing_if = "Repeats::is_once")]
     pub repeats: Repeats,
@@ -164,6 +167,31 @@ impl Repeats {
 impl Default for Repeats {
     fn default() -> Self {
         Self { samples: 1, at_least: None, pass_at: None }
+    }
+}
+
+/// Where rows have answers that people rated, for `ratchet scorer calibrate`: names of metadata fields.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Calibration {
+    /// The answer that they rated.
+    #[schemars(length(min = 1))]
+    pub answer: String,
+    /// What they gave it: a number from 0 to 1, true or false, or one of the judge's choices. By criterion of a rubric: a
+    /// map of those, or a field for each, called `human.kind` for the criterion `kind`.
+    #[schemars(length(min = 1))]
+    pub human: String,
+}
+
+impl Calibration {
+    fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Default for Calibration {
+    fn default() -> Self {
+        Self { answer: "answer".to_owned(), human: "human".to_owned() }
     }
 }
 

@@ -1,28 +1,19 @@
-//! Measuring a judge against people: on answers that people rated, and against itself.
+//! Measuring a judge against people: asks it about answers that people rated, twice. What comes of it is worked out in
+//! `calibration.rs`.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use serde::Serialize;
 use serde_json::Value;
 
+use super::calibration::{Calibration, Rated, calibration};
 use super::{Models, Project};
 use crate::dataset::{Example, Split};
-use crate::eval::{CONFIDENCE, OutcomeError};
+use crate::eval::OutcomeError;
 use crate::model::{Chat, Completion, FinishReason, Origin, Usage};
-use crate::score::{Ballot, Judge, ScoreError, Scoring};
-use crate::search::detectable_gain;
-use crate::stats::{agreement, mean, rank_correlation};
-
-/// Most different values that are compared as they are; beyond, only passing and failing are.
-const MOST_VALUES: usize = 6;
-
-/// A judge whose noise raises what the gate can detect by more than this factor can't tell revisions apart.
-const TOO_NOISY: f64 = 1.5;
-
-/// Most votes that are advised.
-const MOST_VOTES: u32 = 9;
+use crate::run::{Calibrated, Calibrations, RunError};
+use crate::score::{Judge, ScoreError, Scoring};
+use crate::stats::weighted_mean;
 
 /// Where a row has what people said.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,86 +57,6 @@ pub enum CalibrateError {
     Fault(OutcomeError),
 }
 
-/// How a judge compares with people and with itself.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Calibration {
-    /// The scorer's name.
-    pub scorer: String,
-    /// The model that it asks.
-    pub model: String,
-    /// Rows that it judged.
-    pub rows: usize,
-    /// Rows that it gave no usable verdict on.
-    pub errors: usize,
-    /// Mean of what people gave, in [0, 1].
-    pub human_mean: f64,
-    /// Mean of what the judge gave.
-    pub judge_mean: f64,
-    /// Share of rows on which both say the same.
-    pub agreement: f64,
-    /// Cohen's kappa; null where both always say the same one thing.
-    pub kappa: Option<f64>,
-    /// Its 95 % interval.
-    pub kappa_interval: Option<[f64; 2]>,
-    /// What is told apart: values, or `fail` and `pass` where there are many.
-    pub categories: Vec<String>,
-    /// Rows by what people said (rows) and what the judge said (columns), in the order of `categories`.
-    pub confusion: Vec<Vec<usize>>,
-    /// Rank correlation of the judge's value less the people's with the length of the answer; null where that can't be
-    /// told.
-    pub length: Option<Bias>,
-    /// Of a battle: pairs whose winner was the same place in both orders, and in which it was the first.
-    pub position: Option<Position>,
-    /// The judge asked twice.
-    pub retest: Retest,
-    /// The smallest gain on dev that the gate can tell from luck, in [0, 1]: with a judge without noise, and with this one.
-    pub detectable: [f64; 2],
-    /// Whether this judge can tell revisions apart.
-    pub tells_apart: bool,
-    /// The same in words, with what to do.
-    pub verdict: String,
-}
-
-/// A correlation with its interval.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Bias {
-    /// In [-1, 1].
-    pub correlation: f64,
-    /// 95 %.
-    pub interval: [f64; 2],
-}
-
-/// How often the place decides a battle.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Position {
-    /// Pairs asked in both orders.
-    pub pairs: usize,
-    /// Those whose winner was the same place in both.
-    pub by_place: usize,
-    /// Of them, those won by the first place.
-    pub first: usize,
-}
-
-/// What a second draw changed.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Retest {
-    /// Rows asked twice; 0 where the judge is declared deterministic.
-    pub rows: usize,
-    /// Rows that got another value.
-    pub flips: usize,
-    /// Mean squared difference of the two values.
-    pub noise_variance: f64,
-}
-
-/// One answer with what people and the judge gave it.
-struct Rated {
-    human: f64,
-    length: f64,
-    judge: f64,
-    again: Option<f64>,
-    ballots: Vec<Ballot>,
-}
-
 impl Project {
     /// Asks the judge called `scorer` (the only one where it isn't named) twice about every answer that people rated.
     ///
@@ -159,15 +70,14 @@ impl Project {
     ) -> Result<Calibration, CalibrateError> {
         let judge = self.judge(scorer)?;
         let mut rows = Vec::new();
-        let examples: Vec<Example> = self.dataset.rows.iter().collect();
-        for example in &examples {
+        for example in self.dataset.rows.iter() {
             rows.extend(rated(judge, example, fields)?);
         }
         if rows.is_empty() {
             return Err(CalibrateError::Unrated(fields.clone()));
         }
         let chat = Arc::clone(&models.judge) as Arc<dyn Chat>;
-        let asked = rows.iter().map(|(example, answer, human)| ask(judge, chat.as_ref(), example, answer, *human));
+        let asked = rows.iter().map(|(example, answer, human)| ask(judge, chat.as_ref(), example, answer, human));
         let (mut judged, mut first_error, mut errors) = (Vec::new(), None, 0);
         for result in join_all(asked).await {
             match result {
@@ -190,6 +100,21 @@ impl Project {
         }
     }
 
+    /// Keeps what a judge of this project came to for the runs to come.
+    ///
+    /// # Errors
+    /// The file beside the runs is damaged or can't be written.
+    pub fn keep_calibration(&self, found: &Calibration) -> Result<(), RunError> {
+        let Some(judge) = self.scorers.judges().find(|judge| judge.label() == found.scorer) else { return Ok(()) };
+        let calibrated = Calibrated {
+            judge: judge.digest(),
+            tells_apart: found.tells_apart,
+            verdict: found.verdict.clone(),
+            noise_variance: found.retest.noise_variance,
+        };
+        Calibrations::record(&self.runs(), judge.label(), calibrated)
+    }
+
     fn judge(&self, name: Option<&str>) -> Result<&Judge, CalibrateError> {
         let judges: Vec<&Judge> = self.scorers.judges().collect();
         let names = || judges.iter().map(|judge| format!("`{}`", judge.label())).collect::<Vec<_>>().join(", ");
@@ -208,30 +133,71 @@ impl Project {
     }
 }
 
-type RatedRow<'a> = (&'a Example, Completion, f64);
+/// What people gave one answer.
+struct Human {
+    value: f64,
+    /// By criterion of the judge; empty where they gave one value for all.
+    by_criterion: Vec<Option<f64>>,
+}
 
-/// The answer of `example` that people rated, and their value; none where a field is absent.
-fn rated<'a>(
-    judge: &Judge,
-    example: &'a Example,
-    fields: &RatedFields,
-) -> Result<Option<RatedRow<'a>>, CalibrateError> {
-    let field = |name: &str| example.metadata.get(name).filter(|value| !value.is_null());
-    let (Some(answer), Some(human)) = (field(&fields.answer), field(&fields.human)) else { return Ok(None) };
-    let value = match human {
+/// A row, the answer of it that people rated, and what they gave that.
+type RatedRow = (Example, Completion, Human);
+
+/// The answer of `example` that people rated, and what they gave it; none where a field is absent.
+fn rated(judge: &Judge, example: Example, fields: &RatedFields) -> Result<Option<RatedRow>, CalibrateError> {
+    let Some(answer) = example.metadata.get(&fields.answer).filter(|value| !value.is_null()) else { return Ok(None) };
+    let text = answer.as_str().map_or_else(|| answer.to_string(), str::to_owned);
+    Ok(human(judge, &example, &fields.human)?.map(|human| (example, completion(text), human)))
+}
+
+/// What people gave the answer of `example`, in the metadata field `name`: one value for all or one by criterion, or
+/// by criterion in fields of their own. A value by criterion is worth as much as the criterion is.
+fn human(judge: &Judge, example: &Example, name: &str) -> Result<Option<Human>, CalibrateError> {
+    let said = example.metadata.get(name).filter(|value| !value.is_null());
+    if let Some(said) = said.filter(|said| !said.is_object()) {
+        let value = value(said, |word| judge.value_of(word));
+        let value = value.ok_or_else(|| unusable(example, name, said, judge.words()))?;
+        return Ok(Some(Human { value, by_criterion: Vec::new() }));
+    }
+    let by_name = said.and_then(Value::as_object);
+    let known = |key: &&String| judge.criteria().iter().any(|criterion| criterion.name == **key);
+    if let Some(unknown) = by_name.and_then(|by_name| by_name.keys().find(|key| !known(key))) {
+        let names: Vec<String> = judge.criteria().iter().map(|of| format!("\"{}\"", of.name)).collect();
+        let field = format!("{name}.{unknown}");
+        return Err(unusable(example, &field, &Value::Null, format!("the criteria are {}", names.join(" | "))));
+    }
+    let mut by_criterion = Vec::new();
+    for criterion in judge.criteria() {
+        let field = format!("{name}.{}", criterion.name);
+        let said = by_name.and_then(|by_name| by_name.get(&criterion.name)).or_else(|| example.metadata.get(&field));
+        let given = said.filter(|value| !value.is_null()).map(|said| {
+            let given = value(said, |word| criterion.value_of(word));
+            given.ok_or_else(|| unusable(example, &field, said, criterion.words()))
+        });
+        by_criterion.push(given.transpose()?);
+    }
+    let given: Vec<f64> = by_criterion.iter().flatten().copied().collect();
+    Ok(weighted_mean(&given, Some(&weights(judge, &by_criterion))).map(|value| Human { value, by_criterion }))
+}
+
+/// The weights of the criteria that people gave a value for.
+fn weights(judge: &Judge, given: &[Option<f64>]) -> Vec<f64> {
+    judge.criteria().iter().zip(given).filter(|(_, given)| given.is_some()).map(|(of, _)| of.weight).collect()
+}
+
+/// What people said as a value in [0, 1].
+fn value(said: &Value, of_word: impl Fn(&str) -> Option<f64>) -> Option<f64> {
+    let value = match said {
         Value::Bool(good) => Some(f64::from(u8::from(*good))),
         Value::Number(number) => number.as_f64(),
-        Value::String(text) => judge.value_of(text).or_else(|| text.trim().parse().ok()),
+        Value::String(text) => of_word(text).or_else(|| text.trim().parse().ok()),
         _ => None,
     };
-    let value = value.filter(|value| (0.0..=1.0).contains(value)).ok_or_else(|| CalibrateError::Label {
-        row: example.id.clone(),
-        field: fields.human.clone(),
-        found: human.to_string(),
-        choices: judge.words(),
-    })?;
-    let text = answer.as_str().map_or_else(|| answer.to_string(), str::to_owned);
-    Ok(Some((example, completion(text), value)))
+    value.filter(|value| (0.0..=1.0).contains(value))
+}
+
+fn unusable(example: &Example, field: &str, found: &Value, choices: String) -> CalibrateError {
+    CalibrateError::Label { row: example.id.clone(), field: field.to_owned(), found: found.to_string(), choices }
 }
 
 fn completion(text: String) -> Completion {
@@ -243,127 +209,23 @@ async fn ask(
     chat: &dyn Chat,
     example: &Example,
     answer: &Completion,
-    human: f64,
+    human: &Human,
 ) -> Result<Rated, ScoreError> {
     let draw = |sample| judge.ballots(example, answer, Scoring { sample, judge: Some(chat), embedder: None });
     let ballots = draw(0).await?;
     let again = if judge.is_deterministic() { None } else { Some(judge.tally(&draw(1).await?).value) };
-    let length = answer.text.chars().count() as f64;
-    Ok(Rated { human, length, judge: judge.tally(&ballots).value, again, ballots })
-}
-
-fn calibration(judge: &Judge, rated: &[Rated], errors: usize, pass_threshold: f64, dev_rows: usize) -> Calibration {
-    let of = |pick: fn(&Rated) -> f64| mean(&rated.iter().map(pick).collect::<Vec<_>>()).unwrap_or(0.0);
-    let (categories, pairs) = categorised(rated, pass_threshold);
-    let mut confusion = vec![vec![0; categories.len()]; categories.len()];
-    pairs.iter().for_each(|(human, judge)| confusion[*human][*judge] += 1);
-    let found = agreement(&pairs, CONFIDENCE);
-    let same = pairs.iter().filter(|(human, judge)| human == judge).count();
-    let excess: Vec<(f64, f64)> = rated.iter().map(|one| (one.length, one.judge - one.human)).collect();
-    let length = rank_correlation(&excess, CONFIDENCE)
-        .map(|of| Bias { correlation: of.rho, interval: [of.interval.low, of.interval.high] });
-    let retest = retest(rated);
-    let detectable = [0.0, retest.noise_variance].map(|variance| detectable_gain(dev_rows, dev_rows, variance).0);
-    let (tells_apart, verdict) = verdict(found.map(|found| found.interval.low), detectable, dev_rows, retest, judge);
-    Calibration {
-        scorer: judge.label().to_owned(),
-        model: judge.model_name().to_owned(),
-        rows: rated.len(),
-        errors,
-        human_mean: of(|one| one.human),
-        judge_mean: of(|one| one.judge),
-        agreement: same as f64 / rated.len().max(1) as f64,
-        kappa: found.map(|found| found.kappa),
-        kappa_interval: found.map(|found| [found.interval.low, found.interval.high]),
-        categories,
-        confusion,
-        length,
-        position: position(rated),
-        retest,
-        detectable,
-        tells_apart,
-        verdict,
-    }
-}
-
-/// The categories, and those of people and judge for each answer.
-fn categorised(rated: &[Rated], pass_threshold: f64) -> (Vec<String>, Vec<(usize, usize)>) {
-    // As written to three digits: what a mean of votes leaves beyond that says nothing.
-    let name = |value: f64| format!("{}", (value * 1000.0).round() / 1000.0);
-    let mut values: Vec<f64> = rated.iter().flat_map(|one| [one.human, one.judge]).collect();
-    values.sort_by(f64::total_cmp);
-    let distinct: BTreeSet<String> = values.iter().map(|value| name(*value)).collect();
-    if distinct.len() > MOST_VALUES {
-        let passes = |value: f64| usize::from(value >= pass_threshold);
-        let pairs = rated.iter().map(|one| (passes(one.human), passes(one.judge)));
-        return (vec!["fail".to_owned(), "pass".to_owned()], pairs.collect());
-    }
-    // Numbers from 0 to 1 sort as their digits do.
-    let categories: Vec<String> = distinct.into_iter().collect();
-    let place = |value: f64| categories.iter().position(|category| *category == name(value)).unwrap_or_default();
-    let pairs = rated.iter().map(|one| (place(one.human), place(one.judge))).collect();
-    (categories, pairs)
-}
-
-fn position(rated: &[Rated]) -> Option<Position> {
-    let mut position = Position { pairs: 0, by_place: 0, first: 0 };
-    for one in rated {
-        // Orders alternate: each vote's ballot with the answer second follows the one with the answer first.
-        for pair in one.ballots.chunks_exact(2).filter(|pair| pair[1].swapped) {
-            position.pairs += 1;
-            // Better at one place and worse at the other: the place won. Choice 0 is better, 2 worse.
-            let first = (pair[0].choices[0], pair[1].choices[0]) == (0, 2);
-            let second = (pair[0].choices[0], pair[1].choices[0]) == (2, 0);
-            position.by_place += usize::from(first || second);
-            position.first += usize::from(first);
-        }
-    }
-    (position.pairs > 0).then_some(position)
-}
-
-fn retest(rated: &[Rated]) -> Retest {
-    let pairs: Vec<f64> = rated.iter().filter_map(|one| Some(one.judge - one.again?)).collect();
-    let squares: Vec<f64> = pairs.iter().map(|difference| difference * difference).collect();
-    Retest {
-        rows: pairs.len(),
-        flips: pairs.iter().filter(|difference| **difference != 0.0).count(),
-        noise_variance: mean(&squares).unwrap_or(0.0),
-    }
-}
-
-fn verdict(
-    kappa_low: Option<f64>,
-    [without, with]: [f64; 2],
-    dev_rows: usize,
-    retest: Retest,
-    judge: &Judge,
-) -> (bool, String) {
-    if kappa_low.is_none_or(|low| low <= 0.0) {
-        let message = "No: it is not shown to agree with people more than chance would. Sharpen the criteria, use a \
-                       larger model, or rate more answers.";
-        return (false, message.to_owned());
-    }
-    let points = |gain: f64| format!("{:.1}", 100.0 * gain);
-    if with <= TOO_NOISY * without {
-        let message = format!(
-            "Yes: with {dev_rows} dev rows the gate can tell gains of {} points from luck; this judge's noise is {} of \
-             them.",
-            points(with),
-            points(with - without)
-        );
-        return (true, message);
-    }
-    let enough = |votes: &u32| {
-        detectable_gain(dev_rows, dev_rows, retest.noise_variance / f64::from(*votes)).0 <= TOO_NOISY * without
-    };
-    let advice = match (2..=MOST_VOTES).find(enough) {
-        Some(votes) => format!("votes = {} would bring that down enough.", u64::from(votes) * u64::from(judge.votes())),
-        None => "More votes alone won't help: sharpen the criteria, or use a larger model.".to_owned(),
-    };
-    let message = format!(
-        "No: its noise raises what the gate can tell from luck from {} to {} points, with {dev_rows} dev rows. {advice}",
-        points(without),
-        points(with)
-    );
-    (false, message)
+    let whole = judge.tally(&ballots).value;
+    let by_criterion: Vec<(Option<f64>, f64)> =
+        human.by_criterion.iter().copied().zip(judge.values(&ballots)).collect();
+    // Compared is what people gave a value for.
+    let same: Vec<f64> = by_criterion.iter().filter(|(human, _)| human.is_some()).map(|(_, judge)| *judge).collect();
+    let of_same = weighted_mean(&same, Some(&weights(judge, &human.by_criterion)));
+    Ok(Rated {
+        human: human.value,
+        length: answer.text.chars().count() as f64,
+        judge: of_same.unwrap_or(whole),
+        draws: (whole, again),
+        ballots,
+        by_criterion,
+    })
 }

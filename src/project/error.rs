@@ -8,6 +8,7 @@ use crate::dataset::DatasetError;
 use crate::model::{CallError, EndpointError};
 use crate::prompt::PromptError;
 use crate::propose::StrategyError;
+use crate::run::RunError;
 use crate::score::ScorerSetupError;
 use crate::text::plural;
 
@@ -77,6 +78,9 @@ pub enum ProjectError {
         /// What was found, and what is needed.
         problem: String,
     },
+    /// A file beside the runs, or of a run's snapshot, that can't be used.
+    #[error(transparent)]
+    Run(#[from] RunError),
     /// An objective that counts by label, where there are none.
     #[error(
         "objective = \"macro_f1\" counts by label, and the expected answers of these rows are no labels: every row needs \

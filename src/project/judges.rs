@@ -6,6 +6,7 @@ use super::Project;
 use super::named::NamedFiles;
 use crate::config::{Config, CriterionConfig, ModelConfig, Provider, ScorerKind, Votes};
 use crate::model::ModelRole;
+use crate::run::Calibrations;
 use crate::score::{Combine, Criterion, Judge, JudgeModel, JudgeOptions, Question, ScorerSet, ScorerSetupError};
 
 /// Builds the judge that `kind` describes; `name` is that in reports, and `files` is told of its prompt file.
@@ -110,6 +111,31 @@ pub(super) fn warnings(config: &Config, scorers: &ScorerSet) -> Option<String> {
         "the judge is {name}, which {whose}; a model tends to favour what it wrote itself: name another one as \
          [models.judge], and compare it with people by `ratchet scorer calibrate`"
     ))
+}
+
+/// What deserves a look about judges that were calibrated, and can't tell revisions apart.
+pub(super) fn doubts(scorers: &ScorerSet, calibrations: &Calibrations) -> Vec<String> {
+    let doubt = |judge: &Judge| {
+        let calibrated = calibrations.of(judge.label(), judge.digest()).filter(|found| !found.tells_apart)?;
+        Some(format!(
+            "the judge `{}` can't tell revisions apart, as it was calibrated. {}",
+            judge.label(),
+            calibrated.verdict
+        ))
+    };
+    scorers.judges().filter_map(doubt).collect()
+}
+
+/// Variance of the difference of two draws of a row that judges make by themselves, as they were calibrated.
+pub(super) fn noise(config: &Config, scorers: &ScorerSet, calibrations: &Calibrations) -> f64 {
+    let of_one = |(judge, share): (&Judge, f64)| {
+        let calibrated = calibrations.of(judge.label(), judge.digest())?;
+        Some(share * share * calibrated.noise_variance)
+    };
+    let of_answer: f64 = scorers.judge_shares().filter_map(of_one).sum();
+    // A mean of several answers is judged as often.
+    let is_mean = config.repeats.at_least.is_none() && config.repeats.pass_at.is_none();
+    if is_mean { of_answer / f64::from(config.repeats.samples) } else { of_answer }
 }
 
 fn is_same_model(one: &ModelConfig, other: &ModelConfig) -> bool {

@@ -13,6 +13,7 @@ use crate::eval::Objective;
 use crate::model::ModelRole;
 use crate::prompt::{Prompt, PromptError, PromptSet};
 use crate::propose::{GuardLimits, Guards, Strategy, load_strategies};
+use crate::run::Calibrations;
 use crate::score::ScorerSet;
 use crate::search::{CallLimits, GateSettings, Parts, Protected, Settings, Task};
 
@@ -42,6 +43,8 @@ pub struct Project {
     pub strategies: Vec<Arc<Strategy>>,
     /// The scorers, started.
     pub scorers: Arc<ScorerSet>,
+    /// What judges came to when they were calibrated.
+    pub(super) calibrations: Calibrations,
     /// The files that the scorers are made of.
     pub(super) files: NamedFiles,
     pub(super) lock: Option<SplitLock>,
@@ -103,6 +106,8 @@ impl Project {
         rows_are_told_apart(&prompts, &loaded.dataset).map_err(|error| at_path(&prompt_files, error))?;
         let mut warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
         warnings.extend(judges::warnings(&config, &scorers));
+        let calibrations = Calibrations::read(&root.join(&config.runs))?;
+        warnings.extend(judges::doubts(&scorers, &calibrations));
         Ok(Self {
             config_file: config_file.to_path_buf(),
             dataset: loaded.dataset,
@@ -114,6 +119,7 @@ impl Project {
             prompts,
             strategies,
             scorers,
+            calibrations,
             files,
         })
     }
@@ -130,6 +136,7 @@ impl Project {
             prompts: Arc::clone(&self.prompts),
             strategies: self.strategies.clone(),
             scorers: Arc::clone(&self.scorers),
+            calibrations: self.calibrations.clone(),
             files: self.files.clone(),
             lock: None,
         }
@@ -186,6 +193,7 @@ impl Project {
                 min_gain: config.gate.min_gain,
                 standard_errors: config.gate.standard_errors,
                 alpha: config.gate.alpha,
+                judge_noise: judges::noise(config, &self.scorers, &self.calibrations),
                 max_samples: config.gate.max_samples as u32,
                 prune_margin: config.gate.prune_margin,
             },

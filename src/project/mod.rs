@@ -5,6 +5,7 @@
 
 mod account;
 mod calibrate;
+mod calibration;
 mod configured;
 mod doctor;
 mod draft;
@@ -28,7 +29,8 @@ mod scorers;
 mod snapshot;
 mod target;
 
-pub use calibrate::{Bias, CalibrateError, Calibration, Position, RatedFields, Retest};
+pub use calibrate::{CalibrateError, RatedFields};
+pub use calibration::{Agreed, Bias, Calibration, CriterionAgreed, Position, Retest};
 pub use configured::{ConfiguredModel, KeyVariable};
 pub use doctor::{Finding, Health, examine};
 pub use draft::{Draft, DraftError, DraftKind};

@@ -131,7 +131,7 @@ impl Project {
         let a_row = program.as_ref().map_or(0.0, |program| program.calls_a_row);
         let most_a_row = program.as_ref().map_or(0.0, |program| program.most_calls_a_row as f64);
         let told = settings.objective.effective_rows(self.dataset.rows(Split::Dev).iter());
-        let (detectable_gain, rows_for_half) = detectable_gain(rows[1], told, 0.0);
+        let (detectable_gain, rows_for_half) = detectable_gain(rows[1], told, settings.gate.judge_noise);
         let afforded = self.afforded(&outline, &sizes, a_row);
         let whole = |generation: Calls, generations| self.whole(&outline, generation, generations);
         let likely = self.used(whole(outline.likely, afforded), sizes.each_ref().map(|size| &size.likely), a_row);

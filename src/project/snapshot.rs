@@ -14,7 +14,7 @@ use crate::digest::Digest;
 use crate::durable;
 use crate::prompt::{Prompt, PromptSet};
 use crate::propose::Strategy;
-use crate::run::{Event, FellBack, Pulls, RunError, RunFolder};
+use crate::run::{Calibrations, Event, FellBack, Pulls, RunError, RunFolder};
 
 const CONFIG: &str = "ratchet.toml";
 const DATASET: &str = "dataset.jsonl";
@@ -50,6 +50,7 @@ impl Project {
         let files = self.files.clone().with_programs_of(&self.config, &self.root);
         let files = serde_json::to_string_pretty(&files).map_err(|error| unwritable(error.to_string()))?;
         durable::write(&snapshot.join(FILES), files.as_bytes())?;
+        self.calibrations.write(&snapshot)?;
         past.write(&snapshot)
     }
 
@@ -110,6 +111,7 @@ impl Project {
             prompts: Arc::new(PromptSet::new(prompts)?),
             strategies,
             scorers,
+            calibrations: Calibrations::read(&snapshot)?,
             files,
             lock: None,
         })

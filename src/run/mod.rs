@@ -1,5 +1,6 @@
 //! A run's events and the folder they leave behind: journal, files, snapshot; and reading them again.
 
+mod calibrations;
 mod change;
 mod event;
 mod files;
@@ -14,6 +15,7 @@ mod spent;
 mod under_way;
 mod uses;
 
+pub use calibrations::{Calibrated, Calibrations};
 pub use change::{FellBack, IncumbentMeasured, Successor};
 pub use event::{
     Ablated, AskFailed, AttemptsLost, BaselineMeasured, Decision, Diagnosed, Dropped, During, Event, FORMAT,

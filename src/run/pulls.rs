@@ -244,7 +244,10 @@ impl Pulls {
     }
 }
 
-fn read_json<T: serde::de::DeserializeOwned>(path: &Path, damaged: &dyn Fn(String) -> String) -> Result<T, RunError> {
+pub(super) fn read_json<T: serde::de::DeserializeOwned>(
+    path: &Path,
+    damaged: &dyn Fn(String) -> String,
+) -> Result<T, RunError> {
     let unreadable = |message: String| RunError::Unreadable { path: PathBuf::from(path), message };
     let bytes = std::fs::read(path).map_err(|error| unreadable(format!("can't be read: {error}")))?;
     serde_json::from_slice(&bytes).map_err(|error| unreadable(damaged(error.to_string())))

@@ -64,6 +64,14 @@ impl ScorerSet {
         self.scorers.iter().flat_map(|(scorer, _)| scorer.judges())
     }
 
+    /// The judges with the share that the scorer which asks them has in an answer's value, in (0, 1].
+    pub fn judge_shares(&self) -> impl Iterator<Item = (&Judge, f64)> {
+        let whole: f64 = self.scorers.iter().map(|(_, weight)| weight).sum();
+        self.scorers
+            .iter()
+            .flat_map(move |(scorer, weight)| scorer.judges().into_iter().map(move |judge| (judge, weight / whole)))
+    }
+
     /// Whether the same answer always gets the same scores.
     pub fn is_deterministic(&self) -> bool {
         self.judges().all(Judge::is_deterministic)

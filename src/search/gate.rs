@@ -57,7 +57,9 @@ pub(super) fn first_look(
         return FirstLook::Decided(verdict(Decision::Undecided, reason, comparison));
     }
     let gain = comparison.difference;
-    let needed = settings.min_gain.max(settings.standard_errors * comparison.standard_error);
+    // Few rows may differ by luck; a judge's noise is known better than they tell.
+    let standard_error = comparison.standard_error.max((settings.judge_noise / rows as f64).sqrt());
+    let needed = settings.min_gain.max(settings.standard_errors * standard_error);
     if gain <= 0.0 && !(gain == 0.0 && comparison.broken() == 0 && tokens_saved > 0) {
         let reason = format!("no gain on dev: {}", points(gain));
         return FirstLook::Decided(verdict(Decision::Rejected, reason, comparison));
@@ -67,7 +69,7 @@ pub(super) fn first_look(
         return FirstLook::Decided(verdict(Decision::Kept, reason, comparison));
     }
     if gain <= needed {
-        let sd = comparison.standard_error * (rows as f64).sqrt();
+        let sd = standard_error * (rows as f64).sqrt();
         let rows_to_decide =
             if gain > settings.min_gain { (settings.standard_errors * sd / gain).powi(2).ceil() } else { 0.0 };
         let mut reason = format!("gain of {} is not above {}", points(gain), points(needed));
@@ -258,6 +260,20 @@ mod tests {
         let (decision, reason) = decided(&comparison(100, 5, 4, 0), 0);
         assert_eq!(decision, Decision::Undecided);
         assert!(reason.contains("900 dev rows would decide") || reason.contains("909 dev rows"), "{reason}");
+    }
+
+    #[test]
+    fn a_gain_below_what_a_judges_noise_alone_would_show_is_undecided() {
+        // Nine rows of 100 fixed, two broken: 7 points with a standard error of 3.3.
+        let noisy = |judge_noise: f64| {
+            let settings = GateSettings { judge_noise, ..GateSettings::default() };
+            match first_look(&comparison(100, 9, 2, 0), &settings, true, 0) {
+                FirstLook::Decided(verdict) => verdict.decision,
+                FirstLook::Confirm => panic!("a deterministic target needs no confirmation"),
+            }
+        };
+        assert_eq!([0.0, 0.1, 0.4, 0.6].map(noisy)[..3], [Decision::Kept; 3]);
+        assert_eq!(noisy(0.6), Decision::Undecided);
     }
 
     #[test]

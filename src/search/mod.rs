@@ -342,7 +342,12 @@ impl Search<'_> {
         let second = meter.measure(&incumbent.prompts, &rows, 1, &doing).await?;
         meter.journal_failures()?;
         let told = self.settings.objective.effective_rows(dev.iter().map(AsRef::<Example>::as_ref));
-        self.sink.emit(Event::NoiseMeasured(noise::measured(&first, &second, dev.len(), told)))?;
+        self.sink.emit(Event::NoiseMeasured(noise::measured(
+            &first,
+            &second,
+            (dev.len(), told),
+            self.settings.gate.judge_noise,
+        )))?;
         Ok(())
     }
 

@@ -28,8 +28,14 @@ pub(super) fn rows(dev: &[Arc<Example>], calls_left: u64, seed: u64) -> Vec<Arc<
     rows
 }
 
-/// Sums up two draws of the same rows, where the dev rows tell as much as `told` rows of equal weight do. Without rows, the target is taken at its word that it has no noise.
-pub(super) fn measured(first: &[Outcome], second: &[Outcome], dev_rows: usize, told: usize) -> NoiseMeasured {
+/// Sums up two draws of the same rows, where the dev rows tell as much as `told` rows of equal weight do, and judges by
+/// themselves make so much noise. Without rows, the target is taken at its word that it has no noise.
+pub(super) fn measured(
+    first: &[Outcome],
+    second: &[Outcome],
+    (dev_rows, told): (usize, usize),
+    judge_noise: f64,
+) -> NoiseMeasured {
     let pairs: Vec<(&Outcome, f64, f64)> =
         first.iter().zip(second).filter_map(|(first, second)| Some((first, first.value()?, second.value()?))).collect();
     let flaky: Vec<String> =
@@ -37,12 +43,15 @@ pub(super) fn measured(first: &[Outcome], second: &[Outcome], dev_rows: usize, t
     let squares: f64 = pairs.iter().map(|(_, one, two)| (one - two).powi(2)).sum();
     let noise_variance = if pairs.is_empty() { 0.0 } else { squares / pairs.len() as f64 };
     let flip_rate = if pairs.is_empty() { 0.0 } else { flaky.len() as f64 / pairs.len() as f64 };
-    let (detectable, rows_for_half) = detectable_gain(dev_rows, told, noise_variance);
-    let noise = if pairs.is_empty() {
+    let (detectable, rows_for_half) = detectable_gain(dev_rows, told, noise_variance.max(judge_noise));
+    let mut noise = if pairs.is_empty() {
         "the target declares itself deterministic".to_owned()
     } else {
         format!("{} of {} rows changed when asked twice", flaky.len(), pairs.len())
     };
+    if judge_noise > noise_variance {
+        noise += ", and the judge changes its mind more often, as it was calibrated";
+    }
     let words = format!(
         "{noise}; with {dev_rows} dev rows, gains under {:.1} points can't be told from luck; {rows_for_half} rows would \
          show {:.1}",
@@ -73,11 +82,14 @@ mod tests {
     fn rows_that_differ_are_flaky_and_noise_raises_what_can_be_detected() {
         let first: Vec<Outcome> = (0..10).map(|row| outcome(row, 1.0)).collect();
         let second: Vec<Outcome> = (0..10).map(|row| outcome(row, f64::from(row != 3))).collect();
-        let noisy = measured(&first, &second, 80, 80);
+        let noisy = measured(&first, &second, (80, 80), 0.0);
         assert_eq!((noisy.rows, noisy.flip_rate, noisy.flaky.as_slice()), (10, 0.1, ["3".to_owned()].as_slice()));
-        let quiet = measured(&first, &first, 80, 80);
+        let quiet = measured(&first, &first, (80, 80), 0.0);
         assert!(quiet.flaky.is_empty() && quiet.detectable < noisy.detectable);
         assert!(noisy.words.contains("1 of 10 rows changed"), "{}", noisy.words);
+        let judged = measured(&first, &second, (80, 80), 0.3);
+        assert!(judged.detectable > noisy.detectable && judged.words.contains("as it was calibrated"));
+        assert_eq!(measured(&first, &second, (80, 80), 0.05), noisy, "what was measured is more");
     }
 
     #[test]

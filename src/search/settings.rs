@@ -69,6 +69,8 @@ pub struct GateSettings {
     pub standard_errors: f64,
     /// Rate of keeping the model's noise over the whole run, in (0, 1).
     pub alpha: f64,
+    /// Variance of a row's paired difference that judges make by themselves, as they were calibrated; 0 where none was.
+    pub judge_noise: f64,
     /// Most fresh samples of a flipped row, in each arm.
     pub max_samples: u32,
     /// What is shorter may be worse by this, at the lower end of the 95 % interval on train and dev together; in [0, 1).
@@ -77,7 +79,7 @@ pub struct GateSettings {
 
 impl Default for GateSettings {
     fn default() -> Self {
-        Self { min_gain: 0.0, standard_errors: 1.0, alpha: 0.05, max_samples: 8, prune_margin: 0.02 }
+        Self { min_gain: 0.0, standard_errors: 1.0, alpha: 0.05, judge_noise: 0.0, max_samples: 8, prune_margin: 0.02 }
     }
 }
 

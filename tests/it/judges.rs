@@ -215,7 +215,7 @@ fn rated() -> String {
         let answer = format!("{} in within a week, about question {at}.", if kind { "Please come" } else { "Come" });
         let human = if kind != at.is_multiple_of(10) { "yes" } else { "no" };
         json!({"id": format!("h{at}"), "input": format!("question {at}"),
-               "metadata": {"answer": answer, "human": human, "stars": if human == "yes" { 1.0 } else { 0.25 }}})
+               "metadata": {"answer": answer, "human": human, "stars": if human == "yes" { 1.0 } else { 0.25 }, "coin": at % 4 < 2}})
     };
     (10..70).map(|at| row(at).to_string() + "\n").collect()
 }
@@ -253,10 +253,59 @@ fn a_judge_is_measured_against_people_and_against_itself() {
     assert!(page.out.contains("agreement 90.0 %, kappa 0.80 ["), "{}", page.out);
     let stars = project.ratchet(&["scorer", "calibrate", "--human", "stars", "--json"]).json();
     assert_eq!(stars["categories"], json!(["0", "0.25", "1"]));
+    let of_coin = project.ratchet(&["scorer", "calibrate", "--human", "coin", "--json"]).json();
+    assert_eq!(of_coin["tells_apart"], false, "{of_coin}");
+    let warned = project.ratchet(&["optimize", "--dry-run"]).err;
+    assert_eq!(warned.matches("`tone` can't tell revisions apart, as it was calibrated. No:").count(), 1, "{warned}");
     let wrong = project.ratchet(&["scorer", "calibrate", "--human", "answer"]);
     assert!(wrong.code == 2 && wrong.err.contains("\"yes\" | \"no\""), "{}", wrong.err);
     let unknown = project.ratchet(&["scorer", "calibrate", "manners"]);
     assert!(unknown.code == 2 && unknown.err.contains("there is `tone`"), "{}", unknown.err);
+}
+
+/// Sixty answers that people rated by criterion, which the judge sees as they do but for `complete` in one of ten.
+fn rated_by_criterion() -> String {
+    let row = |at: usize| {
+        let (kind, when) = (at.is_multiple_of(2), !at.is_multiple_of(3));
+        let words =
+            [if kind { "Please come in" } else { "Come in" }, if when { " within a week" } else { "" }].concat();
+        let complete = if when != at.is_multiple_of(10) { "yes" } else { "partly" };
+        let rating = json!({"kind": if kind { "yes" } else { "no" }, "complete": complete});
+        json!({"id": format!("h{at}"), "input": format!("question {at}"),
+               "metadata": {"reply_sent": format!("{words}, about question {at}."), "rating": rating}})
+    };
+    (10..70).map(|at| row(at).to_string() + "\n").collect()
+}
+
+#[test]
+fn a_calibration_by_criterion_is_kept_and_raises_the_noise_floor_of_runs() {
+    let provider = provider();
+    let project = project(&provider, 10..70, RUBRIC);
+    project.write("library.jsonl", rated_by_criterion());
+    let fields = "[calibration]\nanswer = 'reply_sent'\nhuman = 'rating'\n";
+    project.write("ratchet.toml", project.read("ratchet.toml") + fields);
+    let detectable = |set: &str| {
+        let plan = project.ratchet(&["optimize", "--dry-run", "--json", "--set", set]);
+        plan.json()["detectable_gain"].as_f64().unwrap()
+    };
+    let before = detectable("search.seed=1");
+    let ran = project.ratchet(&["scorer", "calibrate", "--json"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let told = ran.json();
+    let criteria = told["criteria"].as_array().unwrap();
+    assert_eq!((&criteria[0]["criterion"], &criteria[0]["kappa"]), (&json!("kind"), &json!(1.0)), "{told}");
+    assert_eq!((&criteria[1]["criterion"], &criteria[1]["agreement"]), (&json!("complete"), &json!(0.9)), "{told}");
+    assert!(told["retest"]["flips"].as_u64().unwrap() > 0 && told["tells_apart"] == true, "{told}");
+    let page = project.ratchet(&["scorer", "calibrate"]);
+    assert!(page.out.contains("criterion kind: agreement 100.0 %, kappa 1.00 ["), "{}", page.out);
+    assert!(detectable("search.seed=1") > before, "the judge's noise is known before a call is made");
+    assert_eq!(detectable("scorers.0.votes=3"), before, "another judge, which was not calibrated");
+    assert_eq!(project.ratchet(&["optimize", "-q"]).code, 0);
+    assert!(project.run().join("snapshot/judge-calibrations.json").is_file());
+    let wrong = project.read("library.jsonl").replace("\"kind\":\"no\"", "\"manner\":\"no\"");
+    project.write("library.jsonl", wrong);
+    let refused = project.ratchet(&["scorer", "calibrate"]);
+    assert!(refused.code == 2 && refused.err.contains("\"kind\" | \"complete\""), "{}", refused.err);
 }
 
 #[test]

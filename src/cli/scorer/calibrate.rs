@@ -2,7 +2,7 @@
 
 use clap::Args;
 use prompt_ratchet::model::Limits;
-use prompt_ratchet::project::{CalibrateError, Calibration, RatedFields};
+use prompt_ratchet::project::{Agreed, CalibrateError, Calibration, RatedFields};
 use prompt_ratchet::report::{percent, plural, wrapped};
 
 use crate::cli::Global;
@@ -22,17 +22,18 @@ const INDENT: &str = "          ";
   ratchet scorer calibrate --json | jq .kappa
 
 The rows' metadata holds an answer and what people gave it: a number from 0 to 1,
-true or false, or one of the judge's choices. Every answer is judged twice; verdicts
-that are stored cost nothing.")]
+true or false, or one of the judge's choices; or a map of those by criterion.
+[calibration] names the fields for good. Every answer is judged twice; verdicts that
+are stored cost nothing. What comes of it is kept for the runs to come.")]
 pub struct Calibrate {
     /// The judge; the only one where it isn't named
     scorer: Option<String>,
-    /// The metadata field with what people gave the answer
-    #[arg(long, value_name = "FIELD", default_value = "human")]
-    human: String,
-    /// The metadata field with the answer that they rated
-    #[arg(long, value_name = "FIELD", default_value = "answer")]
-    answer: String,
+    /// The metadata field with what people gave the answer; by default that of [calibration], else `human`
+    #[arg(long, value_name = "FIELD")]
+    human: Option<String>,
+    /// The metadata field with the answer that they rated; by default that of [calibration], else `answer`
+    #[arg(long, value_name = "FIELD")]
+    answer: Option<String>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -43,12 +44,15 @@ impl Calibrate {
     pub async fn run(self, global: &Global) -> Result<Exit, Failure> {
         let bench = Bench::load(global).await?;
         let models = bench.models(Limits::default())?;
-        let fields = RatedFields { answer: self.answer, human: self.human };
+        let usual = bench.project.config.calibration.clone();
+        let fields =
+            RatedFields { answer: self.answer.unwrap_or(usual.answer), human: self.human.unwrap_or(usual.human) };
         let found = bench.project.calibrate(&models, self.scorer.as_deref(), &fields).await;
         let found = found.map_err(|error| match error {
             CalibrateError::Fault(fault) => Failure::from(fault),
             other => Failure::usage(other),
         })?;
+        bench.project.keep_calibration(&found).map_err(Failure::usage)?;
         if self.json {
             print_json(&serde_json::to_value(&found).map_err(Failure::usage)?)?;
         } else {
@@ -60,14 +64,12 @@ impl Calibrate {
 
 fn page(found: &Calibration) -> String {
     let errors = if found.errors == 0 { String::new() } else { format!("; {} without a verdict", found.errors) };
-    let kappa = match (found.kappa, found.kappa_interval) {
-        (Some(kappa), Some([low, high])) => format!("kappa {kappa:.2} [{low:.2}, {high:.2}]"),
-        _ => "kappa can't be told: all answers got the same".to_owned(),
-    };
+    let Agreed { agreement, kappa: of_all, kappa_interval, .. } = &found.agreed;
+    let overall = kappa(*of_all, *kappa_interval);
     let mut lines = vec![
-        format!("{} by {}, on {}{errors}", found.scorer, found.model, plural(found.rows, "rated answer")),
+        format!("{} by {}, on {}{errors}", found.scorer, found.model, plural(found.agreed.rows, "rated answer")),
         format!("people    mean {}, the judge {}", percent(found.human_mean), percent(found.judge_mean)),
-        format!("agreement {}, {kappa}", percent(found.agreement)),
+        format!("agreement {}, {overall}", percent(*agreement)),
     ];
     lines.push(match &found.length {
         Some(bias) => format!(
@@ -86,11 +88,23 @@ fn page(found: &Calibration) -> String {
         0 => "twice     not asked: the judge's model is declared deterministic".to_owned(),
         rows => format!("twice     {} of {} got another value", found.retest.flips, plural(rows, "answer")),
     });
+    lines.extend(found.criteria.iter().map(|of| {
+        let kappa = kappa(of.agreed.kappa, of.agreed.kappa_interval);
+        let rows = plural(of.agreed.rows, "rated answer");
+        format!("criterion {}: agreement {}, {kappa}, on {rows}", of.criterion, percent(of.agreed.agreement))
+    }));
     lines.push(String::new());
     lines.extend(confusion(found));
     lines.push(String::new());
     lines.push(format!("Can it tell revisions apart? {}", found.verdict));
     lines.iter().flat_map(|line| wrapped(line, WIDTH, INDENT)).collect::<Vec<_>>().join("\n") + "\n"
+}
+
+fn kappa(kappa: Option<f64>, interval: Option<[f64; 2]>) -> String {
+    match (kappa, interval) {
+        (Some(kappa), Some([low, high])) => format!("kappa {kappa:.2} [{low:.2}, {high:.2}]"),
+        _ => "kappa can't be told: all answers got the same".to_owned(),
+    }
 }
 
 fn length(interval: [f64; 2]) -> &'static str {
@@ -102,6 +116,7 @@ fn length(interval: [f64; 2]) -> &'static str {
 }
 
 fn confusion(found: &Calibration) -> Vec<String> {
+    let found = &found.agreed;
     let head: String = found.categories.iter().map(|category| format!(" {category:>6}")).collect();
     let rows = found.categories.iter().zip(&found.confusion).map(|(category, counts)| {
         let counts: String = counts.iter().map(|count| format!(" {count:>6}")).collect();

@@ -96,8 +96,13 @@ impl Criterion {
         self.choices.iter().position(|choice| is_same_word(&choice.word, word.trim()))
     }
 
+    /// What a word is worth, where it is one of the choices.
+    pub fn value_of(&self, word: &str) -> Option<f64> {
+        self.choice(word).map(|choice| self.choices[choice].value)
+    }
+
     /// The words of all choices, in quotes.
-    pub(super) fn words(&self) -> String {
+    pub fn words(&self) -> String {
         self.choices.iter().map(|choice| format!("\"{}\"", choice.word)).collect::<Vec<_>>().join(" | ")
     }
 }

@@ -30,6 +30,7 @@ pub use tally::{Ballot, Combine};
 
 use super::{Score, ScoreError, Scorer, ScorerSetupError, Scoring};
 use crate::dataset::Example;
+use crate::digest::Digest;
 use crate::model::{
     AnswerFormat, BoxFuture, Call, CallError, ChatRequest, Completion, FinishReason, ModelRole, Origin, Usage,
 };
@@ -132,6 +133,23 @@ impl Judge {
     /// The name of the model that it asks.
     pub fn model_name(&self) -> &str {
         &self.model.model
+    }
+
+    /// Digest of all that decides what it says of an answer.
+    pub fn digest(&self) -> Digest {
+        let Self { question, model, votes, combine, .. } = self;
+        let asked = format!("{question:?} {model:?} {votes} {combine:?}");
+        Digest::of_parts([asked.as_bytes(), self.prompt.text().as_bytes()])
+    }
+
+    /// What it decides, at least one.
+    pub fn criteria(&self) -> &[Criterion] {
+        &self.question.criteria
+    }
+
+    /// What ballots come to by criterion, in their order; at least one ballot.
+    pub fn values(&self, ballots: &[Ballot]) -> Vec<f64> {
+        tally::values(&self.question, ballots, self.combine)
     }
 
     /// How often it is asked about one answer.

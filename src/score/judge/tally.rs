@@ -71,10 +71,7 @@ impl Wanted {
 
 /// The score that at least one ballot comes to, where so is `wanted`.
 pub(super) fn score(name: &str, question: &Question, ballots: &[Ballot], combine: Combine, wanted: Wanted) -> Score {
-    // The two orders of a battle are one opinion: where they contradict each other, it is a draw.
-    let combine = if question.is_battle { Combine::Mean } else { combine };
-    let mut decided: Vec<Decided> =
-        question.criteria.iter().enumerate().map(|(at, criterion)| decide(criterion, at, ballots, combine)).collect();
+    let mut decided = decide_all(question, ballots, combine);
     let weights: f64 = decided.iter().map(|one| one.criterion.weight).sum();
     let sum: f64 = decided.iter().map(|one| one.criterion.weight * one.value).sum();
     let value = wanted.of((sum / weights).clamp(0.0, 1.0));
@@ -88,6 +85,18 @@ pub(super) fn score(name: &str, question: &Question, ballots: &[Ballot], combine
         criterion: first.map(|one| label(question, one)),
         reason: reason(question, &decided, wanted),
     }
+}
+
+/// What the ballots come to by criterion, in the question's order.
+pub(super) fn values(question: &Question, ballots: &[Ballot], combine: Combine) -> Vec<f64> {
+    decide_all(question, ballots, combine).iter().map(|one| one.value).collect()
+}
+
+fn decide_all<'a>(question: &'a Question, ballots: &'a [Ballot], combine: Combine) -> Vec<Decided<'a>> {
+    // The two orders of a battle are one opinion: where they contradict each other, it is a draw.
+    let combine = if question.is_battle { Combine::Mean } else { combine };
+    let criteria = question.criteria.iter().enumerate();
+    criteria.map(|(at, criterion)| decide(criterion, at, ballots, combine)).collect()
 }
 
 fn decide<'a>(criterion: &'a Criterion, at: usize, ballots: &'a [Ballot], combine: Combine) -> Decided<'a> {
