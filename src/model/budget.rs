@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::allotment::Allotment;
 use super::amount::{Above, Amount, Limits, took, worst_case};
 use super::{BoxFuture, Call, CallError, Chat, Completion, Ledger, ModelRole, Price, Usage};
 use crate::clock::Clock;
@@ -29,7 +30,7 @@ pub struct Budget {
 }
 
 /// An amount for each role, in the order of [`ModelRole::ALL`].
-type ByRole = [Amount; ModelRole::ALL.len()];
+pub(super) type ByRole = [Amount; ModelRole::ALL.len()];
 
 #[derive(Default)]
 struct State {
@@ -44,6 +45,8 @@ struct State {
     /// Why nothing may be asked at all, where that is so.
     closed: Option<CallError>,
     time: Option<Time>,
+    /// What may be taken before that is written down.
+    allotment: Option<Allotment>,
 }
 
 /// The time that is left.
@@ -107,6 +110,32 @@ impl Budget {
         let mut state = self.lock();
         state.taken[role as usize] += lost;
         state.lost[role as usize] += lost;
+    }
+
+    /// From now on nothing is taken of the limits before `write` has made durable that it may be. `earlier` is what it was
+    /// told last by a process that ended without a word: all of it counts as taken. After what this run paid for and lost
+    /// was counted.
+    pub fn allot(
+        &self,
+        earlier: &BTreeMap<ModelRole, Amount>,
+        write: impl Fn(&BTreeMap<ModelRole, Amount>) -> Result<(), String> + Send + 'static,
+    ) {
+        if self.limits.is_unlimited() {
+            return;
+        }
+        let mut state = self.lock();
+        state.taken = Allotment::carried_over(&self.limits, state.taken, earlier);
+        state.allotment = Some(Allotment::new(&self.limits, state.taken, Box::new(write)));
+    }
+
+    /// Writes down what is taken, and no more: the process ends in order.
+    pub fn settle_allotment(&self) {
+        let mut state = self.lock();
+        let taken = state.taken;
+        if let Some(allotment) = &mut state.allotment {
+            // What was written before is no less.
+            let _ = allotment.settle(taken);
+        }
     }
 
     /// What attempts without an answer count as, by role.
@@ -186,15 +215,20 @@ impl Budget {
 
     fn take(&self, role: ModelRole, most: Amount) -> Room {
         let mut state = self.lock();
+        let state = &mut *state;
         if let Some(reason) = &state.closed {
             return Room::Never(reason.clone());
         }
         if state.time.as_ref().is_some_and(|time| time.left().is_zero()) {
             return Room::Never(CallError::TimeUp);
         }
-        let room = self.room(&state, role, most);
+        let room = self.room(state, role, most);
         if matches!(room, Room::Now) {
-            state.taken[role as usize] += most;
+            let taken = state.taken[role as usize] + most;
+            if let Some(Err(error)) = state.allotment.as_mut().map(|allotment| allotment.cover(role, taken)) {
+                return Room::Never(CallError::Store(error));
+            }
+            state.taken[role as usize] = taken;
             state.reserved[role as usize] += most;
             if let Some(time) = &mut state.time {
                 time.began = time.began.or_else(|| Some(time.clock.now()));

@@ -7,6 +7,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 mod address;
+mod allotment;
 mod amount;
 mod anthropic;
 mod azure;

@@ -18,8 +18,8 @@ use crate::eval::{Evaluate, OutcomeError};
 use crate::model::{CallError, ModelRole, Spend};
 use crate::report;
 use crate::run::{
-    Event, Files, Journal, ProviderNotice, Pulls, PullsLedger, Recorded, RunEnded, RunError, RunFolder, RunState, Sink,
-    Spent, SplitUses, Successor, UseCount, state,
+    Allotted, Event, Files, Journal, ProviderNotice, Pulls, PullsLedger, Recorded, RunEnded, RunError, RunFolder,
+    RunState, Sink, Spent, SplitUses, Successor, UseCount, state,
 };
 use crate::search::{CallsSpent, Halt, Search};
 
@@ -243,6 +243,10 @@ async fn run(
     for (role, lost) in Spent::read(&folder.path).lost {
         models.budget().carry_over_lost(role, lost);
     }
+    let (allotted, path) = (Allotted::read(&folder.path)?, folder.path.clone());
+    models
+        .budget()
+        .allot(&allotted.0, move |allotted| Allotted(allotted.clone()).write(&path).map_err(|error| error.to_string()));
     let models = Arc::new(models);
     watch.begin(&folder);
     let output = Arc::new(Output {
@@ -281,6 +285,7 @@ async fn run(
         output.books.write()?;
         note_pulls(&folder)?;
         output.live.ended();
+        Allotted::remove(&folder.path);
         // Last: with the report there, the run is finished, and nothing goes on with it.
         report::write(&folder)
     };
@@ -289,6 +294,7 @@ async fn run(
         Err(halt) => {
             // Why it halted matters more than that the books can't be written either.
             let _ = output.books.write();
+            models.budget().settle_allotment();
             output.live.halted(&halt);
             Err(OptimizeError::Halted { halt, folder: Box::new(folder) })
         }

@@ -1,5 +1,6 @@
 //! A run's events and the folder they leave behind: journal, files, snapshot; and reading them again.
 
+mod allotted;
 mod calibrations;
 mod change;
 mod event;
@@ -15,6 +16,7 @@ mod spent;
 mod under_way;
 mod uses;
 
+pub use allotted::Allotted;
 pub use calibrations::{Calibrated, Calibrations};
 pub use change::{FellBack, IncumbentMeasured, Successor};
 pub use event::{

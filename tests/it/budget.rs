@@ -7,6 +7,7 @@ use prompt_ratchet::model::embedded::Embedded;
 
 use crate::fake::server::{Answers, Behaviour};
 use crate::project::{Project, Provider, assert_same, identity, openai};
+use crate::resume::{Counting, Then};
 
 /// Dollars for a million tokens: a row costs about half a cent.
 const PRICE: &str = "price={input=100, output=100, max_output=400}";
@@ -147,4 +148,34 @@ fn a_time_that_cannot_be_understood_is_refused() {
         assert_eq!(refused.code, 2, "{}", refused.err);
         assert!(refused.err.contains(text) && refused.err.contains(advice), "{}", refused.err);
     }
+}
+
+#[test]
+fn a_limit_holds_over_kills_since_what_was_under_way_counts_as_spent() {
+    let model = Arc::<Counting>::default();
+    let provider = Provider::start(Answers::Chat(model.clone()), Behaviour::default());
+    let project = Project::in_memory();
+    let most = 200;
+    let settings = [
+        task(&provider, "timeout_seconds=60"),
+        format!("budget.calls={most}"),
+        "search.generations=20".to_owned(),
+        "search.patience=20".to_owned(),
+    ];
+    let mut optimize = vec!["optimize"];
+    settings.iter().for_each(|setting| optimize.extend(["--set", setting]));
+    for (kill, after) in [70, 9, 9, 9].into_iter().enumerate() {
+        // Those that are under way at the kill are never answered.
+        let alarm = model.alarm(after, Then::Hold);
+        let mut run = if kill == 0 { project.start(&optimize) } else { project.start(&["resume"]) };
+        alarm.recv().unwrap();
+        run.kill().unwrap();
+        run.wait().unwrap();
+        model.release();
+        assert!(project.run().join("allotted.json").is_file());
+    }
+    let ran = project.ratchet(&["resume", "--json"]);
+    assert_eq!((ran.code, &ran.json()["stopped"]), (0, &"budget".into()), "{}", ran.err);
+    assert!(model.asked() <= most, "{} calls with a limit of {most}", model.asked());
+    assert!(!project.run().join("allotted.json").exists());
 }

@@ -258,3 +258,48 @@ fn what_was_paid_and_lost_before_the_interruption_counts() {
     assert!(budget.shortage(&[(ModelRole::Judge, one)].into()).is_none());
     assert!(budget.shortage(&[(ModelRole::Judge, one + one)].into()).is_some());
 }
+
+#[test]
+fn what_a_killed_process_may_have_taken_counts_as_taken_and_the_limits_hold() {
+    let together = Ceiling { calls: Some(500), money: Some(Money::from_dollars(5.0)), ..Ceiling::default() };
+    let limits = Limits { together, ..Limits::default() };
+    let most = Amount { calls: 1, tokens: 900, money: Money::from_dollars(0.02) };
+    let (mut written, mut paid, mut writes) = (BTreeMap::new(), Amount::default(), 0);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    // Each process answers some calls, has others under way, and is killed.
+    for process in 1..6_u64 {
+        let budget = Budget::new(limits.clone());
+        budget.carry_over(ModelRole::Task, paid);
+        let told = Arc::new(Mutex::new((written.clone(), 0)));
+        let telling = Arc::clone(&told);
+        budget.allot(&written, move |allotted| {
+            let mut told = telling.lock().unwrap();
+            *told = (allotted.clone(), told.1 + 1);
+            Ok(())
+        });
+        let mut under_way = Vec::new();
+        for number in 0..40 + process {
+            let Ok(reservation) = runtime.block_on(budget.reserve(ModelRole::Task, most)) else { break };
+            if number % 5 == 0 {
+                under_way.push(reservation);
+            } else {
+                let used = Amount { money: Money::from_dollars(0.01), tokens: 450, ..most };
+                reservation.settle(used);
+                paid += used;
+            }
+        }
+        (written, writes) = told.lock().unwrap().clone();
+        let billed = under_way.iter().fold(paid, |sum, _| sum + most);
+        let allotted = written[&ModelRole::Task];
+        assert!(billed.calls <= allotted.calls && billed.money <= allotted.money, "{process}");
+        assert!(allotted.calls <= 500 + 5, "{process}: {allotted:?}");
+        under_way.into_iter().for_each(std::mem::forget);
+    }
+    assert!(writes > 0);
+    let budget = Budget::new(limits);
+    budget.carry_over(ModelRole::Task, paid);
+    budget.allot(&written, |_| Err("disk full".into()));
+    let refused = runtime.block_on(budget.reserve(ModelRole::Task, most)).unwrap_err();
+    assert!(matches!(refused, CallError::Store(_)), "what can't be written down can't be taken: {refused}");
+    assert!(budget.shortage(&[(ModelRole::Task, Amount { calls: 500, ..Amount::default() })].into()).is_some());
+}
