@@ -22,6 +22,9 @@ const CONTEXT_LENGTH: u32 = 16_384;
 /// The version of Azure's API where the config doesn't say: the latest stable one with JSON schemas.
 const API_VERSION: &str = "2024-10-21";
 
+/// What answers calls, and who that is.
+pub(super) type Known = (ProviderId, Arc<dyn Chat>);
+
 /// What answers the calls of `model` in `role`, which stands at `models.{path}`, and who that is: one for each of its
 /// addresses. Each is told the [`Limit`] that `limits` has for it, which it tells what it says of its rate limits.
 ///
@@ -33,7 +36,7 @@ pub(super) fn chats(
     path: &str,
     root: &Path,
     limits: &[Limit],
-) -> Result<Vec<(ProviderId, Arc<dyn Chat>)>, ProjectError> {
+) -> Result<Vec<Known>, ProjectError> {
     match model.provider {
         Provider::Embedded => {
             let id = ProviderId { kind: embedded::NAME.to_owned(), base_url: embedded::VERSION.to_owned() };
@@ -46,7 +49,7 @@ pub(super) fn chats(
             Ok(vec![(program.id(), Arc::new(program))])
         }
         _ => {
-            let mut chats: Vec<(ProviderId, Arc<dyn Chat>)> = Vec::new();
+            let mut chats: Vec<Known> = Vec::new();
             for ((at, base_url), limit) in addresses(model).into_iter().enumerate().zip(limits) {
                 let key = if at == 0 { "base_url".to_owned() } else { format!("also_at.{}", at - 1) };
                 let endpoint = endpoint(model, role, path, &key, base_url)?;

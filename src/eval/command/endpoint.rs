@@ -21,7 +21,8 @@ use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::desk::{Desk, lock};
-use super::wire;
+use super::request::{self, Stream};
+use super::response;
 use crate::digest::Digest;
 use crate::eval::ChatSettings;
 use crate::model::Chat;
@@ -92,7 +93,7 @@ impl Endpoint {
 }
 
 fn refused(status: StatusCode, kind: &str, message: &str) -> Response {
-    (status, Json(wire::failure(kind, message))).into_response()
+    (status, Json(response::failure(kind, message))).into_response()
 }
 
 /// One model call of a program.
@@ -108,7 +109,7 @@ async fn complete(State(desks): State<Arc<Desks>>, headers: HeaderMap, body: Byt
         return refused(StatusCode::CONFLICT, "no_row", message);
     };
     let calls = &desks.calls;
-    let asked = match wire::asked(&body, &calls.settings, calls.carries_tools) {
+    let asked = match request::asked(&body, &calls.settings, calls.carries_tools) {
         Ok(asked) => asked,
         Err(message) => return refused(StatusCode::BAD_REQUEST, "invalid_request_error", &message),
     };
@@ -121,7 +122,7 @@ async fn complete(State(desks): State<Arc<Desks>>, headers: HeaderMap, body: Byt
     let call = Call { role: ModelRole::Task, request: asked.request, draw, row: id };
     let result = if calls.interrupt.is_set() { Err(CallError::Interrupted) } else { calls.stack.complete(&call).await };
     let mut row = lock(&row);
-    let tools = result.as_ref().ok().and_then(|completion| completion.tool_calls.as_ref()).map(wire::tools);
+    let tools = result.as_ref().ok().and_then(|completion| completion.tool_calls.as_ref()).map(response::tools);
     row.close(place, recorded(step, &call, calls, &result), tools.unwrap_or_default());
     match result {
         Ok(completion) => answer(&call.request.model, &completion, asked.stream),
@@ -139,18 +140,18 @@ async fn complete(State(desks): State<Arc<Desks>>, headers: HeaderMap, body: Byt
 }
 
 /// `completion` in the form that was asked for. It is whole before any of it is sent.
-fn answer(model: &str, completion: &Completion, stream: Option<wire::Stream>) -> Response {
+fn answer(model: &str, completion: &Completion, stream: Option<Stream>) -> Response {
     match stream {
-        None => Json(wire::response(model, completion)).into_response(),
+        None => Json(response::response(model, completion)).into_response(),
         Some(stream) => {
-            ([(header::CONTENT_TYPE, "text/event-stream")], wire::events(model, completion, stream)).into_response()
+            ([(header::CONTENT_TYPE, "text/event-stream")], response::events(model, completion, stream)).into_response()
         }
     }
 }
 
 /// The call as a step of the row.
 fn recorded(name: String, call: &Call, calls: &ModelCalls, result: &Result<Completion, CallError>) -> TraceStep {
-    let input = wire::verbatim(&call.request).cloned().unwrap_or_else(|| json!(call.request.messages));
+    let input = request::verbatim(&call.request).cloned().unwrap_or_else(|| json!(call.request.messages));
     let step = TraceStep { name, input, ..TraceStep::default() };
     match result {
         Ok(completion) => TraceStep {

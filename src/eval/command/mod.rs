@@ -6,14 +6,15 @@
 //! - `program`: [`Program`], the workers behind that call
 //! - `endpoint`: the loopback endpoint for the program's own model calls
 //! - `desk`: which row a call is for, and the steps that calls and their tools become
-//! - `wire`: requests and responses of that endpoint
+//! - `request`, `response`: what that endpoint is asked, and how it answers
 //! - `trace`: the steps that the program reports and those that were recorded, put together
 
 mod desk;
 mod endpoint;
 mod program;
+mod request;
+mod response;
 mod trace;
-mod wire;
 
 #[cfg(test)]
 mod tests;

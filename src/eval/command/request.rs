@@ -1,15 +1,14 @@
-//! The loopback endpoint's requests and responses, in the shape of OpenAI's chat completions
+//! The loopback endpoint's requests, in the shape of OpenAI's chat completions
 //! (<https://platform.openai.com/docs/api-reference/chat>): the part of it that any client library speaks.
 //!
 //! A request with tools is passed on as it is written, to models that are spoken to in the same way: its messages, which
 //! plain ones can't say, stand in the request's `extra` and so in its key.
 
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use super::desk::ToolStep;
 use crate::eval::ChatSettings;
-use crate::model::{AnswerFormat, ChatRequest, Completion, FinishReason, TraceStep};
+use crate::model::{AnswerFormat, ChatRequest};
 use crate::prompt::{Message, Role};
 
 /// Fields that say nothing about the answer.
@@ -38,7 +37,7 @@ pub(super) struct Asked {
 pub(super) struct Stream {
     /// Whether the tokens are told at the end.
     #[serde(default)]
-    include_usage: bool,
+    pub(super) include_usage: bool,
 }
 
 #[derive(Deserialize)]
@@ -154,19 +153,6 @@ fn result(message: &Value) -> Option<(String, Value)> {
     Some((id.to_owned(), content.text().into()))
 }
 
-/// The tools that an answer asks for, as steps: their arguments are what they are given.
-pub(super) fn tools(calls: &Value) -> Vec<ToolStep> {
-    let step = |call: &Value| {
-        let arguments = call["function"]["arguments"].as_str().unwrap_or_default();
-        let name = call["function"]["name"].as_str().unwrap_or("tool").to_owned();
-        // A model may write what is no JSON.
-        let input = serde_json::from_str(arguments).unwrap_or_else(|_| arguments.into());
-        let id = call["id"].as_str().unwrap_or_default().to_owned();
-        ToolStep { id, step: TraceStep { name, input, ..TraceStep::default() } }
-    };
-    calls.as_array().into_iter().flatten().map(step).collect()
-}
-
 impl Content {
     fn text(self) -> String {
         match self {
@@ -188,96 +174,11 @@ fn message(asked: &Value) -> Result<Message, String> {
     Ok(Message { role, content: asked.content.text() })
 }
 
-/// The response that holds `completion`.
-pub(super) fn response(model: &str, completion: &Completion) -> Value {
-    let mut message = said(completion);
-    message.insert("role".to_owned(), "assistant".into());
-    let choice = json!({ "index": 0, "message": message, "finish_reason": finish(completion) });
-    json!({
-        "id": ID,
-        "object": "chat.completion",
-        "created": 0,
-        "model": model,
-        "choices": [choice],
-        "usage": usage(completion),
-    })
-}
-
-/// The same as server-sent events: all that is said, why it ended, the tokens where they are wanted, and the end.
-pub(super) fn events(model: &str, completion: &Completion, stream: Stream) -> String {
-    let chunk = |choices: Value, usage: Value| {
-        let mut chunk =
-            json!({ "id": ID, "object": "chat.completion.chunk", "created": 0, "model": model, "choices": choices });
-        if stream.include_usage {
-            chunk["usage"] = usage;
-        }
-        chunk
-    };
-    let mut delta = said(completion);
-    delta.insert("role".to_owned(), "assistant".into());
-    if let Some(Value::Array(calls)) = delta.get_mut("tool_calls") {
-        (0..).zip(calls).for_each(|(index, call)| call["index"] = u64::into(index));
-    }
-    let of = |delta: Value, finish: Value| json!([{ "index": 0, "delta": delta, "finish_reason": finish }]);
-    let mut chunks = vec![
-        chunk(of(Value::Object(delta), Value::Null), Value::Null),
-        chunk(of(json!({}), finish(completion).into()), Value::Null),
-    ];
-    if stream.include_usage {
-        chunks.push(chunk(json!([]), usage(completion)));
-    }
-    let events = chunks.iter().map(|chunk| format!("data: {chunk}\n\n"));
-    events.chain(std::iter::once("data: [DONE]\n\n".to_owned())).collect()
-}
-
-/// What all responses are called: nobody can ask for one again.
-const ID: &str = "chatcmpl-ratchet";
-
-/// The fields of a message that hold what `completion` says.
-fn said(completion: &Completion) -> Map<String, Value> {
-    let is_refusal = completion.finish == FinishReason::Refusal;
-    let text = || json!(completion.text);
-    let has_text = !is_refusal && (!completion.text.is_empty() || completion.tool_calls.is_none());
-    let mut fields = Map::new();
-    fields.insert("content".to_owned(), if has_text { text() } else { Value::Null });
-    fields.insert("refusal".to_owned(), if is_refusal { text() } else { Value::Null });
-    if let Some(calls) = &completion.tool_calls {
-        fields.insert("tool_calls".to_owned(), calls.clone());
-        // Models that reason between calls want it back with them.
-        fields.extend(
-            completion.reasoning.iter().map(|thought| ("reasoning_content".to_owned(), thought.as_str().into())),
-        );
-    }
-    fields
-}
-
-fn finish(completion: &Completion) -> &'static str {
-    match completion.finish {
-        FinishReason::Tool if completion.tool_calls.is_some() => "tool_calls",
-        FinishReason::Stop | FinishReason::Tool | FinishReason::Refusal => "stop",
-        FinishReason::Length => "length",
-        FinishReason::Filter => "content_filter",
-    }
-}
-
-fn usage(completion: &Completion) -> Value {
-    let usage = &completion.usage;
-    json!({
-        "prompt_tokens": usage.input,
-        "completion_tokens": usage.output,
-        "total_tokens": usage.input.saturating_add(usage.output),
-    })
-}
-
-/// The response that says what went wrong.
-pub(super) fn failure(kind: &str, message: &str) -> Value {
-    json!({ "error": { "message": message, "type": kind, "code": kind } })
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
-    use crate::model::testing::answer;
 
     fn settings() -> ChatSettings {
         ChatSettings {
@@ -330,15 +231,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_refusal_is_told_apart_from_an_answer() {
-        let said = response("tiny", &answer("yes"));
-        assert_eq!(said["choices"][0]["message"]["content"], "yes");
-        assert_eq!(said["usage"]["total_tokens"], 12);
-        let refused = response("tiny", &Completion { finish: FinishReason::Refusal, ..answer("no") });
-        assert_eq!(refused["choices"][0]["message"], json!({"role": "assistant", "content": null, "refusal": "no"}));
-    }
-
     fn call(id: &str, name: &str, arguments: &str) -> Value {
         json!({"id": id, "type": "function", "function": {"name": name, "arguments": arguments}})
     }
@@ -378,57 +270,13 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_the_answer_in_chunks_with_its_tokens_where_they_are_wanted() {
+    fn a_stream_is_given_where_it_is_asked_for() {
         let user = json!([{"role": "user", "content": "a"}]);
         let stream = |body: Value| asked(body.to_string().as_bytes(), &settings(), true).unwrap().stream;
         assert_eq!(stream(json!({"messages": user, "stream": false})), None);
-        let bare = stream(json!({"messages": user, "stream": true})).unwrap();
-        let counted =
-            stream(json!({"messages": user, "stream": true, "stream_options": {"include_usage": true}})).unwrap();
-        let chunks = |completion: &Completion, stream| -> Vec<Value> {
-            let text = events("tiny", completion, stream);
-            let (chunks, end) = text.rsplit_once("data: [DONE]\n\n").unwrap();
-            assert_eq!(end, "");
-            chunks.split_terminator("\n\n").map(|event| serde_json::from_str(&event[6..]).unwrap()).collect()
-        };
-        let [said, end] = <[Value; 2]>::try_from(chunks(&answer("yes\n\nno"), bare)).unwrap();
-        assert_eq!(
-            (&said["object"], &said["choices"][0]["delta"]["content"]),
-            (&json!("chat.completion.chunk"), &json!("yes\n\nno"))
-        );
-        assert_eq!((&end["choices"][0]["finish_reason"], &end["choices"][0]["delta"]), (&json!("stop"), &json!({})));
-        let asks = Completion {
-            tool_calls: Some(json!([call("c1", "f", "{}"), call("c2", "g", "{}")])),
-            finish: FinishReason::Tool,
-            ..answer("")
-        };
-        let [said, end, usage] = <[Value; 3]>::try_from(chunks(&asks, counted)).unwrap();
-        let calls = &said["choices"][0]["delta"]["tool_calls"];
-        assert_eq!(
-            (&calls[0]["index"], &calls[1]["index"], &calls[1]["function"]["name"]),
-            (&json!(0), &json!(1), &json!("g"))
-        );
-        assert_eq!((&end["choices"][0]["finish_reason"], &said["usage"]), (&json!("tool_calls"), &Value::Null));
-        assert_eq!((&usage["choices"], &usage["usage"]["total_tokens"]), (&json!([]), &json!(12)));
-    }
-
-    #[test]
-    fn the_tools_that_are_asked_for_come_back_and_are_steps_with_their_arguments() {
-        let calls = json!([call("c1", "look_up", "{\"id\": 7}"), call("c2", "look_up", "{oops")]);
-        let finish = FinishReason::Tool;
-        let completion =
-            Completion { tool_calls: Some(calls.clone()), finish, ..answer("") }.thinking(Some("hm".into()));
-        let choice = &response("tiny", &completion)["choices"][0];
-        assert_eq!((&choice["message"]["tool_calls"], &choice["finish_reason"]), (&calls, &json!("tool_calls")));
-        assert_eq!(
-            (&choice["message"]["content"], &choice["message"]["reasoning_content"]),
-            (&Value::Null, &json!("hm"))
-        );
-        let steps: Vec<_> = tools(&calls).into_iter().map(|tool| (tool.id, tool.step.name, tool.step.input)).collect();
-        let look_up = "look_up".to_owned();
-        assert_eq!(
-            steps,
-            [("c1".to_owned(), look_up.clone(), json!({"id": 7})), ("c2".to_owned(), look_up, json!("{oops"))]
-        );
+        let bare = stream(json!({"messages": user, "stream": true}));
+        assert_eq!(bare, Some(Stream { include_usage: false }));
+        let counted = json!({"messages": user, "stream": true, "stream_options": {"include_usage": true}});
+        assert_eq!(stream(counted), Some(Stream { include_usage: true }));
     }
 }
