@@ -11,11 +11,11 @@ use super::{Project, ProjectError, judges};
 use crate::config::{Config, ScorerConfig, ScorerKind};
 use crate::model::BoxFuture;
 use crate::score::{
-    Bleu, Bounds, Chrf, CommandOptions, CommandScorer, Contains, ContainsOptions, Cost, EmbeddingOptions,
+    Asserted, Bleu, Bounds, Chrf, CommandOptions, CommandScorer, Contains, ContainsOptions, Cost, EmbeddingOptions,
     EmbeddingSimilarity, ExactMatch, ExactMatchOptions, Group, ItemOptions, JsonDiff, JsonFields, JsonFieldsOptions,
     JsonPath, JsonPathOptions, JsonSchema, JsonValid, JsonValidOptions, Latency, Length, Levenshtein, ListContains,
     ListMatch, Numeric, NumericDiff, NumericOptions, PythonOptions, PythonScorer, RegexMatch, RegexOptions, RougeL,
-    Rule, Scorer, ScorerSet, ScorerSetupError, SetMatch, StartsWith, TokenF1, TraceScorer, WordCount, Wrapped, trace,
+    Rule, Scorer, ScorerSet, ScorerSetupError, SetMatch, StartsWith, TokenF1, WordCount, Wrapped, trace,
 };
 
 /// Builds the scorers of `config`, starting those that are processes; `files` is told of the files that they are made of.
@@ -121,8 +121,8 @@ impl Builder<'_> {
             ScorerKind::Chrf { ignore_case } => Arc::new(Chrf::new(name, *ignore_case)),
             ScorerKind::WordCount { min, max } => Arc::new(WordCount::new(name, Bounds { min: *min, max: *max })?),
             ScorerKind::Length { min, max } => Arc::new(Length::new(name, Bounds { min: *min, max: *max })?),
-            ScorerKind::Latency { max_seconds } => Arc::new(Latency::new(name, *max_seconds)?),
-            ScorerKind::Cost { max_usd } => Arc::new(Cost::new(name, *max_usd)?),
+            ScorerKind::Latency { max_seconds } => Arc::new(Asserted::new(name, Latency::new(name, *max_seconds)?)),
+            ScorerKind::Cost { max_usd } => Arc::new(Asserted::new(name, Cost::new(name, *max_usd)?)),
             ScorerKind::AllOf { scorers } => {
                 let rule = scorer.threshold.map_or(Rule::Least, Rule::Mean);
                 Arc::new(Group::new(name, rule, self.parts(scorers, name).await?)?)
@@ -130,16 +130,16 @@ impl Builder<'_> {
             ScorerKind::AnyOf { scorers } => {
                 Arc::new(Group::new(name, Rule::Greatest, self.parts(scorers, name).await?)?)
             }
-            ScorerKind::TraceCalled { steps } => Arc::new(TraceScorer::new(name, trace::Called::new(steps.clone()))),
-            ScorerKind::TraceOrder { steps } => Arc::new(TraceScorer::new(name, trace::Order::new(steps.clone()))),
+            ScorerKind::TraceCalled { steps } => Arc::new(Asserted::new(name, trace::Called::new(steps.clone()))),
+            ScorerKind::TraceOrder { steps } => Arc::new(Asserted::new(name, trace::Order::new(steps.clone()))),
             ScorerKind::TraceAtMost { step, times } => {
-                Arc::new(TraceScorer::new(name, trace::AtMost::new(step.clone(), *times)))
+                Arc::new(Asserted::new(name, trace::AtMost::new(step.clone(), *times)))
             }
-            ScorerKind::TraceNoError {} => Arc::new(TraceScorer::new(name, trace::NoError)),
-            ScorerKind::TracePath { steps } => Arc::new(TraceScorer::new(name, trace::Path::new(steps.clone()))),
+            ScorerKind::TraceNoError {} => Arc::new(Asserted::new(name, trace::NoError)),
+            ScorerKind::TracePath { steps } => Arc::new(Asserted::new(name, trace::Path::new(steps.clone()))),
             ScorerKind::TraceSteps { min, max } => {
                 let steps = trace::Steps::new(name, Bounds { min: *min, max: *max })?;
-                Arc::new(TraceScorer::new(name, steps))
+                Arc::new(Asserted::new(name, steps))
             }
             ScorerKind::Python { path, timeout_seconds } => {
                 let mut options = PythonOptions::new(self.root.join(path));

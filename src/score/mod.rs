@@ -10,6 +10,7 @@
 //! them live.
 
 mod answer;
+mod asserted;
 mod assignment;
 mod bleu;
 mod bounds;
@@ -54,6 +55,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use asserted::{Asserted, Assertion};
 pub use bleu::Bleu;
 pub use bounds::Bounds;
 pub use chrf::Chrf;
@@ -84,7 +86,6 @@ pub use set::{ScorerSet, ScoringCalls};
 pub use set_match::SetMatch;
 pub use starts_with::StartsWith;
 pub use token_f1::TokenF1;
-pub use trace::TraceScorer;
 pub use word_count::WordCount;
 pub use wrapped::Wrapped;
 

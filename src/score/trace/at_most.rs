@@ -1,6 +1,6 @@
 //! `trace_at_most`: a step was not taken too often.
 
-use super::Assertion;
+use super::StepAssertion;
 use crate::model::TraceStep;
 use crate::text::plural;
 
@@ -18,7 +18,7 @@ impl AtMost {
     }
 }
 
-impl Assertion for AtMost {
+impl StepAssertion for AtMost {
     fn objection(&self, steps: &[TraceStep]) -> Option<String> {
         let taken = steps.iter().filter(|step| step.name == self.step).count();
         (taken > self.times)

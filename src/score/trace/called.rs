@@ -1,6 +1,6 @@
 //! `trace_called`: steps were taken.
 
-use super::{Assertion, went};
+use super::{StepAssertion, went};
 use crate::model::TraceStep;
 
 /// Each of some steps was taken, in whatever order and however often.
@@ -16,7 +16,7 @@ impl Called {
     }
 }
 
-impl Assertion for Called {
+impl StepAssertion for Called {
     fn objection(&self, steps: &[TraceStep]) -> Option<String> {
         let missing = self.steps.iter().find(|name| steps.iter().all(|step| step.name != **name))?;
         Some(format!("{missing} was not called; {}", went(steps)))

@@ -1,6 +1,6 @@
 //! `trace_no_error`: no step failed.
 
-use super::Assertion;
+use super::StepAssertion;
 use crate::model::TraceStep;
 use crate::text::quote;
 
@@ -8,7 +8,7 @@ use crate::text::quote;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoError;
 
-impl Assertion for NoError {
+impl StepAssertion for NoError {
     fn objection(&self, steps: &[TraceStep]) -> Option<String> {
         steps.iter().find_map(|step| Some(format!("{} failed: {}", step.name, quote(step.error.as_deref()?))))
     }

@@ -1,6 +1,6 @@
 //! `trace_order`: steps were taken one after the other.
 
-use super::{Assertion, went};
+use super::{StepAssertion, went};
 use crate::model::TraceStep;
 
 /// Some steps were taken in this order; others may stand before, between and behind them.
@@ -16,7 +16,7 @@ impl Order {
     }
 }
 
-impl Assertion for Order {
+impl StepAssertion for Order {
     fn objection(&self, steps: &[TraceStep]) -> Option<String> {
         let mut left = steps.iter();
         let missed = self.steps.iter().position(|name| !left.any(|step| step.name == *name))?;

@@ -1,6 +1,6 @@
 //! `trace_path`: these steps were taken, and no others.
 
-use super::{Assertion, went};
+use super::{StepAssertion, went};
 use crate::model::TraceStep;
 
 /// The steps were these, in this order.
@@ -16,7 +16,7 @@ impl Path {
     }
 }
 
-impl Assertion for Path {
+impl StepAssertion for Path {
     fn objection(&self, steps: &[TraceStep]) -> Option<String> {
         let is_it = self.steps.iter().eq(steps.iter().map(|step| &step.name));
         (!is_it).then(|| format!("went {}, not {}", went(steps), self.steps.join(" > ")))

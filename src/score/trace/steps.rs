@@ -1,7 +1,7 @@
 //! `trace_steps`: the way was as long as it may be.
 
 use super::super::{Bounds, ScorerSetupError};
-use super::Assertion;
+use super::StepAssertion;
 use crate::model::TraceStep;
 
 /// The number of steps is within limits.
@@ -21,7 +21,7 @@ impl Steps {
     }
 }
 
-impl Assertion for Steps {
+impl StepAssertion for Steps {
     fn objection(&self, steps: &[TraceStep]) -> Option<String> {
         self.bounds.grade(steps.len(), "step").reason
     }
