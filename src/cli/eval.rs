@@ -4,18 +4,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use prompt_ratchet::dataset::{Example, Filter, label_sets};
+use prompt_ratchet::dataset::{Filter, Rows, label_sets};
 use prompt_ratchet::durable;
-use prompt_ratchet::eval::Objective;
+use prompt_ratchet::eval::Outcome;
 use prompt_ratchet::prompt::PromptSet;
-use prompt_ratchet::report::{Certainty, Classified, LengthBias, plural};
+use prompt_ratchet::report::{Aspects, Breakdown, LengthBias, plural};
 use prompt_ratchet::stats::LabelScore;
 use serde_json::json;
 
 use super::Global;
 use super::exit::{Exit, Failure};
-use super::measure::{Bench, Measured, SplitChoice, split_names, unquoted};
-use super::report::{json_interval, json_macro_f1, print, print_json};
+use super::measure::{Bench, SplitChoice, Used, note, split_names, unquoted};
+use super::report::{json_interval, json_macro_f1, print, print_json, print_with};
 
 mod csv;
 mod table;
@@ -64,6 +64,18 @@ pub struct Eval {
     watch: bool,
 }
 
+/// What an evaluation came to.
+struct Evaluated {
+    /// What was measured on what.
+    title: String,
+    breakdown: Breakdown,
+    used: Used,
+    /// Rows that were left out since the prompt quotes them.
+    quoted: usize,
+    /// The rows for `--csv`.
+    export: Option<csv::Export>,
+}
+
 impl Eval {
     /// Runs the command.
     pub async fn run(self, global: &Global) -> Result<Exit, Failure> {
@@ -71,6 +83,24 @@ impl Eval {
             return watch::watch(&self, global).await;
         }
         self.check_csv()?;
+        let Evaluated { title, breakdown, used, quoted, export } = self.evaluated(global).await?;
+        let on_stdout = export.map(|export| self.export(global, export)).transpose()?.unwrap_or(false);
+        if self.json {
+            print_json(&json(&breakdown, &used, quoted))?;
+            return Ok(Exit::Done);
+        }
+        let text = format!("{}{}\n", table::Page { title, breakdown: &breakdown, quoted }, used.words());
+        if on_stdout {
+            // stdout is taken by the rows.
+            note(global.quiet, text.trim_end());
+        } else {
+            print(&text)?;
+        }
+        Ok(Exit::Done)
+    }
+
+    /// Scores the rows. They are gone when it returns: what is made of their scores needs room, too.
+    async fn evaluated(&self, global: &Global) -> Result<Evaluated, Failure> {
         let mut bench = Bench::load(global).await?;
         let splits = SplitChoice::splits(self.split);
         let rows = self.rows(&bench)?;
@@ -78,21 +108,41 @@ impl Eval {
             Some(path) => bench.prompts(path)?,
             None => Arc::clone(&bench.project.prompts),
         };
-        let (rows, quoted) = self.scored(&rows, &prompts)?;
-        let measured = bench.measure(&prompts, &rows, "eval").await?;
+        let (rows, quoted) = self.scored(rows, &prompts)?;
+        let mut breakdown = Breakdown::new(self.aspects(&bench), rows.by_id());
+        let mut export = self.csv.as_ref().map(|_| csv::Export::new(&rows, &bench.project.dataset));
+        let mut take = |at: usize, outcome: Outcome| {
+            breakdown.take(at, &outcome);
+            if let Some(export) = &mut export {
+                export.take(at, &outcome);
+            }
+        };
+        let used = bench.stream(&prompts, &rows, "eval", &mut take).await?;
         bench.book(&splits, &format!("eval-{}", prompts.digest().short()), false)?;
-        self.print(&bench, format!("{} on {}", prompts.names(), split_names(&splits)), &measured, quoted)?;
-        Ok(Exit::Done)
+        let title = format!("{} on {}", prompts.names(), split_names(&splits));
+        Ok(Evaluated { title, breakdown, used, quoted, export })
     }
 
-    fn rows(&self, bench: &Bench) -> Result<Vec<Arc<Example>>, Failure> {
+    fn rows(&self, bench: &Bench) -> Result<Rows, Failure> {
         let limit = self.limit.map(|limit| limit as usize);
         bench.rows(&SplitChoice::splits(self.split), &self.filter, limit)
     }
 
     /// Those of `rows` that count for a prompt, and how many it quotes and that don't.
-    fn scored(&self, rows: &[Arc<Example>], prompts: &PromptSet) -> Result<(Vec<Arc<Example>>, usize), Failure> {
-        if self.count_quoted { Ok((rows.to_vec(), 0)) } else { unquoted(rows, &[prompts]) }
+    fn scored(&self, rows: Rows, prompts: &PromptSet) -> Result<(Rows, usize), Failure> {
+        if self.count_quoted { Ok((rows, 0)) } else { unquoted(&rows, &[prompts]) }
+    }
+
+    /// What an evaluation is taken apart by.
+    fn aspects(&self, bench: &Bench) -> Aspects {
+        Aspects {
+            objective: bench.project.objective(),
+            labels: bench.labels(),
+            fields: label_sets(bench.project.dataset.rows.iter()),
+            judges: bench.project.scorers.judges().map(|judge| judge.label().to_owned()).collect(),
+            pass_threshold: bench.project.config.pass_threshold,
+            worst: self.worst,
+        }
     }
 
     /// What can be wrong with `--csv` shows before anything is paid for.
@@ -118,63 +168,23 @@ impl Eval {
         }
     }
 
-    fn print(&self, bench: &Bench, title: String, measured: &Measured, quoted: usize) -> Result<(), Failure> {
-        let mut csv_on_stdout = false;
-        if let Some(path) = &self.csv {
-            let text = csv::export(&measured.evaluation.outcomes, &bench.project.dataset).map_err(Failure::usage)?;
-            if path == Path::new("-") {
-                csv_on_stdout = true;
-                print(&text)?;
-            } else {
-                durable::write(path, text.as_bytes()).map_err(Failure::usage)?;
-                bench.note(&format!(
-                    "{} written to {}",
-                    plural(measured.evaluation.outcomes.len(), "row"),
-                    path.display()
-                ));
-            }
-        }
-        let (labels, objective) = (bench.labels(), bench.project.objective());
-        let length = LengthBias::of_judges(&measured.evaluation.outcomes, &bench.project.scorers);
-        if self.json {
-            let classified = labels.and_then(|labels| Classified::of(&measured.evaluation.outcomes, &labels));
-            let pass_threshold = bench.project.config.pass_threshold;
-            let certainty = Certainty::of(&measured.evaluation.outcomes, pass_threshold);
-            return print_json(&json(measured, &objective, quoted, classified.as_ref(), &length, certainty));
-        }
-        let fields = label_sets(bench.project.dataset.rows.iter());
-        let page = table::Page {
-            title,
-            outcomes: &measured.evaluation.outcomes,
-            objective: &objective,
-            labels: labels.as_deref(),
-            fields: &fields,
-            pass_threshold: bench.project.config.pass_threshold,
-            quoted,
-            worst: self.worst,
-            length: &length,
+    /// Writes the rows; true where to stdout.
+    fn export(&self, global: &Global, export: csv::Export) -> Result<bool, Failure> {
+        let Some(path) = self.csv.as_ref().filter(|path| *path != Path::new("-")) else {
+            print_with(|stdout| export.write(stdout))?;
+            return Ok(true);
         };
-        let text = format!("{page}{}\n", measured.used.words());
-        if csv_on_stdout {
-            // stdout is taken by the rows.
-            bench.note(text.trim_end());
-            return Ok(());
-        }
-        print(&text)
+        let rows = plural(export.rows(), "row");
+        durable::write_with(path, |file| export.write(file)).map_err(Failure::usage)?;
+        note(global.quiet, &format!("{rows} written to {}", path.display()));
+        Ok(false)
     }
 }
 
 /// The object of `--json`.
-fn json(
-    measured: &Measured,
-    objective: &Objective,
-    quoted: usize,
-    classified: Option<&Classified>,
-    length: &[LengthBias],
-    certainty: Option<Certainty>,
-) -> serde_json::Value {
-    let summary = objective.summary(&measured.evaluation.outcomes);
-    let used = &measured.used;
+fn json(breakdown: &Breakdown, used: &Used, quoted: usize) -> serde_json::Value {
+    let (summary, classified, length) = (breakdown.summary(), breakdown.classified(), breakdown.length());
+    let classified = classified.as_ref();
     let labels = classified.map(|classified| {
         let label = |(label, score, rows): &(String, LabelScore, usize)| {
             json!({
@@ -196,14 +206,15 @@ fn json(
         "cost_usd": used.dollars,
         "seconds": used.seconds,
     });
-    if !objective.kind().is_mean_score() {
-        object["objective"] = json!(objective.kind());
+    let objective = breakdown.objective().kind();
+    if !objective.is_mean_score() {
+        object["objective"] = json!(objective);
     }
     if !length.is_empty() {
         let length: Vec<serde_json::Value> = length.iter().map(LengthBias::json).collect();
         object["judge"] = json!({ "calls": used.judged, "length": length });
     }
-    if let Some(certainty) = certainty {
+    if let Some(certainty) = breakdown.certainty() {
         object["certainty"] = certainty.json();
     }
     object

@@ -99,7 +99,7 @@ impl Failures {
             clusters: diagnose(&outcomes, pass_threshold, &[]),
             summary: Some(summary),
             pass_threshold,
-            ..Diagnosis::new(&rows, outcomes)
+            ..Diagnosis::new(rows.iter(), outcomes)
         })
     }
 }
@@ -117,23 +117,23 @@ async fn of_run(run: &str, global: &Global) -> Result<Diagnosis, Failure> {
     let members: Vec<&String> = last.clusters.iter().flat_map(|cluster| &cluster.members).collect();
     let rows: Vec<Arc<Example>> =
         bench.project.dataset.rows.iter().filter(|row| members.contains(&&row.id)).map(Arc::new).collect();
-    let (outcomes, _) = bench.stored(&prompts, &rows).await?;
+    let (outcomes, _) = bench.stored(&prompts, rows.iter().cloned()).await?;
     Ok(Diagnosis {
         title: format!("run {}, generation {}", folder.manifest.run, last.number),
         clusters: last.clusters.clone(),
         summary: None,
         pass_threshold: bench.project.config.pass_threshold,
-        ..Diagnosis::new(&rows, outcomes.into_iter().flatten().collect())
+        ..Diagnosis::new(rows.into_iter(), outcomes.into_iter().flatten().collect())
     })
 }
 
 impl Diagnosis {
-    fn new(rows: &[Arc<Example>], outcomes: Vec<Outcome>) -> Self {
+    fn new(rows: impl Iterator<Item = Arc<Example>>, outcomes: Vec<Outcome>) -> Self {
         Self {
             title: String::new(),
             clusters: Vec::new(),
             outcomes: outcomes.into_iter().map(|outcome| (outcome.example.id.clone(), outcome)).collect(),
-            examples: rows.iter().map(|example| (example.id.clone(), Arc::clone(example))).collect(),
+            examples: rows.map(|example| (example.id.clone(), example)).collect(),
             summary: None,
             pass_threshold: 1.0,
         }

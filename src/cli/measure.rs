@@ -8,8 +8,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
-use prompt_ratchet::dataset::{Example, Filter, Selection, Split};
-use prompt_ratchet::eval::{Evaluate, Evaluation, Outcome, OutcomeError, Summary};
+use prompt_ratchet::dataset::{Example, Filter, Rows, Selection, Split};
+use prompt_ratchet::eval::{Evaluate, Evaluation, Outcome, OutcomeError, RowSource, Summary, TakeOutcome};
 use prompt_ratchet::model::{CallError, Limits, ModelRole, Spend};
 use prompt_ratchet::project::{Models, Project, Use};
 use prompt_ratchet::prompt::{Prompt, PromptSet};
@@ -53,6 +53,13 @@ impl SplitChoice {
             Some(Self::Test) => vec![Split::Test],
             Some(Self::All) => Split::ALL.to_vec(),
         }
+    }
+}
+
+/// Says something beside the results, unless all is to be quiet.
+pub fn note(quiet: bool, text: &str) {
+    if !quiet {
+        eprintln!("{}", plain::neutral(text));
     }
 }
 
@@ -171,20 +178,13 @@ impl Bench {
 
     /// Says something beside the results.
     pub fn note(&self, text: &str) {
-        if !self.quiet {
-            eprintln!("{}", plain::neutral(text));
-        }
+        note(self.quiet, text);
     }
 
     /// The rows to look at; none is an error.
-    pub fn rows(
-        &self,
-        splits: &[Split],
-        filters: &[Filter],
-        limit: Option<usize>,
-    ) -> Result<Vec<Arc<Example>>, Failure> {
+    pub fn rows(&self, splits: &[Split], filters: &[Filter], limit: Option<usize>) -> Result<Rows, Failure> {
         let selection = Selection { splits: splits.to_vec(), filters: filters.to_vec(), limit };
-        let rows: Vec<Arc<Example>> = selection.rows(&self.project.dataset).iter().collect();
+        let rows = selection.rows(&self.project.dataset);
         if rows.is_empty() {
             let names = split_names(splits);
             return Err(Failure::usage(if filters.is_empty() {
@@ -237,66 +237,81 @@ impl Bench {
         self.interrupt.cancelled().await;
     }
 
-    /// Scores `prompts` on `rows`.
+    /// Scores `prompts` on `rows` and keeps all outcomes.
+    ///
+    /// # Errors
+    /// As [`Bench::stream`].
+    pub async fn measure(&self, prompts: &Arc<PromptSet>, rows: &Rows, title: &str) -> Result<Measured, Failure> {
+        let mut slots = vec![None; rows.len()];
+        let used = self.stream(prompts, rows, title, &mut |at, outcome| slots[at] = Some(outcome)).await?;
+        Ok(Measured { evaluation: evaluation(prompts, slots), used })
+    }
+
+    /// Scores `prompts` on `rows` and hands each outcome to `take` as it comes, with the place of its row.
     ///
     /// # Errors
     /// No row could run: then there is no score. A row that doesn't render. Ctrl-C.
-    pub async fn measure(
+    pub async fn stream(
         &self,
         prompts: &Arc<PromptSet>,
-        rows: &[Arc<Example>],
+        rows: &Rows,
         title: &str,
-    ) -> Result<Measured, Failure> {
+        take: TakeOutcome<'_>,
+    ) -> Result<Used, Failure> {
         check(prompts, rows)?;
         let began = Instant::now();
         let models = self.models(Limits::default())?;
         let bar = self.bar(rows.len(), title);
-        let outcomes = self.live(&models, prompts, rows, &bar).await?;
-        self.finished(prompts, outcomes, &[models.spend()], began)
+        let mut ran = Ran::default();
+        let mut noted = |at: usize, outcome: Outcome| {
+            ran.note(at, &outcome);
+            take(at, outcome);
+        };
+        self.live(&models, prompts, Arc::new(rows.clone()), &bar, &mut noted).await?;
+        ran.check(rows.len())?;
+        Ok(Used::of(&[models.spend()], began.elapsed().as_secs_f64()))
     }
 
-    /// The same, but rows whose answer is stored come first.
+    /// The same as [`Bench::measure`], but rows whose answer is stored come first.
     pub async fn measure_stored_first(
         &self,
         prompts: &Arc<PromptSet>,
-        rows: &[Arc<Example>],
+        rows: &Rows,
         title: &str,
     ) -> Result<Measured, Failure> {
         check(prompts, rows)?;
         let began = Instant::now();
         let bar = self.bar(rows.len(), title);
-        let (mut outcomes, free) = self.stored(prompts, rows).await?;
+        let (mut outcomes, free) = self.stored(prompts, rows.iter()).await?;
         bar.inc(outcomes.iter().flatten().count() as u64);
-        let rest: Vec<Arc<Example>> = rows
-            .iter()
-            .zip(&outcomes)
-            .filter(|(_, outcome)| outcome.is_none())
-            .map(|(row, _)| Arc::clone(row))
-            .collect();
+        let missing: Vec<usize> = (0..outcomes.len()).filter(|at| outcomes[*at].is_none()).collect();
         let mut spends = vec![free];
-        if !rest.is_empty() {
+        if !missing.is_empty() {
             let models = self.models(Limits::default())?;
-            let mut live = self.live(&models, prompts, &rest, &bar).await?.into_iter();
-            for place in outcomes.iter_mut().filter(|place| place.is_none()) {
-                *place = live.next();
-            }
+            let rest: Vec<Arc<Example>> = missing.iter().filter_map(|at| rows.get(*at)).collect();
+            let mut take = |at: usize, outcome| outcomes[missing[at]] = Some(outcome);
+            self.live(&models, prompts, Arc::new(rest), &bar, &mut take).await?;
             spends.push(models.spend());
         }
-        self.finished(prompts, outcomes.into_iter().flatten().collect(), &spends, began)
+        let mut ran = Ran::default();
+        outcomes.iter().flatten().enumerate().for_each(|(at, outcome)| ran.note(at, outcome));
+        ran.check(rows.len())?;
+        let used = Used::of(&spends, began.elapsed().as_secs_f64());
+        Ok(Measured { evaluation: evaluation(prompts, outcomes), used })
     }
 
     /// The outcomes of those rows whose answer is stored: no call is made for the others.
     pub async fn stored(
         &self,
         prompts: &Arc<PromptSet>,
-        rows: &[Arc<Example>],
+        rows: impl Iterator<Item = Arc<Example>>,
     ) -> Result<(Vec<Option<Outcome>>, Spend), Failure> {
         // A budget of nothing: only the store can answer.
         let models = self.models(Limits::nothing())?;
         let evaluator = self.project.evaluator(&models);
         let mut outcomes = Vec::new();
         for row in rows {
-            match evaluator.evaluate(prompts, std::slice::from_ref(row), 0, &|_| ()).await {
+            match evaluator.evaluate(prompts, &[row], 0, &|_| ()).await {
                 Ok(mut evaluation) => outcomes.push(evaluation.outcomes.pop()),
                 Err(OutcomeError::Call(CallError::Budget(_))) => outcomes.push(None),
                 Err(fault) => return Err(fault.into()),
@@ -309,9 +324,10 @@ impl Bench {
         &self,
         models: &Models,
         prompts: &Arc<PromptSet>,
-        rows: &[Arc<Example>],
+        rows: Arc<dyn RowSource>,
         bar: &ProgressBar,
-    ) -> Result<Vec<Outcome>, Failure> {
+        take: TakeOutcome<'_>,
+    ) -> Result<(), Failure> {
         let notes = (!self.quiet).then(|| bar.clone());
         models.listen(move |role, notice| {
             let notice = ProviderNotice { role, notice: notice.clone() };
@@ -320,15 +336,15 @@ impl Bench {
             }
         });
         let evaluator = self.project.evaluator(models);
-        self.probe(&evaluator, prompts, rows).await?;
-        let seen = |_: &Outcome| {
+        self.probe(&evaluator, prompts, rows.as_ref()).await?;
+        let mut seen = |at: usize, outcome: Outcome| {
             bar.inc(1);
             let spend = models.spend();
             let task = spend.roles.get(&ModelRole::Task).copied().unwrap_or_default();
             bar.set_message(format!("{} live, {} stored", task.live, task.stored));
+            take(at, outcome);
         };
-        let evaluation = evaluator.evaluate(prompts, rows, 0, &seen).await;
-        Ok(evaluation?.outcomes)
+        Ok(evaluator.stream(prompts, rows, 0, &mut seen).await?)
     }
 
     /// Asks the first rows one by one until one is answered and scored, so that a provider that is down, a model that
@@ -337,14 +353,14 @@ impl Bench {
         &self,
         evaluator: &impl Evaluate,
         prompts: &Arc<PromptSet>,
-        rows: &[Arc<Example>],
+        rows: &dyn RowSource,
     ) -> Result<(), Failure> {
         let (mut first_error, mut unscored) = (None, None);
-        for (at, row) in rows.iter().take(SCORED_PROBES).enumerate() {
+        for (at, row) in (0..SCORED_PROBES).map_while(|at| Some((at, rows.row(at)?))) {
             if at >= PROBES && first_error.is_some() {
                 break;
             }
-            let mut evaluation = match evaluator.evaluate(prompts, std::slice::from_ref(row), 0, &|_| ()).await {
+            let mut evaluation = match evaluator.evaluate(prompts, std::slice::from_ref(&row), 0, &|_| ()).await {
                 Ok(evaluation) => evaluation,
                 // One bad row looks like an outage as long as no other was answered.
                 Err(fault @ OutcomeError::Call(CallError::Outage(_))) => {
@@ -355,39 +371,19 @@ impl Bench {
             };
             match evaluation.outcomes.pop().map(|outcome| outcome.result) {
                 Some(Err(error @ OutcomeError::Call(_))) => first_error = first_error.or(Some(error)),
-                Some(Err(error @ OutcomeError::Score(_))) => unscored = unscored.or(Some((&row.id, error))),
+                Some(Err(error @ OutcomeError::Score(_))) => unscored = unscored.or(Some((row.id.clone(), error))),
                 _ => return Ok(()),
             }
         }
         match (first_error, unscored) {
             (Some(error), None) => Err(error.into()),
-            (None, Some((id, error))) if rows.len() > SCORED_PROBES => {
+            (None, Some((id, error))) if rows.count() > SCORED_PROBES => {
                 let Failure { exit, error } = error.into();
                 let context = format!("none of the first {SCORED_PROBES} rows could be scored; row `{id}`");
                 Err(Failure { exit, error: error.context(context) })
             }
             _ => Ok(()),
         }
-    }
-
-    fn finished(
-        &self,
-        prompts: &Arc<PromptSet>,
-        outcomes: Vec<Outcome>,
-        spends: &[Spend],
-        began: Instant,
-    ) -> Result<Measured, Failure> {
-        if let Some(Err(error)) = outcomes.first().map(|outcome| &outcome.result)
-            && outcomes.iter().all(|outcome| outcome.result.is_err())
-        {
-            let id = &outcomes[0].example.id;
-            let context =
-                format!("none of {} could run, so there is no score; row `{id}`", plural(outcomes.len(), "row"));
-            let Failure { exit, error } = error.clone().into();
-            return Err(Failure { exit, error: error.context(context) });
-        }
-        let evaluation = Evaluation { prompts: prompts.digest(), outcomes };
-        Ok(Measured { evaluation, used: Used::of(spends, began.elapsed().as_secs_f64()) })
     }
 
     /// Models whose calls no run pays for.
@@ -441,11 +437,44 @@ impl Bench {
     }
 }
 
+/// Whether any row could run, and why the first could not.
+#[derive(Default)]
+struct Ran {
+    any: bool,
+    first: Option<(String, OutcomeError)>,
+}
+
+impl Ran {
+    fn note(&mut self, at: usize, outcome: &Outcome) {
+        match &outcome.result {
+            Ok(_) => self.any = true,
+            Err(error) if at == 0 => self.first = Some((outcome.example.id.clone(), error.clone())),
+            Err(_) => {}
+        }
+    }
+
+    /// That none of `rows` could run is an error: then there is no score.
+    fn check(self, rows: usize) -> Result<(), Failure> {
+        match self.first {
+            Some((id, error)) if !self.any => {
+                let context = format!("none of {} could run, so there is no score; row `{id}`", plural(rows, "row"));
+                let Failure { exit, error } = error.into();
+                Err(Failure { exit, error: error.context(context) })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn evaluation(prompts: &PromptSet, outcomes: Vec<Option<Outcome>>) -> Evaluation {
+    Evaluation { prompts: prompts.digest(), outcomes: outcomes.into_iter().flatten().collect() }
+}
+
 /// Those of `rows` that none of `prompts` quotes as an example, and how many one of them does: a good answer to such a row
 /// is copied. That none is left is an error.
-pub fn unquoted(rows: &[Arc<Example>], prompts: &[&PromptSet]) -> Result<(Vec<Arc<Example>>, usize), Failure> {
-    let quoted: BTreeSet<String> = prompts.iter().flat_map(|prompts| quoted_rows(rows, prompts)).collect();
-    let left: Vec<Arc<Example>> = rows.iter().filter(|row| !quoted.contains(&row.id)).cloned().collect();
+pub fn unquoted(rows: &Rows, prompts: &[&PromptSet]) -> Result<(Rows, usize), Failure> {
+    let quoted: BTreeSet<String> = prompts.iter().flat_map(|prompts| quoted_rows(rows.iter(), prompts)).collect();
+    let left = rows.with(|id| !quoted.contains(id));
     if left.is_empty() {
         return Err(Failure::usage(anyhow::anyhow!(
             "all of these rows are quoted as examples, and copying one is not knowing: choose others with --split, \
@@ -461,10 +490,10 @@ pub fn left_out(quoted: usize, whose: &str) -> Option<String> {
 }
 
 /// Every row must render before any is paid for.
-fn check(prompts: &PromptSet, rows: &[Arc<Example>]) -> Result<(), Failure> {
+fn check(prompts: &PromptSet, rows: &Rows) -> Result<(), Failure> {
     for prompt in prompts.iter() {
-        for row in rows {
-            prompt.check(row).map_err(Failure::usage)?;
+        for row in rows.iter() {
+            prompt.check(&row).map_err(Failure::usage)?;
         }
     }
     Ok(())

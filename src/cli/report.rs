@@ -1,6 +1,6 @@
 //! `ratchet report`, and printing to stdout.
 
-use std::io::Write;
+use std::io::{self, BufWriter, Write};
 
 use clap::Args;
 use console::Term;
@@ -63,8 +63,13 @@ pub(super) fn screen_width() -> usize {
 
 /// Prints to stdout. A reader that has had enough (`| head`) is no failure.
 pub(super) fn print(text: &str) -> Result<(), Failure> {
-    let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    print_with(|stdout| stdout.write_all(text.as_bytes()))
+}
+
+/// The same for what `write` makes as it goes.
+pub(super) fn print_with(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+    let mut stdout = BufWriter::new(io::stdout().lock());
+    match write(&mut stdout).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(Failure { exit: Exit::CouldNotRun, error: anyhow::anyhow!("can't write to stdout: {error}") })
         }

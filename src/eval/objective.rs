@@ -38,9 +38,15 @@ impl Objective {
 
     /// Sums up `outcomes`, one a row.
     pub fn summary(&self, outcomes: &[Outcome]) -> Summary {
-        let of_rows = Summary::of(outcomes);
+        let labels: &[String] = if let Self::MacroF1 { labels, .. } = self { labels } else { &[] };
+        self.summary_of(Summary::of(outcomes), || labelled(outcomes, labels).into_values().collect())
+    }
+
+    /// The same of rows that come to `of_rows` by their own scores; `labelled` are those of a task of labels that ran, in the
+    /// order of their ids.
+    pub fn summary_of(&self, of_rows: Summary, labelled: impl FnOnce() -> Vec<Labelled>) -> Summary {
         let Self::MacroF1 { labels, .. } = self else { return of_rows };
-        let rows: Vec<Labelled> = labelled(outcomes, labels).into_values().collect();
+        let rows = labelled();
         let score = macro_f1(&label_scores(&rows, labels.len())).unwrap_or(0.0);
         Summary { score, interval: macro_f1_interval(&rows, labels.len()), ..of_rows }
     }

@@ -100,12 +100,17 @@ pub struct Summary {
 impl Summary {
     /// Sums up `outcomes`, one a row.
     pub fn of<'a>(outcomes: impl IntoIterator<Item = &'a Outcome>) -> Self {
+        Self::of_values(outcomes.into_iter().map(|outcome| (outcome.value(), outcome.example.weight)))
+    }
+
+    /// Sums up rows, given the value of each, where it ran, and its weight.
+    pub fn of_values(rows: impl IntoIterator<Item = (Option<f64>, f64)>) -> Self {
         let (mut values, mut weights, mut errors) = (Vec::new(), Vec::new(), 0);
-        for outcome in outcomes {
-            match outcome.value() {
+        for (value, weight) in rows {
+            match value {
                 Some(value) => {
                     values.push(value);
-                    weights.push(outcome.example.weight);
+                    weights.push(weight);
                 }
                 None => errors += 1,
             }

@@ -1,6 +1,7 @@
 //! What a prompt has copied from train rows: runs of words, and rows that it quotes. All train rows are indexed once by
 //! runs of a few words, so that a prompt is checked in time proportional to its own length.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
@@ -92,10 +93,81 @@ fn text_of(prompts: &PromptSet) -> String {
     bodies.join("\n")
 }
 
-/// Ids of those of `rows` that `prompts` quote as examples, whole or in part: on these a good score is copying.
-pub fn quoted_rows(rows: &[Arc<Example>], prompts: &PromptSet) -> BTreeSet<String> {
-    let words = TrainWords::new(rows, QUOTED_RUN);
-    words.rows_in(&text_of(prompts)).into_iter().map(|row| words.ids[row].clone()).collect()
+/// Ids of those of `rows` that `prompts` quote as examples, whole or in part: on these a good score is copying. Rows are
+/// looked at one by one and none is kept.
+pub fn quoted_rows<E: Borrow<Example>>(rows: impl IntoIterator<Item = E>, prompts: &PromptSet) -> BTreeSet<String> {
+    let text = text_of(prompts);
+    let prompt = Quoting::new(&text);
+    let runs = prompt.runs();
+    let mut found = BTreeSet::new();
+    // The rows that have the run at a place of the text; of a common one not all.
+    let mut long: BTreeMap<usize, BTreeSet<String>> = BTreeMap::new();
+    for row in rows {
+        let row = row.borrow();
+        let (hashes, short) = words_of(row);
+        if prompt.has(&hashes, short) {
+            found.insert(row.id.clone());
+        }
+        for run in hashes.windows(QUOTED_RUN) {
+            let places = runs.get(&hash_run(run)).into_iter().flatten();
+            for at in places.filter(|at| prompt.words.hashes[**at..].starts_with(run)) {
+                let rows = long.entry(*at).or_default();
+                if rows.len() <= COMMON {
+                    rows.insert(row.id.clone());
+                }
+            }
+        }
+    }
+    found.extend(long.into_values().filter(|rows| rows.len() <= COMMON).flatten());
+    found
+}
+
+/// Hashes of a row's words, and whether it is short enough to stand somewhere by chance.
+fn words_of(example: &Example) -> (Vec<u64>, bool) {
+    let text = example.input_text();
+    let hashes: Vec<u64> = words(&text).map(hash).collect();
+    let short = hashes.len() < SHORT_WORDS && text.chars().count() < SHORT_CHARS;
+    (hashes, short)
+}
+
+/// A text that may quote rows, by its words.
+struct Quoting<'a> {
+    words: PromptWords<'a>,
+    /// Where each word stands.
+    places: BTreeMap<u64, Vec<usize>>,
+    /// The words of each piece that stands apart.
+    apart: BTreeSet<Vec<u64>>,
+}
+
+impl<'a> Quoting<'a> {
+    fn new(text: &'a str) -> Self {
+        let words = PromptWords::of(text);
+        let mut places: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
+        for (at, word) in words.hashes.iter().enumerate() {
+            places.entry(*word).or_default().push(at);
+        }
+        let apart = segments(text).map(|segment| PromptWords::of(segment).hashes).collect();
+        Self { words, places, apart }
+    }
+
+    /// Whether it quotes a row of these words as a whole.
+    fn has(&self, hashes: &[u64], short: bool) -> bool {
+        let whole = |at: &usize| self.words.hashes[*at..].starts_with(hashes);
+        match hashes.first() {
+            None => false,
+            Some(_) if short => self.apart.contains(hashes),
+            Some(first) => self.places.get(first).is_some_and(|places| places.iter().any(whole)),
+        }
+    }
+
+    /// Where each run of [`QUOTED_RUN`] words begins, by its hash.
+    fn runs(&self) -> BTreeMap<u64, Vec<usize>> {
+        let mut runs: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
+        for (at, run) in self.words.hashes.windows(QUOTED_RUN).enumerate() {
+            runs.entry(hash_run(run)).or_default().push(at);
+        }
+        runs
+    }
 }
 
 impl TrainWords {
@@ -107,10 +179,9 @@ impl TrainWords {
         let mut rows = Vec::with_capacity(train.len());
         let mut short = Vec::with_capacity(train.len());
         for (row, example) in (0_u32..).zip(train) {
-            let text = example.input_text();
-            let hashes: Vec<u64> = words(&text).map(hash).collect();
+            let (hashes, is_short) = words_of(example);
             index.extend((0_u32..).zip(hashes.windows(run)).map(|(at, words)| (hash_run(words), row, at)));
-            short.push(hashes.len() < SHORT_WORDS && text.chars().count() < SHORT_CHARS);
+            short.push(is_short);
             rows.push(hashes);
         }
         index.sort_unstable();
@@ -145,27 +216,16 @@ impl TrainWords {
 
     /// The rows that `text` quotes: whole, or in a long run of words that few rows have.
     fn rows_in(&self, text: &str) -> BTreeSet<usize> {
-        let words = PromptWords::of(text);
-        let mut places: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
-        for (at, word) in words.hashes.iter().enumerate() {
-            places.entry(*word).or_default().push(at);
-        }
-        let apart: BTreeSet<Vec<u64>> = segments(text).map(|segment| PromptWords::of(segment).hashes).collect();
+        let prompt = Quoting::new(text);
         let mut found: BTreeSet<usize> = BTreeSet::new();
         for (row, hashes) in self.rows.iter().enumerate() {
-            let whole = |at: &usize| words.hashes[*at..].starts_with(hashes);
-            let is_in = match hashes.first() {
-                None => false,
-                Some(_) if self.short[row] => apart.contains(hashes),
-                Some(first) => places.get(first).is_some_and(|places| places.iter().any(whole)),
-            };
-            if is_in {
+            if prompt.has(hashes, self.short[row]) {
                 found.insert(row);
             }
         }
-        for at in 0..words.hashes.len() {
+        for at in 0..prompt.words.hashes.len() {
             let long: BTreeSet<usize> = self
-                .shared(&words, at)
+                .shared(&prompt.words, at)
                 .into_iter()
                 .filter(|(_, length)| *length >= QUOTED_RUN)
                 .map(|(row, _)| row)
@@ -201,6 +261,8 @@ fn segments(text: &str) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::propose::testing::{example, prompts};
 
@@ -251,6 +313,24 @@ mod tests {
         let quoted =
             train().quoted(&with(""), &with("Please answer the following question as well as you possibly can."));
         assert_eq!(quoted, Vec::<String>::new());
+    }
+
+    proptest! {
+        #[test]
+        fn rows_looked_at_one_by_one_are_quoted_as_those_of_an_index(
+            rows in prop::collection::vec(prop::collection::vec(0_usize..3, 1..14), 1..9),
+            text in prop::collection::vec(0_usize..4, 0..60),
+        ) {
+            let word = |at: &usize| ["pay", "my", "parcel", "\n"][*at];
+            let join = |words: &[usize]| words.iter().map(word).collect::<Vec<_>>().join(" ");
+            let rows: Vec<_> =
+                rows.iter().enumerate().map(|(at, words)| example(&format!("r{at}"), join(words), "x")).collect();
+            let prompts = with(&join(&text));
+            let index = TrainWords::new(&rows, QUOTED_RUN);
+            let indexed: BTreeSet<String> =
+                index.rows_in(&text_of(&prompts)).into_iter().map(|row| index.ids[row].clone()).collect();
+            prop_assert_eq!(quoted_rows(rows, &prompts), indexed);
+        }
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use super::percent;
-use crate::eval::Outcome;
 
 /// How the log probabilities of answers go with their scores.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -20,11 +19,9 @@ pub struct Certainty {
 }
 
 impl Certainty {
-    /// What `outcomes` show, where values from `pass_threshold` on pass; none where no answer has a log probability.
-    pub fn of(outcomes: &[Outcome], pass_threshold: f64) -> Option<Self> {
-        let told = outcomes.iter().filter_map(|outcome| outcome.result.as_ref().ok());
-        let told = told.filter_map(|answer| Some((answer.completion.logprob?, answer.value >= pass_threshold)));
-        let mut told: Vec<(f64, bool)> = told.collect();
+    /// What answers that have a log probability show, each with whether its row passes, in any order; none where there is
+    /// none.
+    pub fn of(mut told: Vec<(f64, bool)>) -> Option<Self> {
         told.sort_by(|one, other| one.0.total_cmp(&other.0));
         let mean = |passes: bool| {
             let of: Vec<f64> =
@@ -69,39 +66,27 @@ fn area(told: &[(f64, bool)]) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::eval::Answer;
-    use crate::model::{Completion, FinishReason, Usage};
 
-    fn of(rows: &[(Option<f64>, f64)]) -> Option<Certainty> {
-        let outcome = |(logprob, value): &(Option<f64>, f64)| {
-            let completion = Completion::live("a".into(), FinishReason::Stop, Usage::default());
-            let completion = Completion { logprob: *logprob, ..completion };
-            let example = serde_json::from_value(json!({"id": "r", "input": "x"})).unwrap();
-            let answer = Answer { completion, scores: Vec::new(), value: *value };
-            Outcome { example: Arc::new(example), sample: 0, result: Ok(answer) }
-        };
-        Certainty::of(&rows.iter().map(outcome).collect::<Vec<_>>(), 1.0)
+    fn of(rows: &[(f64, bool)]) -> Option<Certainty> {
+        Certainty::of(rows.to_vec())
     }
 
     #[test]
     fn it_is_the_share_of_pairs_in_which_the_passing_row_is_the_more_certain() {
-        let some =
-            of(&[(Some(-0.1), 1.0), (Some(-0.3), 1.0), (Some(-0.2), 0.0), (Some(-0.3), 0.5), (None, 1.0)]).unwrap();
+        let some = of(&[(-0.1, true), (-0.3, true), (-0.2, false), (-0.3, false)]).unwrap();
         // Of four pairs: two and a half.
         assert_eq!((some.rows, some.told_apart), (4, Some(0.625)));
         assert!((some.passing.unwrap() + 0.2).abs() < 1e-12 && (some.failing.unwrap() + 0.25).abs() < 1e-12);
         assert!(some.words().contains("-0.20 where rows pass, -0.25 where not") && some.words().ends_with("62.5 %"));
-        assert_eq!(of(&[(Some(-1.0), 0.0), (Some(-0.5), 1.0)]).unwrap().told_apart, Some(1.0));
+        assert_eq!(of(&[(-1.0, false), (-0.5, true)]).unwrap().told_apart, Some(1.0));
     }
 
     #[test]
     fn without_a_pair_nothing_is_claimed() {
-        let all = of(&[(Some(-0.1), 1.0), (Some(-0.2), 1.0)]).unwrap();
+        let all = of(&[(-0.1, true), (-0.2, true)]).unwrap();
         assert_eq!((all.told_apart, all.failing), (None, None));
         assert!(all.words().contains("all pass or all fail"));
-        assert_eq!(of(&[(None, 1.0)]), None);
+        assert_eq!(of(&[]), None);
     }
 }

@@ -23,13 +23,12 @@ pub struct MacroF1 {
 }
 
 impl Classified {
-    /// Sums up `outcomes` of rows that ran, by their weights; white space around an answer is ignored. Nothing where no
-    /// answer is a label: then this is no task of labels, whatever is expected.
-    pub fn of(outcomes: &[Outcome], labels: &[String]) -> Option<Classified> {
-        let rows: Vec<Labelled> = labelled(outcomes, labels).into_values().collect();
-        let scores = label_scores(&rows, labels.len());
+    /// Sums up rows that ran, in the order of their ids, by their weights. Nothing where no answer is a label: then this is
+    /// no task of labels, whatever is expected.
+    pub fn of(rows: &[Labelled], labels: &[String]) -> Option<Classified> {
+        let scores = label_scores(rows, labels.len());
         let value = macro_f1(&scores).filter(|_| rows.iter().any(|row| row.answered.is_some()))?;
-        let interval = macro_f1_interval(&rows, labels.len());
+        let interval = macro_f1_interval(rows, labels.len());
         let count = |label: usize| rows.iter().filter(|row| row.expected == label).count();
         let seen = labels.iter().zip(scores).enumerate().filter(|(_, (_, score))| score.weights != (0.0, 0.0));
         let labels = seen.map(|(at, (label, score))| (label.clone(), score, count(at))).collect();
@@ -73,11 +72,15 @@ mod tests {
         ["b", "a", "unused"].map(str::to_owned).to_vec()
     }
 
+    fn classified(outcomes: &[Outcome]) -> Option<Classified> {
+        Classified::of(&labelled(outcomes, &labels()).into_values().collect::<Vec<_>>(), &labels())
+    }
+
     #[test]
     fn labels_have_precision_recall_and_f1_over_the_rows_that_ran() {
         let outcomes =
             outcomes(&[("a", Some("a ")), ("a", Some("b")), ("b", Some("b")), ("b", None), ("b", Some("?"))]);
-        let found = Classified::of(&outcomes, &labels()).unwrap();
+        let found = classified(&outcomes).unwrap();
         let [(b, of_b, rows_b), (a, of_a, rows_a)] = &found.labels[..] else { panic!("{found:?}") };
         assert_eq!((b.as_str(), a.as_str(), *rows_b, *rows_a), ("b", "a", 2, 2));
         assert_eq!((of_a.precision, of_a.recall), (1.0, 0.5));
@@ -89,7 +92,7 @@ mod tests {
     #[test]
     fn answers_that_are_no_labels_are_no_task_of_labels() {
         let outcomes = outcomes(&[("a", Some("{\"label\": \"a\"}")), ("b", Some("{}"))]);
-        assert_eq!(Classified::of(&outcomes, &labels()), None);
+        assert_eq!(classified(&outcomes), None);
         assert_eq!(macro_f1_difference(&outcomes, &outcomes, &labels()), None);
     }
 

@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::eval::{CONFIDENCE, Outcome};
-use crate::score::ScorerSet;
+use crate::eval::CONFIDENCE;
 use crate::stats::{Correlation, rank_correlation};
 
 /// How the scores of one judge go with the length of the answers, in characters.
@@ -18,23 +17,9 @@ pub struct LengthBias {
 }
 
 impl LengthBias {
-    /// What the scores of each judge among `scorers` show.
-    pub fn of_judges(outcomes: &[Outcome], scorers: &ScorerSet) -> Vec<Self> {
-        scorers.judges().map(|judge| Self::of(outcomes, judge.label())).collect()
-    }
-
-    /// What the scores that `scorer` gave in `outcomes` show.
-    pub fn of(outcomes: &[Outcome], scorer: &str) -> Self {
-        let pairs: Vec<(f64, f64)> = outcomes
-            .iter()
-            .filter_map(|outcome| {
-                let answer = outcome.result.as_ref().ok()?;
-                let score = answer.scores.iter().find(|score| score.scorer == scorer)?;
-                Some((answer.completion.text.chars().count() as f64, score.value))
-            })
-            .collect();
-        let correlation = rank_correlation(&pairs, CONFIDENCE);
-        Self { scorer: scorer.to_owned(), rows: pairs.len(), correlation }
+    /// What the scores of `scorer` show: pairs of an answer's length and its score, one a row that ran.
+    pub fn of(scorer: &str, pairs: &[(f64, f64)]) -> Self {
+        Self { scorer: scorer.to_owned(), rows: pairs.len(), correlation: rank_correlation(pairs, CONFIDENCE) }
     }
 
     /// In one line. A correlation alone is no bias: thorough answers may be both longer and better.
@@ -67,31 +52,19 @@ impl LengthBias {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::eval::testing;
-    use crate::score::Score;
 
-    fn outcomes(value: impl Fn(usize) -> f64) -> Vec<Outcome> {
-        let outcome = |row: usize| {
-            let mut outcome = testing::outcome(row, value(row));
-            if let Ok(answer) = &mut outcome.result {
-                answer.completion.text = "a".repeat(1 + row);
-                answer.scores =
-                    vec![Score { scorer: "judge".to_owned(), value: value(row), reason: None, criterion: None }];
-            }
-            outcome
-        };
-        (0..20).map(outcome).collect()
+    fn of(value: impl Fn(usize) -> f64) -> LengthBias {
+        LengthBias::of("judge", &(0..20).map(|row| (1.0 + row as f64, value(row))).collect::<Vec<_>>())
     }
 
     #[test]
     fn scores_that_grow_with_the_answers_are_told() {
-        let grows = LengthBias::of(&outcomes(|row| row as f64 / 20.0), "judge");
+        let grows = of(|row| row as f64 / 20.0);
         assert_eq!((grows.rows, grows.correlation.unwrap().rho), (20, 1.0));
         assert!(grows.words().contains("longer answers score higher"), "{}", grows.words());
-        let even = LengthBias::of(&outcomes(|row| (row % 2) as f64), "judge");
+        let even = of(|row| (row % 2) as f64);
         assert!(even.words().contains("no sign"), "{}", even.words());
-        let same = LengthBias::of(&outcomes(|_| 1.0), "judge");
+        let same = of(|_| 1.0);
         assert_eq!(same.json()["correlation"], Value::Null);
-        assert_eq!(LengthBias::of(&outcomes(|_| 1.0), "other").rows, 0);
     }
 }

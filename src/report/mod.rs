@@ -8,7 +8,7 @@
 //! | `ablation.rs` | which hunks of what was kept went again |
 //! | `terminal.rs` | the screen after a run |
 //! | `json.rs` | the `--json` object |
-//! | `breakdown.rs`, `classify.rs`, `finding.rs` | one evaluation taken apart, by label with F1, and what a comparison of two amounts to |
+//! | `breakdown.rs`, `least.rs`, `classify.rs`, `finding.rs` | one evaluation taken apart, by label with F1, and what a comparison of two amounts to |
 //! | `certainty.rs`, `length.rs` | whether log probabilities, and lengths, go with the scores |
 //! | `numbers.rs`, `escape.rs` | how numbers and untrusted text are written |
 
@@ -19,6 +19,7 @@ mod classify;
 mod escape;
 mod finding;
 mod json;
+mod least;
 mod length;
 mod markdown;
 mod numbers;
@@ -31,7 +32,7 @@ mod view;
 mod testing;
 
 pub use ablation::ablation;
-pub use breakdown::{Confusion, Group, by_field, by_label, by_tag, confusion, worst};
+pub use breakdown::{Aspects, Breakdown, Confusion, Group};
 pub use certainty::Certainty;
 pub use classify::{Classified, MacroF1, macro_f1_difference};
 pub use escape::one_line;

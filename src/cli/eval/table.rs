@@ -2,12 +2,8 @@
 
 use std::fmt;
 
-use prompt_ratchet::dataset::Labels;
 use prompt_ratchet::eval::{Objective, Outcome, Summary};
-use prompt_ratchet::report::{
-    Certainty, Classified, Confusion, Group, LengthBias, by_field, by_label, by_tag, confusion, interval, percent,
-    plural, worst, wrapped,
-};
+use prompt_ratchet::report::{Breakdown, Classified, Confusion, Group, interval, percent, plural, wrapped};
 
 use crate::cli::measure::left_out;
 use crate::cli::plain::{WIDTH, cell, line};
@@ -27,31 +23,18 @@ const TAGS: usize = 20;
 pub struct Page<'a> {
     /// What was measured on what.
     pub title: String,
-    /// The outcomes.
-    pub outcomes: &'a [Outcome],
-    /// What their score is.
-    pub objective: &'a Objective,
-    /// The labels, for a task of labels.
-    pub labels: Option<&'a [String]>,
-    /// The labels of each field, for a task of answers in JSON.
-    pub fields: &'a [Labels],
-    /// Values below it are failing.
-    pub pass_threshold: f64,
+    /// What came out.
+    pub breakdown: &'a Breakdown,
     /// Rows that were left out since the prompt quotes them.
     pub quoted: usize,
-    /// How many failing rows to show.
-    pub worst: usize,
-    /// Whether judges' scores go with the length of the answers.
-    pub length: &'a [LengthBias],
 }
 
 impl fmt::Display for Page<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let summary = self.objective.summary(self.outcomes);
+        let (summary, failing) = (self.breakdown.summary(), self.breakdown.failing());
         writeln!(f, "{}", console::style(line(&self.title, WIDTH)).bold())?;
-        writeln!(f, "{}", score_line(&summary, self.objective))?;
-        let failing = worst(self.outcomes, self.pass_threshold);
-        write!(f, "{} of {} pass", summary.examples - failing.len(), plural(summary.examples, "row"))?;
+        writeln!(f, "{}", score_line(&summary, self.breakdown.objective()))?;
+        write!(f, "{} of {} pass", summary.examples - failing, plural(summary.examples, "row"))?;
         match summary.errors {
             0 => writeln!(f)?,
             errors => writeln!(f, "; {} could not run and count nowhere", plural(errors, "row"))?,
@@ -59,28 +42,27 @@ impl fmt::Display for Page<'_> {
         if let Some(words) = left_out(self.quoted, "the prompt") {
             writeln!(f, "{words}")?;
         }
-        if let Some(labels) = self.labels {
-            groups(f, "label", &by_label(self.outcomes, labels), usize::MAX)?;
-        }
-        if let Some(classified) = self.labels.and_then(|labels| Classified::of(self.outcomes, labels)) {
+        groups(f, "label", &self.breakdown.by_label(), usize::MAX)?;
+        if let Some(classified) = self.breakdown.classified() {
             label_scores(f, &classified)?;
         }
-        groups(f, "field", &by_field(self.outcomes, self.fields), usize::MAX)?;
-        groups(f, "tag", &by_tag(self.outcomes), TAGS)?;
-        if let Some(labels) = self.labels {
-            confusions(f, &confusion(self.outcomes, labels))?;
+        groups(f, "field", &self.breakdown.by_field(), usize::MAX)?;
+        groups(f, "tag", &self.breakdown.by_tag(), TAGS)?;
+        if let Some(confusion) = self.breakdown.confusion() {
+            confusions(f, &confusion)?;
         }
-        if !self.length.is_empty() {
+        let length = self.breakdown.length();
+        if !length.is_empty() {
             writeln!(f, "\nlength of answers and judge's scores")?;
         }
-        for length in self.length {
+        for length in length {
             writeln!(f, "{}", line(&length.words(), WIDTH))?;
         }
-        if let Some(certainty) = Certainty::of(self.outcomes, self.pass_threshold) {
+        if let Some(certainty) = self.breakdown.certainty() {
             writeln!(f, "\n{}", wrapped(&certainty.words(), WIDTH, "  ").join("\n"))?;
         }
-        worst_rows(f, &failing, self.worst)?;
-        errors(f, self.outcomes)?;
+        worst_rows(f, &self.breakdown.worst(), failing)?;
+        errors(f, &self.breakdown.errors(), summary.errors)?;
         writeln!(f)
     }
 }
@@ -126,7 +108,7 @@ fn label_scores(f: &mut fmt::Formatter<'_>, classified: &Classified) -> fmt::Res
 /// nothing to be told apart.
 fn confusions(f: &mut fmt::Formatter<'_>, confusion: &Confusion) -> fmt::Result {
     let mistakes = confusion.mistakes();
-    if mistakes.is_empty() || confusion.counts.iter().all(|row| row.iter().rev().skip(1).all(|count| *count == 0)) {
+    if mistakes.is_empty() || !confusion.has_answers() {
         return Ok(());
     }
     if confusion.labels.len() > MATRIX {
@@ -140,7 +122,7 @@ fn confusions(f: &mut fmt::Formatter<'_>, confusion: &Confusion) -> fmt::Result 
         };
     }
     let letters: Vec<char> = ('A'..).take(confusion.labels.len()).collect();
-    let others = confusion.counts.iter().any(|row| row.last().is_some_and(|count| *count > 0));
+    let others = mistakes.iter().any(|(_, answered, _)| answered.is_none());
     let columns = confusion.labels.len() + usize::from(others);
     let name = WIDTH - 2 - 5 * columns;
     let heads: String = letters
@@ -150,26 +132,28 @@ fn confusions(f: &mut fmt::Formatter<'_>, confusion: &Confusion) -> fmt::Result 
         .map(|h| format!("{h:>5}"))
         .collect();
     writeln!(f, "\n{}{heads}", cell("expected \\ answered", name.min(34) + 2))?;
-    for ((letter, label), counts) in letters.iter().zip(&confusion.labels).zip(&confusion.counts) {
-        let cells: String = counts
-            .iter()
-            .take(columns)
-            .map(|count| if *count == 0 { format!("{:>5}", "·") } else { format!("{count:>5}") })
+    for (expected, (letter, label)) in letters.iter().zip(&confusion.labels).enumerate() {
+        let cells: String = (0..columns)
+            .map(|answered| match confusion.count(expected, answered) {
+                0 => format!("{:>5}", "·"),
+                count => format!("{count:>5}"),
+            })
             .collect();
         writeln!(f, "{letter} {}{cells}", cell(label, name.min(34)))?;
     }
     Ok(())
 }
 
-fn worst_rows(f: &mut fmt::Formatter<'_>, failing: &[&Outcome], most: usize) -> fmt::Result {
-    if failing.is_empty() || most == 0 {
+/// The worst of so many failing rows.
+fn worst_rows(f: &mut fmt::Formatter<'_>, worst: &[&Outcome], failing: usize) -> fmt::Result {
+    if worst.is_empty() {
         return Ok(());
     }
     writeln!(f, "\nfailing, worst first")?;
-    for outcome in failing.iter().take(most) {
+    for outcome in worst {
         failing_row(f, outcome)?;
     }
-    match failing.len().saturating_sub(most) {
+    match failing.saturating_sub(worst.len()) {
         0 => Ok(()),
         more => writeln!(f, "and {more} more; show them with --worst N, or by kind with `ratchet failures`"),
     }
@@ -206,20 +190,16 @@ pub fn failing_row(f: &mut impl fmt::Write, outcome: &Outcome) -> fmt::Result {
     Ok(())
 }
 
-fn errors(f: &mut fmt::Formatter<'_>, outcomes: &[Outcome]) -> fmt::Result {
-    const SHOWN: usize = 5;
-    let failed: Vec<(&str, String)> = outcomes
-        .iter()
-        .filter_map(|outcome| Some((outcome.example.id.as_str(), outcome.result.as_ref().err()?.to_string())))
-        .collect();
-    if failed.is_empty() {
+/// The first of so many rows that could not run.
+fn errors(f: &mut fmt::Formatter<'_>, first: &[&(String, String)], count: usize) -> fmt::Result {
+    if first.is_empty() {
         return Ok(());
     }
     writeln!(f, "\ncould not run")?;
-    for (id, error) in failed.iter().take(SHOWN) {
+    for (id, error) in first {
         writeln!(f, "{}", line(&format!("{id}  {error}"), WIDTH))?;
     }
-    match failed.len().saturating_sub(SHOWN) {
+    match count.saturating_sub(first.len()) {
         0 => Ok(()),
         more => writeln!(f, "and {more} more; --csv has them all"),
     }
@@ -229,8 +209,10 @@ fn errors(f: &mut fmt::Formatter<'_>, outcomes: &[Outcome]) -> fmt::Result {
 mod tests {
     use std::sync::Arc;
 
+    use prompt_ratchet::dataset::Labels;
     use prompt_ratchet::eval::{Answer, OutcomeError};
     use prompt_ratchet::model::{CallError, Completion, FinishReason, Usage};
+    use prompt_ratchet::report::Aspects;
     use prompt_ratchet::score::Score;
     use serde_json::json;
 
@@ -257,18 +239,15 @@ mod tests {
             .chain([outcome(1000, &labels[0], "\u{1b}[2J neither")])
             .collect();
         outcomes[0].result = Err(OutcomeError::Call(CallError::Transient("a reset ".repeat(20))));
-        Page {
-            title: "t".repeat(200),
-            outcomes: &outcomes,
-            objective: &Objective::MeanScore,
-            labels: Some(&labels),
-            fields: &[Labels { field: Some("a long field".repeat(9)), counts: Vec::new() }],
+        let aspects = Aspects {
+            labels: Some(labels),
+            fields: vec![Labels { field: Some("a long field".repeat(9)), counts: Vec::new() }],
             pass_threshold: 1.0,
-            quoted: 1,
             worst: 3,
-            length: &[],
-        }
-        .to_string()
+            ..Aspects::default()
+        };
+        let breakdown = &Breakdown::of(aspects, &outcomes);
+        Page { title: "t".repeat(200), breakdown, quoted: 1 }.to_string()
     }
 
     #[test]

@@ -1,14 +1,13 @@
 //! `ratchet eval --watch`: scores again whenever the prompt file is saved.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use prompt_ratchet::config::Config;
-use prompt_ratchet::dataset::{Example, label_sets};
+use prompt_ratchet::dataset::Rows;
 use prompt_ratchet::eval::{Change, Comparison, Outcome};
 use prompt_ratchet::project::{Project, ProjectError};
-use prompt_ratchet::report::{LengthBias, plural, points};
+use prompt_ratchet::report::{Breakdown, plural, points};
 
 use super::Eval;
 use super::table::{Page, score_line};
@@ -28,7 +27,7 @@ const LISTED: usize = 5;
 pub async fn watch(eval: &Eval, global: &Global) -> Result<Exit, Failure> {
     let Some(project) = load(global).await? else { return Ok(Exit::Done) };
     let mut bench = Bench::of(project, global);
-    let examples = eval.rows(&bench)?;
+    let rows = eval.rows(&bench)?;
     let files: Vec<PathBuf> = match &eval.prompt {
         Some(path) if path.is_dir() => bench.project.prompts.iter().map(|prompt| path.join(prompt.name())).collect(),
         Some(path) => vec![path.clone()],
@@ -40,7 +39,7 @@ pub async fn watch(eval: &Eval, global: &Global) -> Result<Exit, Failure> {
     let mut seen = content();
     loop {
         let scored = tokio::select! {
-            scored = score(eval, &mut bench, &files, &examples, &mut history) => Some(scored),
+            scored = score(eval, &mut bench, &files, &rows, &mut history) => Some(scored),
             // Saved again meanwhile: what is under way is of no use; its answers are stored.
             () = changed(content, &seen) => None,
         };
@@ -129,12 +128,12 @@ async fn score(
     eval: &Eval,
     bench: &mut Bench,
     files: &[PathBuf],
-    examples: &[Arc<Example>],
+    rows: &Rows,
     history: &mut History,
 ) -> Result<(), Failure> {
     let prompts = bench.prompts_of(files)?;
-    let (examples, quoted) = eval.scored(examples, &prompts)?;
-    let measured = bench.measure_stored_first(&prompts, &examples, "eval").await?;
+    let (rows, quoted) = eval.scored(rows.clone(), &prompts)?;
+    let measured = bench.measure_stored_first(&prompts, &rows, "eval").await?;
     let splits = SplitChoice::splits(eval.split);
     bench.book(&splits, &format!("eval-{}", prompts.digest().short()), false)?;
     let outcomes = measured.evaluation.outcomes;
@@ -158,23 +157,8 @@ async fn score(
             text
         }
         _ => {
-            let labels: Option<Vec<String>> =
-                bench.project.labels().map(|labels| labels.into_iter().map(|(label, _)| label).collect());
-            let fields = &label_sets(bench.project.dataset.rows.iter());
-            let (labels, worst) = (labels.as_deref(), eval.worst);
-            let length = &LengthBias::of_judges(&outcomes, &bench.project.scorers);
-            Page {
-                title,
-                outcomes: &outcomes,
-                objective: &objective,
-                labels,
-                fields,
-                pass_threshold,
-                quoted,
-                worst,
-                length,
-            }
-            .to_string()
+            let breakdown = &Breakdown::of(eval.aspects(bench), &outcomes);
+            Page { title, breakdown, quoted }.to_string()
         }
     };
     text += &format!("{}\n\n", measured.used.words());
