@@ -10,7 +10,7 @@ use super::set::PromptSet;
 /// One hunk. `search` must occur exactly once in the original text of `file`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Edit {
-    /// The prompt's name in its [`PromptSet`](super::PromptSet).
+    /// The prompt's name in its [`PromptSet`].
     pub file: String,
     /// Text to find, exactly once; never empty.
     pub search: String,

@@ -1,4 +1,4 @@
-//! Asking the gate: measures what [`gate`](super::gate) wants to see, in its order, and no more.
+//! Asking the gate: measures what [`gate`] wants to see, in its order, and no more.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -28,10 +28,10 @@ are stored cost nothing. What comes of it is kept for the runs to come.")]
 pub struct Calibrate {
     /// The judge; the only one where it isn't named
     scorer: Option<String>,
-    /// The metadata field with what people gave the answer; by default that of [calibration], else `human`
+    /// The metadata field with what people gave the answer; by default that of `[calibration]`, else `human`
     #[arg(long, value_name = "FIELD")]
     human: Option<String>,
-    /// The metadata field with the answer that they rated; by default that of [calibration], else `answer`
+    /// The metadata field with the answer that they rated; by default that of `[calibration]`, else `answer`
     #[arg(long, value_name = "FIELD")]
     answer: Option<String>,
     /// Print one JSON object
