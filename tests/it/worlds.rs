@@ -150,7 +150,7 @@ fn a_plateau_widens_before_it_stops_and_says_so() {
 #[test]
 fn what_a_prompt_of_the_archive_holds_is_brought_to_the_incumbent() {
     let mut brought = 0;
-    for seed in 0..4 {
+    for seed in 0..10 {
         let world = World::new(shape(seed), planted);
         let (mut edits, mut incumbent) = (BTreeMap::<String, BTreeSet<u64>>::new(), None);
         let of = |texts: &BTreeMap<String, String>| edits_in(&prompts(&texts["p"])).into_iter().collect();
