@@ -13,7 +13,7 @@ use super::{BoxFuture, Call, CallError, Chat, Completion};
 pub struct Interrupt {
     token: CancellationToken,
     grace: Duration,
-    /// Attempts that are with a provider.
+    /// Attempts that are with a provider, or whose answers are being stored.
     under_way: Arc<watch::Sender<usize>>,
 }
 
@@ -26,6 +26,11 @@ impl Interrupt {
     /// Whether it is time to stop.
     pub fn is_set(&self) -> bool {
         self.token.is_cancelled()
+    }
+
+    /// Goes on counting an attempt that was answered, until what this gives is dropped.
+    pub(super) fn answered(&self) -> Attempt<'_> {
+        Attempt(&self.under_way)
     }
 
     /// Ends when nothing more is to be waited for: no attempt of any stack is under way, or their time is up. All calls
@@ -45,7 +50,8 @@ impl From<CancellationToken> for Interrupt {
     }
 }
 
-/// The layer in front of the reservation, which counts attempts and begins none after an interrupt.
+/// The layer in front of the reservation, which counts attempts and begins none after an interrupt. One that is answered
+/// stays counted until the store, which takes it over, has its answer: the process may end when none is left.
 pub(super) struct Interruptible {
     pub(super) inner: Arc<dyn Chat>,
     pub(super) interrupt: Interrupt,
@@ -61,7 +67,10 @@ impl Chat for Interruptible {
                 return Err(CallError::Interrupted);
             }
             let result = self.inner.complete(call).await;
-            drop(attempt);
+            match result {
+                Ok(_) => std::mem::forget(attempt),
+                Err(_) => drop(attempt),
+            }
             if matches!(result, Err(CallError::Interrupted)) {
                 // A target's program was refused a call of its own: it ends with the others.
                 self.interrupt.over().await;
@@ -72,7 +81,7 @@ impl Chat for Interruptible {
 }
 
 /// Counts as long as it lives.
-struct Attempt<'a>(&'a watch::Sender<usize>);
+pub(super) struct Attempt<'a>(&'a watch::Sender<usize>);
 
 impl<'a> Attempt<'a> {
     fn begin(under_way: &'a watch::Sender<usize>) -> Self {
@@ -84,5 +93,26 @@ impl<'a> Attempt<'a> {
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         self.0.send_modify(|attempts| *attempts = attempts.saturating_sub(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::model::testing::{Script, answer, call};
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_is_waited_for_until_it_is_stored() {
+        let token = CancellationToken::new();
+        let interrupt = Interrupt::new(token.clone(), Duration::from_secs(10));
+        let script = Arc::new(Script::new(vec![Ok(answer("a")), Err(CallError::Transient("500".into()))]));
+        let layer = Interruptible { inner: script, interrupt: interrupt.clone() };
+        assert!(layer.complete(&call("0")).await.is_ok() && layer.complete(&call("1")).await.is_err());
+        token.cancel();
+        assert!(interrupt.over().now_or_never().is_none());
+        drop(interrupt.answered());
+        assert!(interrupt.over().now_or_never().is_some());
     }
 }

@@ -94,7 +94,13 @@ impl Stack {
             Arc::new(Charged { inner: Arc::clone(&chat), budget: Arc::clone(&budget), ledger: Arc::clone(&ledger) });
         let begun = Arc::new(Interruptible { inner: charged, interrupt: session.interrupt.clone() });
         let logged = Arc::new(LoggedCall { inner: Arc::new(Placed::new(begun, workers)) });
-        let stored = Stored::new(logged, workers, Arc::clone(&session.store), Arc::clone(&session.run));
+        let stored = Stored::new(
+            logged,
+            workers,
+            Arc::clone(&session.store),
+            Arc::clone(&session.run),
+            session.interrupt.clone(),
+        );
         Self {
             addresses: vec![Address { id, chat, stored, limit: Limit::new(workers) }],
             price: None,
@@ -202,7 +208,8 @@ fn address(provider: Provider, session: &Session) -> Address {
     let retry = Arc::new(Retry::new(limited, retry, limit.clone()));
     let logged = Arc::new(LoggedCall { inner: retry });
     let at_once = limit.max_concurrency();
-    let stored = Stored::new(logged, at_once, Arc::clone(&session.store), Arc::clone(&session.run));
+    let stored =
+        Stored::new(logged, at_once, Arc::clone(&session.store), Arc::clone(&session.run), session.interrupt.clone());
     Address { id, chat, stored, limit }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use super::{Call, CallError, CallKey, Chat, Completion, ModelRole, Origin, Usage};
+use super::{Call, CallError, CallKey, Chat, Completion, Interrupt, ModelRole, Origin, Usage};
 use crate::money::Money;
 use file::FileShelf;
 use flight::Flights;
@@ -116,21 +116,29 @@ pub(super) struct Stored {
     run: Arc<str>,
     /// For calls whose answers aren't committed yet.
     places: Arc<Semaphore>,
+    /// Counts answers until they are committed.
+    interrupt: Interrupt,
 }
 
 impl Stored {
     /// The layer around `inner`, which takes `at_once` calls at a time.
-    pub(super) fn new(inner: Arc<dyn Chat>, at_once: usize, store: Arc<Store>, run: Arc<str>) -> Self {
+    pub(super) fn new(
+        inner: Arc<dyn Chat>,
+        at_once: usize,
+        store: Arc<Store>,
+        run: Arc<str>,
+        interrupt: Interrupt,
+    ) -> Self {
         let places = Arc::new(Semaphore::new(at_once.saturating_add(UNSTORED).min(Semaphore::MAX_PERMITS)));
-        Self { inner, store, run, places }
+        Self { inner, store, run, places, interrupt }
     }
 
     /// The answer to `call`, whose key is `key`.
     pub(super) async fn answer(&self, key: CallKey, call: &Call) -> Result<Completion, CallError> {
         let flight = self.store.flights.join(key, || {
             let (inner, store, run) = (Arc::clone(&self.inner), Arc::clone(&self.store), Arc::clone(&self.run));
-            let (places, call) = (Arc::clone(&self.places), call.clone());
-            Box::pin(async move { fetch(inner, store, run, places, key, call).await })
+            let (places, interrupt, call) = (Arc::clone(&self.places), self.interrupt.clone(), call.clone());
+            Box::pin(async move { fetch(inner, store, run, places, interrupt, key, call).await })
         });
         Ok(self.seen(flight.await?))
     }
@@ -154,6 +162,7 @@ async fn fetch(
     store: Arc<Store>,
     run: Arc<str>,
     places: Arc<Semaphore>,
+    interrupt: Interrupt,
     key: CallKey,
     call: Call,
 ) -> Result<Response, CallError> {
@@ -163,6 +172,7 @@ async fn fetch(
     // Nobody closes the semaphore. The place is kept until the answer is committed.
     let _place = places.acquire().await.map_err(|_| CallError::Interrupted)?;
     let completion = inner.complete(&call).await?;
+    let _answered = interrupt.answered();
     store.write(Response { key, run, role: call.role, model: call.request.model, completion }).await
 }
 

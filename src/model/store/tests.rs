@@ -4,11 +4,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::join_all;
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
 use super::sqlite::SqliteShelf;
 use super::*;
 use crate::model::testing::{answer, call};
 use crate::model::{BoxFuture, FinishReason, ProviderId, TraceStep};
+
+/// An interrupt that doesn't come.
+fn never() -> Interrupt {
+    CancellationToken::new().into()
+}
 
 /// Answers each draw with itself, after a few turns of the scheduler.
 #[derive(Default)]
@@ -82,7 +88,7 @@ async fn the_in_memory_twin_counts_what_the_file_counts() {
     for store in [&file, &memory] {
         let echo: Arc<Echo> = Arc::default();
         for (run, draws) in [("r1", 0..5), ("r2", 3..9)] {
-            let stored = Stored::new(echo.clone(), 8, Arc::clone(store), run.into());
+            let stored = Stored::new(echo.clone(), 8, Arc::clone(store), run.into(), never());
             for draw in draws {
                 ask(&stored, &draw.to_string()).await.unwrap();
             }
@@ -98,7 +104,7 @@ async fn nothing_is_asked_for_twice_however_many_ask() {
     let folder = folder();
     let store = Store::open(&folder.path().join("s")).unwrap();
     let echo: Arc<Echo> = Arc::default();
-    let stored = Arc::new(Stored::new(echo.clone(), 8, store, "r1".into()));
+    let stored = Arc::new(Stored::new(echo.clone(), 8, store, "r1".into(), never()));
     let tasks = (0..600).map(|n| {
         let stored = Arc::clone(&stored);
         tokio::spawn(async move { ask(&stored, &(n % 50).to_string()).await.unwrap().text })
@@ -123,7 +129,7 @@ impl Chat for Silent {
 #[tokio::test]
 async fn no_more_calls_are_under_way_than_may_be_paid_for_twice() {
     let silent: Arc<Silent> = Arc::default();
-    let stored = Stored::new(silent.clone(), 8, Store::in_memory(), "r1".into());
+    let stored = Stored::new(silent.clone(), 8, Store::in_memory(), "r1".into(), never());
     let draws: Vec<String> = (0..400).map(|draw| draw.to_string()).collect();
     let mut all = std::pin::pin!(join_all(draws.iter().map(|draw| ask(&stored, draw))));
     for _ in 0..draws.len() {
@@ -136,7 +142,7 @@ async fn no_more_calls_are_under_way_than_may_be_paid_for_twice() {
 #[tokio::test]
 async fn a_caller_who_gives_up_does_not_take_the_answer_from_others() {
     let echo: Arc<Echo> = Arc::default();
-    let stored = Stored::new(echo.clone(), 8, Store::in_memory(), "r1".into());
+    let stored = Stored::new(echo.clone(), 8, Store::in_memory(), "r1".into(), never());
     let mut first = Box::pin(ask(&stored, "0"));
     let mut second = Box::pin(ask(&stored, "0"));
     assert!(futures_util::poll!(&mut first).is_pending());
@@ -173,7 +179,8 @@ async fn the_file_appears_with_the_first_answer_and_not_with_an_error() {
     let folder = folder();
     let path = folder.path().join("deep/s");
     let store = Store::open(&path).unwrap();
-    let stored = |store: &Arc<Store>, inner: Arc<dyn Chat>| Stored::new(inner, 8, Arc::clone(store), "r1".into());
+    let stored =
+        |store: &Arc<Store>, inner: Arc<dyn Chat>| Stored::new(inner, 8, Arc::clone(store), "r1".into(), never());
     let broken = Arc::new(crate::model::testing::Script::new(vec![Err(CallError::Unreachable("refused".into()))]));
     ask(&stored(&store, broken), "0").await.unwrap_err();
     assert_eq!((store.paid("r1").unwrap(), path.parent().unwrap().exists()), (BTreeMap::new(), false));
@@ -245,7 +252,7 @@ async fn a_file_of_the_first_version_opens_with_its_answers_and_takes_new_ones()
         .unwrap();
     // Whoever only looks after it brings it up to date too.
     assert_eq!(Upkeep::open(&path).unwrap().unwrap().verify().unwrap(), Vec::<String>::new());
-    let stored = Stored::new(Arc::<Echo>::default(), 8, Store::open(&path).unwrap(), "r1".into());
+    let stored = Stored::new(Arc::<Echo>::default(), 8, Store::open(&path).unwrap(), "r1".into(), never());
     let answer = stored.answer(key(&old), &old).await.unwrap();
     assert_eq!((answer.text.as_str(), answer.reasoning, answer.usage.input), ("kept", None, 7));
     assert_eq!(ask(&stored, "new").await.unwrap().text, "new");
@@ -264,7 +271,7 @@ fn a_file_of_a_newer_version_is_refused() {
 async fn a_damaged_page_is_an_error_that_says_what_to_do() {
     let folder = folder();
     let path = folder.path().join("s");
-    let stored = Stored::new(Arc::<Echo>::default(), 8, Store::open(&path).unwrap(), "r1".into());
+    let stored = Stored::new(Arc::<Echo>::default(), 8, Store::open(&path).unwrap(), "r1".into(), never());
     for draw in 0..200 {
         ask(&stored, &draw.to_string()).await.unwrap();
     }
@@ -272,7 +279,7 @@ async fn a_damaged_page_is_an_error_that_says_what_to_do() {
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[4096..].fill(0xAB);
     std::fs::write(&path, bytes).unwrap();
-    let stored = Stored::new(Arc::<Echo>::default(), 8, Store::open(&path).unwrap(), "r1".into());
+    let stored = Stored::new(Arc::<Echo>::default(), 8, Store::open(&path).unwrap(), "r1".into(), never());
     let error = ask(&stored, "0").await.unwrap_err();
     assert!(matches!(&error, CallError::Store(message) if message.contains("damaged")), "{error}");
 }
