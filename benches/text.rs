@@ -1,13 +1,16 @@
-//! The search on text: the example datasets through the embedded model, score against calls, and what each part of the
-//! search is worth. `cargo bench --bench text` writes the table in `docs/search.md`.
+//! The search on text: the example datasets through the embedded model, score against calls beside plainer ways, and
+//! what each part of the search is worth. `cargo bench --bench text` writes the table in `docs/search.md`.
 //!
-//! `-- --seeds N` makes fewer runs and only prints the table. `RATCHET_DATA` names the folder of the Banking77 rows;
-//! without it their part is left out and nothing is written.
+//! `RATCHET_DATA` names the folder of the Banking77 rows; without it their part is left out and nothing is written. With any
+//! of these flags the tables are only printed: `-- --seeds N` makes fewer runs, `--whole` leaves out what each part is
+//! worth, and each `--config FILE` measures that project in place of the examples.
 
 #[path = "page.rs"]
 mod page;
 #[path = "parallel.rs"]
 mod parallel;
+#[path = "text/plain.rs"]
+mod plain;
 #[path = "text/table.rs"]
 mod table;
 #[path = "text/task.rs"]
@@ -39,18 +42,44 @@ const PARTS: [Part; 7] = [
     Part { name: "widening", leave_out: |parts| parts.widen = false },
 ];
 
+/// A way to a prompt that is not the search.
+pub struct Plain {
+    name: &'static str,
+    /// With so many task calls, by seed.
+    run: fn(&Task, u64, u64) -> Ran,
+    /// Whether the calls matter.
+    searches: bool,
+}
+
+const PLAIN: [Plain; 4] = [
+    Plain {
+        name: "no search: format line, three random examples a label",
+        run: |task, _, seed| task.random(seed),
+        searches: false,
+    },
+    Plain {
+        name: "no search: format line, typical examples of each label",
+        run: |task, _, seed| task.typical(seed),
+        searches: false,
+    },
+    Plain { name: "random search over 24 examples", run: Task::random_search, searches: true },
+    Plain { name: "hill climber that shows eight failures", run: Task::hill_climb, searches: true },
+];
+
+/// Runs by calls, by seed.
+type ByCalls = Vec<Vec<Ran>>;
+
 /// What was measured of one dataset.
 pub struct Measured {
     name: String,
     /// Rows of train, dev and test.
     rows: [usize; 3],
-    /// The first draft, then what needs no search, by seed.
     draft: Ran,
-    unsearched: Vec<Ran>,
-    /// By calls, by seed: the whole search.
-    whole: Vec<Vec<Ran>>,
-    /// The same without each of [`PARTS`].
-    without: Vec<Vec<Vec<Ran>>>,
+    /// Each of [`PLAIN`].
+    plain: Vec<ByCalls>,
+    whole: ByCalls,
+    /// The search without each of [`PARTS`].
+    without: Vec<ByCalls>,
 }
 
 fn main() {
@@ -59,45 +88,52 @@ fn main() {
     if !arguments.iter().any(|argument| argument == "--bench") {
         return;
     }
-    let flag = arguments.iter().position(|argument| argument == "--seeds");
-    let seeds: Option<usize> = flag.map(|at| arguments[at + 1].parse().unwrap());
-    let mut configs = vec!["ratchet.toml"];
-    let complete = std::env::var_os("RATCHET_DATA").is_some();
-    if complete {
-        configs.push("examples/banking77/ratchet.toml");
+    let values_of = |flag: &str| -> Vec<&str> {
+        let pairs = arguments.windows(2).filter(|pair| pair[0] == flag);
+        pairs.map(|pair| pair[1].as_str()).collect()
+    };
+    let seeds: Option<usize> = values_of("--seeds").first().map(|seeds| seeds.parse().unwrap());
+    let parts = !arguments.iter().any(|argument| argument == "--whole");
+    let mut configs = values_of("--config");
+    let complete = configs.is_empty() && std::env::var_os("RATCHET_DATA").is_some();
+    if configs.is_empty() {
+        configs.push("ratchet.toml");
+        configs.extend(complete.then_some("examples/banking77/ratchet.toml"));
     }
     let measured: Vec<Measured> =
-        configs.iter().map(|config| measure(&Task::load(config), seeds.unwrap_or(SEEDS))).collect();
+        configs.iter().map(|config| measure(&Task::load(config), seeds.unwrap_or(SEEDS), parts)).collect();
     let table = table::markdown(&measured);
-    if seeds.is_none() && complete {
+    if seeds.is_none() && complete && parts {
         page::write("text", &table);
     } else {
         println!("{table}");
     }
 }
 
-fn measure(task: &Task, seeds: usize) -> Measured {
+fn measure(task: &Task, seeds: usize, parts: bool) -> Measured {
     let start = std::time::Instant::now();
-    let by_calls = |parts: Parts| -> Vec<Vec<Ran>> {
-        CALLS.iter().map(|calls| in_parallel(seeds, |seed| task.search(*calls, seed + 1, parts))).collect()
+    let took = |what: &str| eprintln!("{}: {what} after {:.0} s", task.name(), start.elapsed().as_secs_f64());
+    let by_calls = |run: &(dyn Fn(u64, u64) -> Ran + Sync)| -> ByCalls {
+        CALLS.iter().map(|calls| in_parallel(seeds, |seed| run(*calls, seed + 1))).collect()
     };
-    let whole = by_calls(Parts::default());
-    eprintln!("{}: the whole search took {:.0} s", task.name(), start.elapsed().as_secs_f64());
-    let without = PARTS
+    let plain = PLAIN
         .iter()
+        .map(|plain| match plain.searches {
+            true => by_calls(&|calls, seed| (plain.run)(task, calls, seed)),
+            false => vec![in_parallel(seeds, |seed| (plain.run)(task, 0, seed + 1)); CALLS.len()],
+        })
+        .collect();
+    took("the plain ways");
+    let whole = by_calls(&|calls, seed| task.search(calls, seed, Parts::default()));
+    took("the whole search");
+    let of_parts = PARTS.iter().filter(|_| parts);
+    let without = of_parts
         .map(|part| {
             let mut parts = Parts::default();
             (part.leave_out)(&mut parts);
-            by_calls(parts)
+            by_calls(&|calls, seed| task.search(calls, seed, parts))
         })
         .collect();
-    eprintln!("{}: {:.0} s", task.name(), start.elapsed().as_secs_f64());
-    Measured {
-        name: task.name(),
-        rows: task.rows(),
-        draft: task.draft(),
-        unsearched: in_parallel(seeds, |seed| task.unsearched(seed + 1)),
-        whole,
-        without,
-    }
+    took("all parts");
+    Measured { name: task.name(), rows: task.rows(), draft: task.draft(), plain, whole, without }
 }

@@ -5,11 +5,15 @@ use std::fmt::Write;
 use prompt_ratchet::stats::{Interval, median, paired_difference};
 
 use crate::task::Ran;
-use crate::{CALLS, Measured, PARTS, Part};
+use crate::{CALLS, Measured, PARTS, PLAIN, Part};
 
 /// All tables in Markdown.
 pub fn markdown(measured: &[Measured]) -> String {
-    measured.iter().map(|measured| format!("{}\n{}", scores(measured), worth(measured))).collect::<Vec<_>>().join("\n")
+    measured.iter().map(|measured| tables(measured)).collect::<Vec<_>>().join("\n")
+}
+
+fn tables(measured: &Measured) -> String {
+    if measured.without.is_empty() { scores(measured) } else { format!("{}\n{}", scores(measured), worth(measured)) }
 }
 
 fn head(title: &str, first: &str, columns: &[String]) -> String {
@@ -18,17 +22,19 @@ fn head(title: &str, first: &str, columns: &[String]) -> String {
 
 /// Score against calls.
 fn scores(measured: &Measured) -> String {
-    let Measured { name, rows: [train, dev, test], draft, unsearched, whole, without } = measured;
+    let Measured { name, rows: [train, dev, test], draft, plain, whole, without } = measured;
     let title = format!(
         "**{name}**, {train} train, {dev} dev and {test} test rows, {} seeds: score on test, median (range); median on dev",
-        unsearched.len()
+        whole[0].len()
     );
     let mut table = head(&title, "task calls", &CALLS.map(thousands));
     let mut line = |name: &str, cells: &[String]| {
         let _ = writeln!(table, "| {name} | {} |", cells.join(" | "));
     };
     line("first draft", &CALLS.map(|_| scored(&[*draft])));
-    line("no search: format line and three examples a label", &CALLS.map(|_| scored(unsearched)));
+    for (plain, runs) in PLAIN.iter().zip(plain) {
+        line(plain.name, &cells(runs, scored));
+    }
     line("the search", &cells(whole, scored));
     for (Part { name, .. }, runs) in PARTS.iter().zip(without) {
         line(&format!("without {name}"), &cells(runs, scored));

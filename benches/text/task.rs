@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use prompt_ratchet::dataset::{Dataset, Labels, Split};
+use prompt_ratchet::dataset::{Dataset, Example, Labels, Split, label_sets};
 use prompt_ratchet::eval::{ChatSettings, ChatTarget, Evaluate, Evaluator, Summary};
 use prompt_ratchet::model::embedded::{self, Embedded};
 use prompt_ratchet::model::{
@@ -12,7 +12,7 @@ use prompt_ratchet::model::{
 };
 use prompt_ratchet::project::Project;
 use prompt_ratchet::prompt::PromptSet;
-use prompt_ratchet::propose::{ModelProposer, Propose, ProposerSettings};
+use prompt_ratchet::propose::{ModelProposer, ProposerSettings};
 use prompt_ratchet::run::{Event, Pulls, Recorded, RunError, Sink};
 use prompt_ratchet::search::{Account, Alone, CallLimits, CallsSpent, Parts, Search, Settings};
 use tokio::runtime::Runtime;
@@ -34,8 +34,8 @@ pub struct Ran {
 
 /// A dataset with its first draft. The split is the dataset's own, whatever the seed of a run.
 pub struct Task {
-    project: Project,
-    dataset: Dataset,
+    pub project: Project,
+    pub dataset: Dataset,
 }
 
 /// Keeps a run's events.
@@ -136,21 +136,8 @@ impl Task {
         self.measured(&self.project.prompts)
     }
 
-    /// What needs no search: the format line and three examples a label (fewer where three don't fit).
-    pub fn unsearched(&self, seed: u64) -> Ran {
-        let session = session(None);
-        let proposer = self.proposer(&stack(&session));
-        let mut prompts = Arc::clone(&self.project.prompts);
-        for wanted in prompt_ratchet::propose::FREE {
-            let free = proposer.free(&prompts, &self.dataset.rows(Split::Train), &self.labels(), seed);
-            if let Some((_, proposed)) = free.into_iter().find(|(strategy, _)| strategy == wanted) {
-                prompts = Arc::new(proposed.prompts);
-            }
-        }
-        self.measured(&prompts)
-    }
-
-    fn measured(&self, prompts: &Arc<PromptSet>) -> Ran {
+    /// Mean scores of `prompts` on dev and test.
+    pub fn measured(&self, prompts: &Arc<PromptSet>) -> Ran {
         let session = session(None);
         let evaluator = self.evaluator(&stack(&session));
         let score = |split| {
@@ -161,16 +148,18 @@ impl Task {
         Ran { dev: score(Split::Dev), test: score(Split::Test) }
     }
 
-    /// The labels with their train rows.
-    fn labels(&self) -> Vec<Labels> {
-        let mut labels: BTreeMap<String, usize> = BTreeMap::new();
-        for row in self.dataset.rows(Split::Train) {
-            *labels.entry(row.expected_text().unwrap()).or_default() += 1;
-        }
-        vec![Labels { field: None, counts: labels.into_iter().collect() }]
+    /// The rows of a split.
+    pub fn rows_of(&self, split: Split) -> Vec<Arc<Example>> {
+        self.dataset.rows(split)
     }
 
-    fn evaluator(&self, stack: &Arc<Stack>) -> Evaluator {
+    /// The labels of the answers, or of their fields.
+    pub fn labels(&self) -> Vec<Labels> {
+        label_sets(self.dataset.examples.iter().map(Arc::as_ref))
+    }
+
+    /// What asks the task model, and scores.
+    pub fn evaluator(&self, stack: &Arc<Stack>) -> Evaluator {
         let settings = ChatSettings {
             model: embedded::NAME.to_owned(),
             deterministic: true,
@@ -181,13 +170,15 @@ impl Task {
         Evaluator::new(Arc::new(target), Arc::clone(&self.project.scorers))
     }
 
-    fn proposer(&self, stack: &Arc<Stack>) -> ModelProposer {
+    /// What asks the proposer.
+    pub fn proposer(&self, stack: &Arc<Stack>) -> ModelProposer {
         let settings = ProposerSettings { model: embedded::NAME.to_owned(), ..ProposerSettings::default() };
         ModelProposer::new(Arc::clone(stack) as _, settings, self.project.guards(&self.dataset))
     }
 }
 
-fn session(task_calls: Option<u64>) -> Session {
+/// A run of its own, with so many calls of the task model.
+pub fn session(task_calls: Option<u64>) -> Session {
     let by_role = task_calls
         .map(|calls| (ModelRole::Task, Ceiling { calls: Some(calls), ..Ceiling::default() }))
         .into_iter()
@@ -201,7 +192,8 @@ fn session(task_calls: Option<u64>) -> Session {
     }
 }
 
-fn stack(session: &Session) -> Arc<Stack> {
+/// The embedded model as a run calls it.
+pub fn stack(session: &Session) -> Arc<Stack> {
     let provider = Provider {
         id: ProviderId { kind: embedded::NAME.to_owned(), base_url: embedded::VERSION.to_owned() },
         chat: Arc::new(Embedded::new()),
@@ -213,6 +205,6 @@ fn stack(session: &Session) -> Arc<Stack> {
 }
 
 /// One thread for each run: there are as many runs at once as there are threads.
-fn runtime() -> Runtime {
+pub fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }

@@ -7,12 +7,12 @@ use tokio::sync::Mutex;
 
 use super::{Models, Project, ProjectError};
 use crate::config;
-use crate::dataset::{Dataset, Example, Labels};
+use crate::dataset::{Dataset, Example};
 use crate::eval::{Evaluate, Evaluation, Evaluator, OnOutcome, OutcomeError};
 use crate::model::embedded;
 use crate::model::{BoxFuture, CallError, Chat, ModelRole, Stack};
 use crate::prompt::PromptSet;
-use crate::propose::{Ask, Dropped, ModelProposer, Propose, Proposed};
+use crate::propose::{Ask, Dropped, FreeAsk, ModelProposer, Propose, Proposed};
 use crate::run::{FellBack, Successor};
 use crate::search::Standby;
 
@@ -180,14 +180,8 @@ impl Propose for Lineup {
         Box::pin(async move { cast.proposer.propose(ask).await })
     }
 
-    fn free(
-        &self,
-        prompts: &PromptSet,
-        train: &[Arc<Example>],
-        labels: &[Labels],
-        seed: u64,
-    ) -> Vec<(String, Proposed)> {
-        self.cast().proposer.free(prompts, train, labels, seed)
+    fn free(&self, ask: &FreeAsk<'_>) -> Vec<(String, Proposed)> {
+        self.cast().proposer.free(ask)
     }
 
     fn shorter(

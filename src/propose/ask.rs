@@ -75,6 +75,27 @@ pub struct Ask {
     pub seen: Arc<BTreeSet<Digest>>,
 }
 
+/// One request for proposals that need no model.
+#[derive(Debug, Clone, Copy)]
+pub struct FreeAsk<'a> {
+    /// The run's seed.
+    pub seed: u64,
+    /// 1 for the first.
+    pub generation: u32,
+    /// The prompts to edit.
+    pub prompts: &'a PromptSet,
+    /// The train rows to draw examples from.
+    pub train: &'a [Arc<Example>],
+    /// Ids of those that the prompts quote already.
+    pub quoted: &'a BTreeSet<String>,
+    /// Labels of the answer, or of its fields; empty where the task is not one of labels.
+    pub labels: &'a [Labels],
+    /// Whether nothing was tried on these prompts before: then every size of set is offered, else one more set.
+    pub is_first: bool,
+    /// Whether answers fail by their form. Where they do, examples may show nothing without the line that mends it.
+    pub form_fails: bool,
+}
+
 /// A proposal that passed the static guards, and the prompts it yields.
 #[derive(Debug, Clone)]
 pub struct Proposed {
@@ -103,15 +124,8 @@ pub trait Propose: Send + Sync {
     /// Answers one ask.
     fn propose<'a>(&'a self, ask: &'a Ask) -> BoxFuture<'a, Result<Proposed, Dropped>>;
 
-    /// What can be proposed for `prompts` without a model, each with its strategy's name: drawn from the `train` rows
-    /// and their `labels` (empty where the task is not one of labels) with `seed`.
-    fn free(
-        &self,
-        prompts: &PromptSet,
-        train: &[Arc<Example>],
-        labels: &[Labels],
-        seed: u64,
-    ) -> Vec<(String, Proposed)>;
+    /// What can be proposed without a model, each with its strategy's name.
+    fn free(&self, ask: &FreeAsk<'_>) -> Vec<(String, Proposed)>;
 
     /// What `prompts` are without one of their lines, each with its strategy's name: the longest line first, and only
     /// what is not among `seen`.

@@ -2,38 +2,26 @@
 //! drawn from train.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-use rand::seq::SliceRandom;
 use serde_json::Value;
 
+use super::examples::{Class, leaves_enough, lines, pick};
 use super::guards::{GuardError, Guards};
 use super::leave_out::LEAVE_OUT;
-use super::{Proposal, Proposed};
-use crate::dataset::{Example, Labels};
+use super::{FreeAsk, Proposal, Proposed};
+use crate::dataset::Labels;
 use crate::prompt::{Edit, Prompt, PromptSet, escape_literal, hunks};
-use crate::seed;
-use crate::text::{SparseVector, Tfidf};
 
 /// Names under which the proposals that need no model are tried, shown and switched off.
 pub const FREE: [&str; 3] = ["format-line", "balanced-examples", LEAVE_OUT];
 
-/// Most rows of a label that are looked at for examples, and that the examples must stand for: a sample, since all
-/// pairs are compared. Never more than two thirds of them, so that draws differ.
-const SAMPLE: usize = 40;
-/// Longest input, in characters, of a row that makes a good example.
-const LONGEST: usize = 280;
-/// Of a label's rows at most one in so many is shown: shown rows are compared no more, and some must be left for it.
-const SHOWN_OF: usize = 3;
-/// How much being like other labels' rows counts against a row; less and less with each row chosen, as what a further
-/// row adds gets less too.
-const ASTRAY: f64 = 0.5;
-
-/// Draws of examples: how many rows of each label. On the example datasets more were better up to eight (mean score of
-/// the draft with 1, 2, 3, 5 and 8 a label, six draws, train rows that aren't shown and dev together: 0.44, 0.47, 0.50,
-/// 0.50, 0.52 and 0.59, 0.70, 0.75, 0.79, 0.79; of random rows 0.38, 0.39, 0.41, 0.44, 0.47 and 0.50, 0.61, 0.68, 0.71,
-/// 0.76). Rows near the draft's failures were no better than typical ones.
-const DRAWS: [usize; 3] = [3, 5, 8];
+/// Draws of examples in the first generation: how many rows of each label. More were better as far as there were rows and
+/// room, and near each other in a race of 16 rows, so that small sets only took calls from large ones (mean score over six
+/// tasks of intents that are no example here, at 500, 1,000 and 2,000 calls: 0.69, 0.70 and 0.70 with 3, 5 and 8 a label,
+/// 0.72, 0.74 and 0.74 with these). Rows near the draft's failures were no better than typical ones.
+const DRAWS: [usize; 2] = [8, 16];
+/// Rows of each label that a later generation adds to those that are shown.
+const MORE: usize = 4;
 
 /// How a block of text went into the prompt.
 #[derive(PartialEq, Eq)]
@@ -44,25 +32,19 @@ enum Fit {
     Never,
 }
 
-/// What can be proposed for `prompts` without a model, each with its strategy's name; nothing where the task has no
-/// labels, or no prompt that the row's input goes into. Of several such prompts it is for the one that names the most
-/// labels, if there is one: that is where an agent chooses among them.
-pub(super) fn proposals(
-    prompts: &PromptSet,
-    train: &[Arc<Example>],
-    labels: &[Labels],
-    seed: u64,
-    guards: &Guards,
-) -> Vec<(String, Proposed)> {
-    let classes: Vec<Class> = labels.iter().flat_map(Class::all).collect();
+/// What can be proposed without a model, each with its strategy's name; nothing where the task has no labels, or no
+/// prompt that the row's input goes into. Of several such prompts it is for the one that names the most labels, if there
+/// is one: that is where an agent chooses among them.
+pub(super) fn proposals(ask: &FreeAsk<'_>, guards: &Guards) -> Vec<(String, Proposed)> {
+    let classes: Vec<Class> = ask.labels.iter().flat_map(Class::all).collect();
     let names: Vec<&str> = classes.iter().map(|class| class.label).collect();
-    let Some(prompt) = choosing(prompts, &names).filter(|_| !names.is_empty()) else { return Vec::new() };
+    let Some(prompt) = choosing(ask.prompts, &names).filter(|_| !names.is_empty()) else { return Vec::new() };
     let mut found: Vec<(String, Proposed)> = Vec::new();
     let mut seen = BTreeSet::new();
-    let mut offer = |strategy: &str, block: &str, quoted: Vec<String>, rationale: String, expected_effect: &str| {
-        let proposed = inserted(prompt, block)
-            .map(|edits| Proposal { edits, rationale, expected_effect: expected_effect.to_owned(), quoted })
-            .map(|proposal| guards.check(prompts, proposal, true, &seen));
+    let mut offer = |strategy: &str, edits: Option<Vec<Edit>>, quoted: Vec<String>, rationale: String, effect: &str| {
+        let proposed = edits
+            .map(|edits| Proposal { edits, rationale, expected_effect: effect.to_owned(), quoted })
+            .map(|proposal| guards.check(ask.prompts, proposal, true, &seen));
         match proposed {
             Some(Ok(proposed)) => {
                 seen.insert(proposed.prompts.digest());
@@ -73,23 +55,51 @@ pub(super) fn proposals(
             Some(Err(_)) | None => Fit::Never,
         }
     };
-    let rationale = "Naming the exact answers that are allowed keeps the answer free of other words and spellings.";
-    offer("format-line", &format_line(labels), Vec::new(), rationale.to_owned(), "Fewer answers in another form.");
-    for (draw, most) in DRAWS.into_iter().enumerate() {
-        let picked = pick(train, &classes, most, seed, draw);
+    let line = Some(format_line(ask.labels)).filter(|line| !prompt.text().contains(line));
+    let mends_form = line.as_deref().filter(|_| ask.form_fails);
+    if let Some(line) = line.as_deref().filter(|_| ask.is_first || ask.form_fails) {
+        let rationale = "Naming the exact answers that are allowed keeps the answer free of other words and spellings.";
+        let edits = inserted(prompt, None, line);
+        offer("format-line", edits, Vec::new(), rationale.to_owned(), "Fewer answers in another form.");
+    }
+    let each = if ask.labels.iter().any(|set| set.field.is_some()) { "value of each field" } else { "label" };
+    let draws: &[usize] = if ask.is_first { &DRAWS } else { &[MORE] };
+    for (draw, most) in draws.iter().enumerate() {
+        let picked = pick(ask, &classes, *most, draw);
         // With many labels, fewer rows of each may still fit.
-        for count in (1..=most).rev() {
+        for count in (1..=*most).rev() {
             let shown = picked.iter().map(|(_, rows)| rows.len()).max().unwrap_or(0).min(count);
-            let each = if labels.iter().any(|set| set.field.is_some()) { "value of each field" } else { "label" };
             let rationale = format!("{shown} typical train rows of each {each} show what belongs where.");
-            let (block, quoted) = examples_block(&picked, count);
-            let fit = offer("balanced-examples", &block, quoted, rationale, "Better answers on close cases.");
+            let (lines, quoted) = lines(&picked, count);
+            if !leaves_enough(ask.train.len(), ask.quoted.len() + quoted.len()) {
+                continue;
+            }
+            let edits = (!quoted.is_empty()).then(|| with_examples(prompt, &lines, mends_form)).flatten();
+            let fit = offer("balanced-examples", edits, quoted, rationale, "Better answers on close cases.");
             if fit != Fit::TooLong {
                 break;
             }
         }
     }
     found
+}
+
+/// Edits that put example lines behind those that the prompt has, or before the row's input; and the line that mends the
+/// form of the answer, without which examples may show nothing, between them and the input.
+fn with_examples(prompt: &Prompt, lines: &str, mends_form: Option<&str>) -> Option<Vec<Edit>> {
+    let last = last_example(prompt);
+    let block = if last.is_some() { lines.to_owned() } else { format!("Examples:\n{lines}") };
+    match (last, mends_form) {
+        (Some(last), _) => inserted(prompt, Some(last), &block),
+        (None, Some(line)) => inserted(prompt, None, &format!("{block}\n\n{line}")),
+        (None, None) => inserted(prompt, None, &block),
+    }
+}
+
+/// The last line above the row's input that shows a row as this module writes them.
+fn last_example(prompt: &Prompt) -> Option<&str> {
+    let above = prompt.text().get(..before_input(prompt)?)?;
+    above.lines().rev().find(|line| line.starts_with("- \"") && line.contains("\" -> "))
 }
 
 /// The prompt that the labels are chosen by: the only one with the row's input, or the one of them that names more labels
@@ -103,23 +113,6 @@ fn choosing<'a>(prompts: &'a PromptSet, labels: &[&str]) -> Option<&'a Prompt> {
     let most = with_input.iter().map(|prompt| named(prompt)).max().filter(|most| *most > 0)?;
     let mut best = with_input.into_iter().filter(|prompt| named(prompt) == most);
     best.next().filter(|_| best.next().is_none())
-}
-
-/// One label of the answer, or of one of its fields.
-#[derive(Clone, Copy)]
-struct Class<'a> {
-    set: &'a Labels,
-    label: &'a str,
-}
-
-impl<'a> Class<'a> {
-    fn all(set: &'a Labels) -> impl Iterator<Item = Self> {
-        set.counts.iter().map(move |(label, _)| Self { set, label })
-    }
-
-    fn has(&self, row: &Example) -> bool {
-        self.set.label_of(row).as_deref() == Some(self.label)
-    }
 }
 
 /// Names all answers that are allowed: a list of labels, or an object with the values of each field.
@@ -137,112 +130,29 @@ fn format_line(sets: &[Labels]) -> String {
     format!("Respond with exactly one of these labels and nothing else: {list}")
 }
 
-/// Rows of each class, a row of every class in turn until each is shown `count` times; and their ids. A row that is shown
-/// for its value in one field counts for the others as well.
-fn examples_block(picked: &[(Class<'_>, Vec<&Example>)], count: usize) -> (String, Vec<String>) {
-    let mut block = "Examples:".to_owned();
-    let mut shown: Vec<&Example> = Vec::new();
-    for turn in 1..=count {
-        for (class, rows) in picked {
-            let is_new = |row: &&&Example| shown.iter().all(|known| known.id != row.id);
-            let Some(row) = rows.iter().find(is_new) else { continue };
-            if shown.iter().filter(|row| class.has(row)).count() < turn {
-                let text = Value::String(one_line(row)).to_string();
-                let answer = row.expected_text().unwrap_or_default();
-                block.push_str(&format!("\n- {} -> {}", escape_literal(&text), escape_literal(&answer)));
-                shown.push(row);
-            }
-        }
-    }
-    (block, shown.into_iter().map(|row| row.id.clone()).collect())
-}
-
-fn one_line(row: &Example) -> String {
-    row.input_text().split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// `most` rows of each class: each next one is what helps the chosen ones together most to stand for a sample of the
-/// class's rows (greedy maximisation of the facility-location function: Nemhauser, Wolsey and Fisher, Mathematical
-/// Programming 14, 1978), and rather unlike other labels' rows. Pinned rows are never chosen, since a
-/// quoted row is compared no more.
-fn pick<'a>(
-    train: &'a [Arc<Example>],
-    classes: &[Class<'a>],
-    most: usize,
-    seed: u64,
-    draw: usize,
-) -> Vec<(Class<'a>, Vec<&'a Example>)> {
-    let mut random = seed::generator(seed, 1, &format!("balanced examples {draw}"));
-    let usable: Vec<&Example> =
-        train.iter().map(Arc::as_ref).filter(|row| !row.pinned && !row.input_text().trim().is_empty()).collect();
-    let mut samples: Vec<(Class<'a>, Vec<&Example>, usize)> = Vec::new();
-    for class in classes {
-        let mut rows: Vec<&Example> = usable.iter().copied().filter(|row| class.has(row)).collect();
-        rows.shuffle(&mut random);
-        // Long rows only where there are no others. The sort is stable, so that the draw decides among equals.
-        rows.sort_by_key(|row| one_line(row).chars().count() > LONGEST);
-        let most = most.min(rows.len().div_ceil(SHOWN_OF));
-        rows.truncate((rows.len() * 2).div_ceil(3).clamp(most, SAMPLE));
-        samples.push((*class, rows, most));
-    }
-    let texts: Vec<String> = samples.iter().flat_map(|(_, rows, _)| rows.iter().map(|row| one_line(row))).collect();
-    let tfidf = Tfidf::fit(&texts);
-    let vectors: Vec<Vec<SparseVector>> =
-        samples.iter().map(|(_, rows, _)| rows.iter().map(|row| tfidf.vector(&one_line(row))).collect()).collect();
-    let is_rival = |of: usize, at: usize| at != of && samples[at].0.set.field == samples[of].0.set.field;
-    let all =
-        |of: usize| vectors.iter().enumerate().filter(move |(at, _)| is_rival(of, *at)).flat_map(|(_, rows)| rows);
-    let chosen = samples.iter().enumerate().map(|(at, (class, rows, most))| {
-        let step = all(at).count().div_ceil(SAMPLE).max(1);
-        let others: Vec<&SparseVector> = all(at).step_by(step).collect();
-        let chosen = covering(&vectors[at], &others, *most);
-        (*class, chosen.into_iter().map(|row| rows[row]).collect())
-    });
-    chosen.collect()
-}
-
-/// Which `most` of `own` together are most like all of `own` and least like `others`.
-fn covering(own: &[SparseVector], others: &[&SparseVector], most: usize) -> Vec<usize> {
-    let likeness = |candidate: &SparseVector| -> Vec<f64> { own.iter().map(|row| row.cosine(candidate)).collect() };
-    let alike: Vec<Vec<f64>> = own.iter().map(likeness).collect();
-    let share = own.len() as f64 / others.len().max(1) as f64;
-    let astray: Vec<f64> =
-        own.iter().map(|row| share * others.iter().map(|other| other.cosine(row)).sum::<f64>()).collect();
-    let mut covered = vec![0.0_f64; own.len()];
-    let mut chosen: Vec<usize> = Vec::new();
-    while chosen.len() < most.min(own.len()) {
-        let gain = |candidate: usize| -> f64 {
-            let more = alike[candidate].iter().zip(&covered).map(|(like, had)| (like - had).max(0.0)).sum::<f64>();
-            // A row that is no less like the other labels' rows teaches little.
-            more - ASTRAY * astray[candidate] / (1.0 + chosen.len() as f64)
-        };
-        let open = (0..own.len()).filter(|row| !chosen.contains(row));
-        // Of equal gains the first one drawn.
-        let best =
-            open.map(|row| (gain(row), row)).max_by(|one, other| one.0.total_cmp(&other.0).then(other.1.cmp(&one.1)));
-        let Some((_, best)) = best else { break };
-        for (had, like) in covered.iter_mut().zip(&alike[best]) {
-            *had = had.max(*like);
-        }
-        chosen.push(best);
-    }
-    chosen
-}
-
-/// Edits that put `block` before the row's input; `None` where there is no place for it, or it is there already.
-fn inserted(prompt: &Prompt, block: &str) -> Option<Vec<Edit>> {
+/// Edits that put `block` behind a line of the prompt, or before the row's input as a paragraph of its own; `None` where
+/// there is no place for it, or it is there already.
+fn inserted(prompt: &Prompt, behind: Option<&str>, block: &str) -> Option<Vec<Edit>> {
     let text = prompt.text();
     if text.contains(block) {
         return None;
     }
-    let at = before_input(prompt)?;
-    let (above, below) = text.split_at(at);
-    // A paragraph of its own, unless it begins the message.
-    let last = above.lines().last().unwrap_or_default().trim();
-    let begins = last.is_empty() || prompt.structure().role_lines.contains(&last) || last == "---";
-    let gap = if begins { "" } else { "\n" };
+    let wider = match behind {
+        Some(line) => {
+            let at = line.as_ptr() as usize - text.as_ptr() as usize + line.len();
+            let (above, below) = text.split_at(at);
+            (above, format!("\n{block}"), below)
+        }
+        None => {
+            let (above, below) = text.split_at(before_input(prompt)?);
+            let last = above.lines().last().unwrap_or_default().trim();
+            let begins = last.is_empty() || prompt.structure().role_lines.contains(&last) || last == "---";
+            let gap = if begins { "" } else { "\n" };
+            (above, format!("{gap}{block}\n\n"), below)
+        }
+    };
     let line_break = if text.contains("\r\n") { "\r\n" } else { "\n" };
-    let wider = format!("{above}{}{below}", format!("{gap}{block}\n\n").replace('\n', line_break));
+    let wider = format!("{}{}{}", wider.0, wider.1.replace('\n', line_break), wider.2);
     let edited = Prompt::parse(prompt.name(), &wider).ok()?;
     Some(hunks(prompt, &edited))
 }
@@ -273,7 +183,10 @@ fn leads(line: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::dataset::Example;
     use crate::propose::GuardLimits;
     use crate::propose::testing::{PROMPT, dataset, example, prompts};
 
@@ -309,7 +222,12 @@ mod tests {
         let (before, train) = (prompts(text), train());
         let limits = GuardLimits { max_prompt_tokens: 4000, max_growth, copied_words: 8 };
         let guards = Guards::new(limits, &before, &dataset(train.clone()));
-        proposals(&before, &train, &labels(), seed, &guards)
+        proposals(&ask(&before, &train, &labels(), seed), &guards)
+    }
+
+    fn ask<'a>(prompts: &'a PromptSet, train: &'a [Arc<Example>], labels: &'a [Labels], seed: u64) -> FreeAsk<'a> {
+        static NONE: BTreeSet<String> = BTreeSet::new();
+        FreeAsk { seed, generation: 1, prompts, train, quoted: &NONE, labels, is_first: true, form_fails: false }
     }
 
     #[test]
@@ -326,8 +244,8 @@ mod tests {
     fn examples_are_balanced_in_turn_escaped_and_quoted() {
         let found = proposals_within(PROMPT, 1500, 1);
         let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["format-line", "balanced-examples", "balanced-examples", "balanced-examples"]);
-        for ((_, proposed), count) in found[1..].iter().zip([2, 2, 2]) {
+        assert_eq!(names, ["format-line", "balanced-examples", "balanced-examples"]);
+        for ((_, proposed), count) in found[1..].iter().zip([2, 2]) {
             let text = proposed.prompts.first().text();
             let answers: Vec<&str> = text
                 .lines()
@@ -359,7 +277,7 @@ mod tests {
         let sets = [set("mood", [("angry", 8), ("calm", 4)]), set("topic", [("billing", 6), ("refunds", 6)])];
         let limits = GuardLimits { max_prompt_tokens: 4000, max_growth: 1500, copied_words: 8 };
         let guards = Guards::new(limits, &before, &dataset(train.clone()));
-        let found = proposals(&before, &train, &sets, 1, &guards);
+        let found = proposals(&ask(&before, &train, &sets, 1), &guards);
         let row = example("x", "hello", "billing");
         let rendered = |at: usize| found[at].1.prompts.first().render(&row).unwrap()[1].content.clone();
         let form = r#"nothing else: {"mood": "angry|calm", "topic": "billing|refunds"}"#;
@@ -370,6 +288,34 @@ mod tests {
             let lines = rendered(1).lines().filter(|line| line.contains(&format!(":\"{value}\""))).count();
             assert!(lines >= 2, "{value} in {}", rendered(1));
         }
+    }
+
+    #[test]
+    fn where_answers_fail_by_their_form_examples_come_with_the_line_that_mends_it() {
+        let (before, train, labels) = (prompts(PROMPT), train(), labels());
+        let limits = GuardLimits { max_prompt_tokens: 4000, max_growth: 1500, copied_words: 8 };
+        let guards = Guards::new(limits, &before, &dataset(train.clone()));
+        let found = proposals(&FreeAsk { form_fails: true, ..ask(&before, &train, &labels, 1) }, &guards);
+        let text = found[1].1.prompts.first().text();
+        let (examples, form) = (text.find("Examples:").unwrap(), text.find(&format_line(&labels)).unwrap());
+        assert!(examples < form && form < text.find("Ticket:").unwrap(), "{text}");
+    }
+
+    #[test]
+    fn a_later_generation_adds_rows_to_the_list_that_is_there() {
+        let (train, labels) = (train(), labels());
+        let shown = PROMPT.replace("Ticket:", "Examples:\n- \"I want my money back\" -> refunds\n\nTicket:");
+        let (before, quoted) = (prompts(&shown), BTreeSet::from(["refunds-0".to_owned()]));
+        let limits = GuardLimits { max_prompt_tokens: 4000, max_growth: 1500, copied_words: 8 };
+        let guards = Guards::new(limits, &before, &dataset(train.clone()));
+        let first = ask(&before, &train, &labels, 1);
+        let found = proposals(&FreeAsk { generation: 2, quoted: &quoted, is_first: false, ..first }, &guards);
+        let [(name, proposed)] = &found[..] else { panic!("{}", found.len()) };
+        assert_eq!((name.as_str(), proposed.proposal.quoted.len()), ("balanced-examples", 2 + 1));
+        let text = proposed.prompts.first().text();
+        assert_eq!(text.matches("Examples:").count(), 1, "{text}");
+        assert!(text.contains("back\" -> refunds\n- \"") && text.contains("\n\nTicket:"), "{text}");
+        assert!(!proposed.proposal.quoted.contains(&"refunds-0".to_owned()));
     }
 
     #[test]
@@ -397,7 +343,7 @@ mod tests {
         }
         let limits = GuardLimits { max_prompt_tokens: 4000, max_growth: 1500, copied_words: 8 };
         let guards = Guards::new(limits, &before, &dataset(train.clone()));
-        for (_, proposed) in proposals(&before, &train, &labels(), 1, &guards) {
+        for (_, proposed) in proposals(&ask(&before, &train, &labels(), 1), &guards) {
             assert!(proposed.proposal.quoted.iter().all(|id| id == "billing-5" || id.starts_with("refunds")));
         }
     }
@@ -438,6 +384,6 @@ mod tests {
         let before = prompts(PROMPT);
         let limits = GuardLimits { max_prompt_tokens: 4000, max_growth: 1500, copied_words: 8 };
         let guards = Guards::new(limits, &before, &dataset(train()));
-        assert!(proposals(&before, &train(), &[], 1, &guards).is_empty());
+        assert!(proposals(&ask(&before, &train(), &[], 1), &guards).is_empty());
     }
 }

@@ -8,10 +8,11 @@
 //! | `request.rs`, `reply.rs` | the text that a model is sent, and how its answer is read |
 //! | `guards.rs`, `copied.rs` | what a proposal must hold, free of any call |
 //! | `proposer.rs` | asks a model, with one round to mend |
-//! | `free.rs`, `leave_out.rs` | proposals that need no model |
+//! | `free.rs`, `examples.rs`, `leave_out.rs` | proposals that need no model |
 
 mod ask;
 mod copied;
+mod examples;
 mod free;
 mod guards;
 mod leave_out;
@@ -23,7 +24,7 @@ mod strategy;
 #[cfg(test)]
 mod testing;
 
-pub use ask::{Ask, Attempt, Dropped, Propose, Proposed, ShownRow};
+pub use ask::{Ask, Attempt, Dropped, FreeAsk, Propose, Proposed, ShownRow};
 pub use copied::CopiedRun;
 pub use copied::quoted_rows;
 pub use free::FREE;

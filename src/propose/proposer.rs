@@ -6,8 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::guards::Guards;
-use super::{Ask, Dropped, Propose, Proposed, free, leave_out, reply, request};
-use crate::dataset::{Example, Labels};
+use super::{Ask, Dropped, FreeAsk, Propose, Proposed, free, leave_out, reply, request};
 use crate::digest::Digest;
 use crate::model::{AnswerFormat, BoxFuture, Call, CallError, Chat, ChatRequest, Completion, ModelRole};
 use crate::prompt::{Message, PromptSet, Role};
@@ -111,14 +110,8 @@ impl Propose for ModelProposer {
         Box::pin(self.ask(ask))
     }
 
-    fn free(
-        &self,
-        prompts: &PromptSet,
-        train: &[Arc<Example>],
-        labels: &[Labels],
-        seed: u64,
-    ) -> Vec<(String, Proposed)> {
-        let mut found = free::proposals(prompts, train, labels, seed, &self.guards);
+    fn free(&self, ask: &FreeAsk<'_>) -> Vec<(String, Proposed)> {
+        let mut found = free::proposals(ask, &self.guards);
         found.retain(|(name, _)| !self.settings.disabled.contains(name));
         found
     }

@@ -13,12 +13,12 @@ use super::race::{self, Course};
 use super::widen::{self, Parent, Plateau};
 use super::{Halt, Revision, Search};
 use crate::dataset::Split;
-use crate::diagnose::{FailureCluster, diagnose};
+use crate::diagnose::{FailureCluster, FailureKind, diagnose};
 use crate::digest::Digest;
 use crate::eval::{Change, Outcome, OutcomeError};
 use crate::model::{Amount, CallError, ModelRole};
 use crate::prompt::PromptSet;
-use crate::propose::{Attempt, Dropped, Proposed};
+use crate::propose::{Attempt, Dropped, FreeAsk, Proposed};
 use crate::run::{self, AskFailed, Decision, Diagnosed, Event, GenerationEnded, GenerationStarted, Stopped};
 
 /// What a search remembers from generation to generation.
@@ -218,15 +218,8 @@ impl Search<'_> {
     /// The generation's candidates: what needs no model first, then one for each ask that came to something.
     async fn candidates(&self, meter: &Meter<'_>, state: &mut State, generation: u32) -> Result<Vec<Candidate>, Halt> {
         let mut found = Vec::new();
-        // Not of what was kept before another model took over: that has had its turn.
-        let is_baseline = state.incumbent.prompts.digest() == self.baseline.digest();
-        if state.is_new && is_baseline && self.settings.parts.free {
-            let train = self.dataset.rows(Split::Train);
-            let labels = self.labels();
-            let free = self.propose.free(&state.incumbent.prompts, &train, &labels, self.settings.seed);
-            for (strategy, proposed) in free {
-                found.extend(self.admit(state, strategy, None, None, Ok(proposed), generation)?);
-            }
+        for (strategy, proposed) in self.free(state, generation) {
+            found.extend(self.admit(state, strategy, None, None, Ok(proposed), generation)?);
         }
         for (strategy, proposed) in self.to_prune(meter, state) {
             found.extend(self.admit(state, strategy, None, None, Ok(proposed), generation)?);
@@ -260,6 +253,25 @@ impl Search<'_> {
             found.extend(self.admit(state, strategy, ask.cluster, parent, reply, generation)?);
         }
         Ok(found)
+    }
+
+    /// What can be tried on the incumbent without a model.
+    fn free(&self, state: &State, generation: u32) -> Vec<(String, Proposed)> {
+        if !self.settings.parts.free {
+            return Vec::new();
+        }
+        let Revision { prompts, quoted, .. } = &state.incumbent;
+        self.propose.free(&FreeAsk {
+            seed: self.settings.seed,
+            generation,
+            prompts,
+            train: &self.dataset.rows(Split::Train),
+            quoted,
+            labels: &self.labels(),
+            // What was kept before another model took over has had its turn.
+            is_first: state.is_new && prompts.digest() == self.baseline.digest(),
+            form_fails: state.clusters.iter().any(|cluster| cluster.kind == FailureKind::Format),
+        })
     }
 
     /// Makes a reply a candidate, unless it came to nothing or was tried before; either is said. What was made of a
@@ -375,15 +387,14 @@ impl Search<'_> {
         let doing = Doing { generation, stage: "train", trying: "the new incumbent".to_owned() };
         let mut rows = race::order(&self.unquoted(&revision.quoted), self.settings.seed, generation);
         rows = meter.within(&revision.prompts, &rows, self.task_calls_left());
-        let is_failing = |outcome: &Outcome| outcome.is_failing(self.settings.pass_threshold);
+        let is_failing = |outcome: &&Outcome| outcome.is_failing(self.settings.pass_threshold);
         let mut train = Vec::new();
-        let least = self.rows_of_incumbent(generation);
-        let mut count = least.min(rows.len());
-        // That nothing fails has to be shown on all rows.
+        let mut count = self.rows_of_incumbent(generation).min(rows.len());
         while train.len() < count {
             train.extend(meter.measure(&revision.prompts, &rows[train.len()..count], 0, &doing).await?);
-            if !train.iter().any(is_failing) {
-                count = (count + least).min(rows.len());
+            // A block of failing rows is the least to learn from and to race on; that none fails has to be shown on all.
+            if train.iter().filter(is_failing).count() < race::BLOCK {
+                count = (count + race::BLOCK).min(rows.len());
             }
         }
         meter.journal_failures()?;

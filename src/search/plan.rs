@@ -49,7 +49,7 @@ pub struct Outline {
 const RACED: u64 = 60;
 
 /// Candidates that need no model, in the first generation.
-const FREE: u64 = 2;
+const FREE: u64 = 3;
 
 impl Outline {
     /// The outline of a search over so many rows of train, dev and test, `guarded` of which are guarded.

@@ -11,12 +11,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use prompt_ratchet::dataset::{Dataset, Example, Labels, Split};
+use prompt_ratchet::dataset::{Dataset, Example, Split};
 use prompt_ratchet::digest::Digest;
 use prompt_ratchet::eval::{Answer, Evaluate, Evaluation, Objective, OnOutcome, Outcome, OutcomeError};
 use prompt_ratchet::model::{BoxFuture, Completion, FinishReason, Usage};
 use prompt_ratchet::prompt::{Edit, Prompt, PromptSet};
-use prompt_ratchet::propose::{self, Ask, Dropped, Proposal, Propose, Proposed, Strategy};
+use prompt_ratchet::propose::{self, Ask, Dropped, FreeAsk, Proposal, Propose, Proposed, Strategy};
 use prompt_ratchet::run::{Event, Pulls, Recorded, RunError, Sink};
 use prompt_ratchet::search::{
     Alone, CallLimits, CallsSpent, GateSettings, Parts, Protected, Search, Settings, Task, Unlimited,
@@ -357,7 +357,7 @@ impl Propose for World {
         Box::pin(std::future::ready(Ok(self.proposed(&ask.prompts, ask.generation, ask.slot))))
     }
 
-    fn free(&self, _: &PromptSet, _: &[Arc<Example>], _: &[Labels], _: u64) -> Vec<(String, Proposed)> {
+    fn free(&self, _: &FreeAsk<'_>) -> Vec<(String, Proposed)> {
         Vec::new()
     }
 
