@@ -9,7 +9,7 @@ use crate::{CALLS, Measured, PARTS, PLAIN, Part};
 
 /// All tables in Markdown.
 pub fn markdown(measured: &[Measured]) -> String {
-    measured.iter().map(|measured| tables(measured)).collect::<Vec<_>>().join("\n")
+    measured.iter().map(tables).collect::<Vec<_>>().join("\n")
 }
 
 fn tables(measured: &Measured) -> String {
