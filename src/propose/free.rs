@@ -130,29 +130,26 @@ fn format_line(sets: &[Labels]) -> String {
     format!("Respond with exactly one of these labels and nothing else: {list}")
 }
 
-/// Edits that put `block` behind a line of the prompt, or before the row's input as a paragraph of its own; `None` where
+/// Edits that put `block` behind a line of the prompt (a part of its text), or before the row's input as a paragraph of its own; `None` where
 /// there is no place for it, or it is there already.
 fn inserted(prompt: &Prompt, behind: Option<&str>, block: &str) -> Option<Vec<Edit>> {
     let text = prompt.text();
     if text.contains(block) {
         return None;
     }
-    let wider = match behind {
-        Some(line) => {
-            let at = line.as_ptr() as usize - text.as_ptr() as usize + line.len();
-            let (above, below) = text.split_at(at);
-            (above, format!("\n{block}"), below)
-        }
+    let (at, lines) = match behind {
+        Some(line) => (line.as_ptr() as usize - text.as_ptr() as usize + line.len(), format!("\n{block}")),
         None => {
-            let (above, below) = text.split_at(before_input(prompt)?);
-            let last = above.lines().last().unwrap_or_default().trim();
+            let at = before_input(prompt)?;
+            // A paragraph of its own, unless it begins the message.
+            let last = text[..at].lines().last().unwrap_or_default().trim();
             let begins = last.is_empty() || prompt.structure().role_lines.contains(&last) || last == "---";
-            let gap = if begins { "" } else { "\n" };
-            (above, format!("{gap}{block}\n\n"), below)
+            (at, format!("{}{block}\n\n", if begins { "" } else { "\n" }))
         }
     };
     let line_break = if text.contains("\r\n") { "\r\n" } else { "\n" };
-    let wider = format!("{}{}{}", wider.0, wider.1.replace('\n', line_break), wider.2);
+    let (above, below) = text.split_at(at);
+    let wider = format!("{above}{}{below}", lines.replace('\n', line_break));
     let edited = Prompt::parse(prompt.name(), &wider).ok()?;
     Some(hunks(prompt, &edited))
 }

@@ -21,8 +21,8 @@ pub struct Asserted {
 
 impl Asserted {
     /// A scorer called `name` in reports.
-    pub fn new(name: impl Into<String>, assertion: impl Assertion + 'static) -> Asserted {
-        Asserted { name: name.into(), assertion: Box::new(assertion) }
+    pub fn new(name: impl Into<String>, assertion: impl Assertion + 'static) -> Self {
+        Self { name: name.into(), assertion: Box::new(assertion) }
     }
 }
 
