@@ -109,7 +109,7 @@ impl Eval {
             None => Arc::clone(&bench.project.prompts),
         };
         let (rows, quoted) = self.scored(rows, &prompts)?;
-        let mut breakdown = Breakdown::new(self.aspects(&bench), rows.by_id());
+        let mut breakdown = Breakdown::new(self.aspects(&bench), rows.len());
         let mut export = self.csv.as_ref().map(|_| csv::Export::new(&rows, &bench.project.dataset));
         let mut take = |at: usize, outcome: Outcome| {
             breakdown.take(at, &outcome);

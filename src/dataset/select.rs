@@ -100,13 +100,6 @@ impl Rows {
         (0..self.len()).filter_map(|at| self.get(at))
     }
 
-    /// Their places in this list by ascending ids.
-    pub fn by_id(&self) -> Vec<u32> {
-        let mut places: Vec<u32> = (0..).take(self.len()).collect();
-        places.sort_by(|one, other| self.id(*one as usize).cmp(self.id(*other as usize)));
-        places
-    }
-
     /// Those whose ids are `wanted`.
     pub fn with(&self, wanted: impl Fn(&str) -> bool) -> Self {
         let places = self.places.iter().copied().filter(|place| wanted(self.packed.id(*place as usize))).collect();

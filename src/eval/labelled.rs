@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{CONFIDENCE, Outcome};
 use crate::seed::generator;
-use crate::stats::{Interval, Labelled, bootstrap_macro_f1};
+use crate::stats::{Cells, Interval, Labelled, bootstrap_macro_f1};
 
 /// Resamples of a bootstrap, and permutations of a test.
 pub(super) const RESAMPLES: usize = 2_000;
@@ -26,6 +26,6 @@ pub fn labelled<'o>(outcomes: &'o [Outcome], labels: &[String]) -> BTreeMap<&'o 
 }
 
 /// The 95 % interval of the macro F1 of `rows`, of so many labels: always the same for the same rows.
-pub fn macro_f1_interval(rows: &[Labelled], labels: usize) -> Interval {
+pub fn macro_f1_interval(rows: &Cells<Labelled>, labels: usize) -> Interval {
     bootstrap_macro_f1(rows, labels, CONFIDENCE, RESAMPLES, &mut generator(0, 0, "macro-f1"))
 }

@@ -9,7 +9,7 @@ use super::{CONFIDENCE, Change, Comparison, Outcome, Summary, compare};
 use crate::config;
 use crate::dataset::Example;
 use crate::seed::generator;
-use crate::stats::{Labelled, label_scores, macro_f1, macro_f1_difference};
+use crate::stats::{Cells, Labelled, label_scores, macro_f1, macro_f1_difference};
 
 /// What the score of a prompt is. Which rows fail, and which are fixed or broken, goes by the rows' own scores under any
 /// objective.
@@ -42,9 +42,8 @@ impl Objective {
         self.summary_of(Summary::of(outcomes), || labelled(outcomes, labels).into_values().collect())
     }
 
-    /// The same of rows that come to `of_rows` by their own scores; `labelled` are those of a task of labels that ran, in the
-    /// order of their ids.
-    pub fn summary_of(&self, of_rows: Summary, labelled: impl FnOnce() -> Vec<Labelled>) -> Summary {
+    /// The same of rows that come to `of_rows` by their own scores; `labelled` are those of a task of labels that ran.
+    pub fn summary_of(&self, of_rows: Summary, labelled: impl FnOnce() -> Cells<Labelled>) -> Summary {
         let Self::MacroF1 { labels, .. } = self else { return of_rows };
         let rows = labelled();
         let score = macro_f1(&label_scores(&rows, labels.len())).unwrap_or(0.0);
@@ -55,9 +54,9 @@ impl Objective {
     pub fn compare(&self, before: &[Outcome], after: &[Outcome], pass_threshold: f64) -> Comparison {
         let by_rows = compare(before, after, pass_threshold);
         let Self::MacroF1 { labels, seed } = self else { return by_rows };
-        let (before, after): (Vec<Labelled>, Vec<Labelled>) = paired(before, after, labels).into_values().unzip();
+        let pairs: Cells<(Labelled, Labelled)> = paired(before, after, labels).into_values().collect();
         let mut rng = generator(*seed, 0, "macro-f1");
-        let found = macro_f1_difference(&before, &after, labels.len(), CONFIDENCE, RESAMPLES, &mut rng);
+        let found = macro_f1_difference(&pairs, labels.len(), CONFIDENCE, RESAMPLES, &mut rng);
         Comparison {
             before: found.before,
             after: found.after,
@@ -97,7 +96,8 @@ impl Objective {
             rows
         });
         let (before, after): (Vec<Labelled>, Vec<Labelled>) = in_both(before, &after).into_values().unzip();
-        let [before, after] = [before, after].map(|rows| macro_f1(&label_scores(&rows, labels.len())));
+        let [before, after] =
+            [before, after].map(|rows| macro_f1(&label_scores(&rows.into_iter().collect(), labels.len())));
         Some(after.unwrap_or(0.0) - before.unwrap_or(0.0))
     }
 

@@ -9,7 +9,7 @@ use super::least::Least;
 use super::{Certainty, Classified, LengthBias};
 use crate::dataset::Labels;
 use crate::eval::{Objective, Outcome, Summary};
-use crate::stats::Labelled;
+use crate::stats::{Cells, Labelled};
 
 /// How many rows that could not run are told of.
 const ERRORS: usize = 5;
@@ -35,8 +35,6 @@ pub struct Aspects {
 #[derive(Debug)]
 pub struct Breakdown {
     aspects: Aspects,
-    /// The places of the rows by ascending ids.
-    by_id: Vec<u32>,
     /// One a row, by place.
     rows: Vec<Row>,
     places: LabelPlaces,
@@ -106,30 +104,27 @@ pub struct Group {
 }
 
 impl Breakdown {
-    /// Nothing yet, of as many rows as `by_id` holds places of: those of the rows by ascending ids.
-    pub fn new(aspects: Aspects, by_id: Vec<u32>) -> Self {
+    /// Nothing yet, of so many rows.
+    pub fn new(aspects: Aspects, rows: usize) -> Self {
         let nothing = Row { value: f64::NAN, weight: 1.0, expected: NO_LABEL, answered: NO_LABEL };
         let aspects =
             Aspects { fields: aspects.fields.into_iter().filter(|set| set.field.is_some()).collect(), ..aspects };
         Self {
-            rows: vec![nothing; by_id.len()],
+            rows: vec![nothing; rows],
             places: LabelPlaces::new(aspects.labels.as_deref().unwrap_or_default()),
             tags: BTreeMap::new(),
-            right: aspects.fields.iter().map(|_| vec![false; by_id.len()]).collect(),
+            right: aspects.fields.iter().map(|_| vec![false; rows]).collect(),
             lengths: aspects.judges.iter().map(|_| Vec::new()).collect(),
             logprobs: Vec::new(),
             worst: Least::new(aspects.worst),
             errors: Least::new(ERRORS),
-            by_id,
             aspects,
         }
     }
 
     /// All of `outcomes`, one a row.
     pub fn of(aspects: Aspects, outcomes: &[Outcome]) -> Self {
-        let mut by_id: Vec<u32> = (0..).take(outcomes.len()).collect();
-        by_id.sort_by_key(|at| &outcomes[*at as usize].example.id);
-        let mut breakdown = Self::new(aspects, by_id);
+        let mut breakdown = Self::new(aspects, outcomes.len());
         outcomes.iter().enumerate().for_each(|(at, outcome)| breakdown.take(at, outcome));
         breakdown
     }
@@ -182,7 +177,7 @@ impl Breakdown {
     /// The score.
     pub fn summary(&self) -> Summary {
         let of_rows = Summary::of_values(self.rows.iter().map(|row| (row.value(), row.weight)));
-        self.aspects.objective.summary_of(of_rows, || self.labelled_by_id())
+        self.aspects.objective.summary_of(of_rows, || self.labelled())
     }
 
     /// How many rows are failing.
@@ -234,30 +229,28 @@ impl Breakdown {
     pub fn confusion(&self) -> Option<Confusion> {
         let labels = self.aspects.labels.clone()?;
         let mut counts: BTreeMap<(usize, usize), usize> = BTreeMap::new();
-        for row in self.labelled(self.rows.iter()) {
-            *counts.entry((row.expected, row.answered.unwrap_or(labels.len()))).or_default() += 1;
+        for (row, count) in self.labelled().iter() {
+            *counts.entry((row.expected, row.answered.unwrap_or(labels.len()))).or_default() += count as usize;
         }
         Some(Confusion { labels, counts })
     }
 
     /// How well each label is told, of a task of labels.
     pub fn classified(&self) -> Option<Classified> {
-        Classified::of(&self.labelled_by_id(), self.aspects.labels.as_ref()?)
+        Classified::of(&self.labelled(), self.aspects.labels.as_ref()?)
     }
 
-    fn labelled_by_id(&self) -> Vec<Labelled> {
-        self.labelled(self.by_id.iter().filter_map(|at| self.rows.get(*at as usize))).collect()
-    }
-
-    /// Those of `rows` that ran and whose expected answer is a label.
-    fn labelled<'r>(&self, rows: impl Iterator<Item = &'r Row>) -> impl Iterator<Item = Labelled> {
+    /// The rows that ran and whose expected answer is a label.
+    fn labelled(&self) -> Cells<Labelled> {
         let labels = self.aspects.labels.as_deref().unwrap_or_default();
-        rows.filter(|row| row.value().is_some()).filter_map(move |row| {
+        let ran = self.rows.iter().filter(|row| row.value().is_some());
+        ran.filter_map(|row| {
             let expected = self.places.of(labels.get(row.expected as usize)?) as usize;
             let answered =
                 Some(row.answered).filter(|answered| *answered != NO_LABEL).map(|answered| answered as usize);
             Some(Labelled { expected, answered, weight: row.weight })
         })
+        .collect()
     }
 
     /// Whether the scores of each judge go with the length of the answers.
@@ -446,7 +439,7 @@ mod tests {
             let outcomes: Vec<Outcome> = given.iter().enumerate().map(of_given).collect();
             let aspects = || Aspects { judges: vec!["j".to_owned()], worst: 3, ..aspects() };
             let whole = Breakdown::of(aspects(), &outcomes);
-            let mut streamed = Breakdown::new(aspects(), whole.by_id.clone());
+            let mut streamed = Breakdown::new(aspects(), outcomes.len());
             let mut order: Vec<usize> = (0..outcomes.len()).collect();
             order.shuffle(&mut generator(seed, 0, "order"));
             order.iter().for_each(|at| streamed.take(*at, &outcomes[*at]));

@@ -1,7 +1,7 @@
 //! A task of labels: precision, recall and F1 by label, and macro F1 with a bootstrap interval.
 
 use crate::eval::{Objective, Outcome, labelled, macro_f1_interval};
-use crate::stats::{Interval, LabelScore, Labelled, label_scores, macro_f1};
+use crate::stats::{Cells, Interval, LabelScore, Labelled, label_scores, macro_f1};
 
 /// How well each label is told.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,13 +23,14 @@ pub struct MacroF1 {
 }
 
 impl Classified {
-    /// Sums up rows that ran, in the order of their ids, by their weights. Nothing where no answer is a label: then this is
+    /// Sums up rows that ran, by their weights. Nothing where no answer is a label: then this is
     /// no task of labels, whatever is expected.
-    pub fn of(rows: &[Labelled], labels: &[String]) -> Option<Classified> {
+    pub fn of(rows: &Cells<Labelled>, labels: &[String]) -> Option<Classified> {
         let scores = label_scores(rows, labels.len());
-        let value = macro_f1(&scores).filter(|_| rows.iter().any(|row| row.answered.is_some()))?;
+        let value = macro_f1(&scores).filter(|_| rows.iter().any(|(row, _)| row.answered.is_some()))?;
         let interval = macro_f1_interval(rows, labels.len());
-        let count = |label: usize| rows.iter().filter(|row| row.expected == label).count();
+        let of_label = |label: usize| rows.iter().filter(move |(row, _)| row.expected == label);
+        let count = |label: usize| of_label(label).map(|(_, count)| count).sum::<u64>() as usize;
         let seen = labels.iter().zip(scores).enumerate().filter(|(_, (_, score))| score.weights != (0.0, 0.0));
         let labels = seen.map(|(at, (label, score))| (label.clone(), score, count(at))).collect();
         Some(Classified { labels, macro_f1: MacroF1 { value, interval } })
@@ -73,7 +74,7 @@ mod tests {
     }
 
     fn classified(outcomes: &[Outcome]) -> Option<Classified> {
-        Classified::of(&labelled(outcomes, &labels()).into_values().collect::<Vec<_>>(), &labels())
+        Classified::of(&labelled(outcomes, &labels()).into_values().collect(), &labels())
     }
 
     #[test]

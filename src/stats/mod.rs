@@ -8,6 +8,7 @@
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
 mod agreement;
+mod cells;
 mod interval;
 mod labels;
 mod labels_paired;
@@ -17,6 +18,7 @@ mod repeats;
 mod sequential;
 
 pub use agreement::{Agreement, Correlation, agreement, rank_correlation};
+pub use cells::Cells;
 pub use interval::{Interval, bootstrap, bootstrap_paired, mean_interval, wilson};
 pub use labels::{LabelScore, Labelled, bootstrap_macro_f1, label_scores, macro_f1};
 pub use labels_paired::{MacroF1Difference, macro_f1_difference};
