@@ -113,6 +113,7 @@ impl Compare {
             bench.note("note: A and B are the same text");
         }
         let (rows, quoted) = unquoted(&rows, &[&a, &b])?;
+        bench.leave_out_addresses().await?;
         let before = bench.measure(&a, &rows, "A").await?;
         let after = bench.measure(&b, &rows, "B").await?;
         bench.book(&splits, &format!("compare-{}-{}", a.digest().short(), b.digest().short()), true)?;

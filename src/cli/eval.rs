@@ -109,6 +109,7 @@ impl Eval {
             None => Arc::clone(&bench.project.prompts),
         };
         let (rows, quoted) = self.scored(rows, &prompts)?;
+        bench.leave_out_addresses().await?;
         let mut breakdown = Breakdown::new(self.aspects(&bench), rows.len());
         let mut export = self.csv.as_ref().map(|_| csv::Export::new(&rows, &bench.project.dataset));
         let mut take = |at: usize, outcome: Outcome| {

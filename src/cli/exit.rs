@@ -95,6 +95,7 @@ impl Failure {
             OutcomeError::Call(CallError::Denied(_)) => {
                 format!("; check the key that models.{role}.api_key_env names")
             }
+            OutcomeError::Call(CallError::Outage(_)) => "; what was answered is stored: try again later".to_owned(),
             _ => String::new(),
         };
         // A provider's sentence may end with a full stop of its own.

@@ -88,6 +88,7 @@ impl Failures {
             Some(path) => bench.prompts(path)?,
             None => Arc::clone(&bench.project.prompts),
         };
+        bench.leave_out_addresses().await?;
         let measured = bench.measure(&prompts, &rows, "failures").await?;
         bench.book(&splits, &format!("eval-{}", prompts.digest().short()), false)?;
         bench.note(&measured.used.words());

@@ -176,6 +176,15 @@ impl Bench {
         bench
     }
 
+    /// Has all that is asked from here on asked without the addresses that can't be reached, and says so.
+    pub async fn leave_out_addresses(&mut self) -> Result<(), Failure> {
+        let use_ = self.use_of(Limits::nothing());
+        for note in self.project.leave_out_addresses(&use_).await? {
+            self.note(&note);
+        }
+        Ok(())
+    }
+
     /// Says something beside the results.
     pub fn note(&self, text: &str) {
         note(self.quiet, text);
@@ -388,10 +397,14 @@ impl Bench {
 
     /// Models whose calls no run pays for.
     pub fn models(&self, limits: Limits) -> Result<Models, Failure> {
+        Ok(self.project.models(&self.use_of(limits))?)
+    }
+
+    fn use_of(&self, limits: Limits) -> Use {
         // A name that no one has had before: whatever is in the store already counts as stored.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let payer = format!("eval-{now}-{}", std::process::id());
-        Ok(self.project.models(&Use { payer, limits, interrupt: self.interrupt.clone() })?)
+        Use { payer, limits, interrupt: self.interrupt.clone() }
     }
 
     fn bar(&self, rows: usize, title: &str) -> ProgressBar {

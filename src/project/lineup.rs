@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 
-use super::{Models, Project, ProjectError};
+use super::{Models, Project, ProjectError, Use};
 use crate::config;
 use crate::dataset::{Dataset, Example};
 use crate::eval::{Evaluate, Evaluation, Evaluator, OnOutcome, OutcomeError};
@@ -111,6 +111,41 @@ fn out(models: &Models, role: ModelRole, error: &CallError) -> usize {
 }
 
 impl Project {
+    /// Leaves out addresses that can't be reached of models that score prompts and have several, and says so. All that is
+    /// asked from here on is asked without them, so that nothing that is compared rests on two lineups.
+    ///
+    /// # Errors
+    /// As [`Project::models`]; scorers that can't be set up.
+    pub async fn leave_out_addresses(&mut self, use_: &Use) -> Result<Vec<String>, ProjectError> {
+        let mut notes = Vec::new();
+        while self.config.models.all().iter().any(|(_, model)| !model.also_at.is_empty()) {
+            let models = self.models(use_)?;
+            let Some((role, error)) = self.out_of_reach(&models).await else { break };
+            let to = first_successor(&models, role, &error);
+            let Some(next) = succeed(&mut self.config.models, role, &to) else { break };
+            notes.push(format!(
+                "warning: an address of the {role} model is out ({error}); it is asked as {next}, and what is stored from \
+                 the other one counts for nothing here"
+            ));
+            self.rebuild_scorers().await?;
+        }
+        Ok(notes)
+    }
+
+    /// A role whose model has several addresses, not all of which can be reached.
+    async fn out_of_reach(&self, models: &Models) -> Option<(ModelRole, CallError)> {
+        for role in self.roles().into_iter().filter(|role| *role != ModelRole::Proposer) {
+            let model = models.of(role);
+            if model.addresses() > 1
+                && let Err(error) = reach(model).await
+                && error.is_providers()
+            {
+                return Some((models.owner(role), error));
+            }
+        }
+        None
+    }
+
     /// The models after a change of that of `role`, whose scorers are set up for it.
     async fn changed(&mut self, earlier: &Models, role: ModelRole) -> Result<Models, ProjectError> {
         if role != ModelRole::Proposer {

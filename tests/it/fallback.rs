@@ -95,3 +95,20 @@ fn a_model_at_two_addresses_is_one_model_and_the_store_says_who_answered() {
     assert!(!half.read(half.run().join("snapshot/ratchet.toml")).contains(NOBODY));
     assert_eq!(journal(&half), journal(&plain));
 }
+
+#[test]
+fn prompts_that_are_scored_by_hand_are_asked_without_an_address_that_is_out() {
+    let (first, project) = (embedded(), Project::new());
+    let one = first.server.base_url();
+    let setting = format!("models.task={{{}, also_at=['{NOBODY}']}}", openai(&one));
+    let prompt = "prompts/library.prompty";
+    for command in [vec!["eval"], vec!["compare", prompt, prompt]] {
+        let ran = project.ratchet(&[&command[..], &["--json", "--set", &setting]].concat());
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        assert!(ran.err.contains(&format!("it is asked as tiny at {one}")), "{}", ran.err);
+    }
+    // All of them are out: it ends at once, and says whose address to look at.
+    let nobody = format!("models.task={{{}, also_at=['{NOBODY}']}}", openai(NOBODY));
+    let ran = project.ratchet(&["eval", "--set", &nobody]);
+    assert!(ran.code == 4 && ran.err.contains("check models.task.base_url"), "{}", ran.err);
+}

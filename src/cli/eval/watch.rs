@@ -27,6 +27,7 @@ const LISTED: usize = 5;
 pub async fn watch(eval: &Eval, global: &Global) -> Result<Exit, Failure> {
     let Some(project) = load(global).await? else { return Ok(Exit::Done) };
     let mut bench = Bench::of(project, global);
+    bench.leave_out_addresses().await?;
     let rows = eval.rows(&bench)?;
     let files: Vec<PathBuf> = match &eval.prompt {
         Some(path) if path.is_dir() => bench.project.prompts.iter().map(|prompt| path.join(prompt.name())).collect(),
