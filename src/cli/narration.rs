@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use prompt_ratchet::model::ModelRole;
 use prompt_ratchet::report::{
     ablation, interval, one_line, p_value, percent, plural, points, signed, signed_interval, tally, wrapped,
 };
 use prompt_ratchet::run::{
-    Ablated, BaselineMeasured, Decision, Diagnosed, Dropped, Event, GenerationEnded, IncumbentMeasured, Judged, Merged,
-    NoiseMeasured, Proposed, Raced, RunStarted, Screened, TestOpened,
+    Ablated, BaselineMeasured, Decision, Diagnosed, Dropped, Event, FellBack, GenerationEnded, IncumbentMeasured,
+    Judged, Merged, NoiseMeasured, Proposed, Raced, RunStarted, Screened, TestOpened,
 };
 
 use super::paint::Paint;
@@ -33,6 +34,8 @@ pub struct Narration {
     proposed: Vec<String>,
     dropped: Vec<Dropped>,
     was_judged: bool,
+    /// Whether a generation is under way.
+    is_within: bool,
 }
 
 impl Narration {
@@ -48,10 +51,11 @@ impl Narration {
             proposed: Vec::new(),
             dropped: Vec::new(),
             was_judged: false,
+            is_within: false,
         }
     }
 
-    /// Most generations of the run.
+    /// The number that the run's last generation may have.
     pub fn generations(&self) -> u32 {
         self.generations
     }
@@ -61,13 +65,13 @@ impl Narration {
         match event {
             Event::Progress(_) | Event::Measured(_) | Event::RowFailed(_) | Event::AskFailed(_) => Vec::new(),
             Event::Provider(notice) => self.said("provider", &notice.words()),
-            Event::FellBack(change) => self.said("fallback", &change.words()),
+            Event::FellBack(change) => self.fell_back(change),
             Event::RunStarted(started) => self.started(started),
             Event::BaselineMeasured(baseline) => self.baseline(baseline),
             Event::IncumbentMeasured(measured) => self.measured_anew(measured),
             Event::NoiseMeasured(noise) => self.noise(noise),
             Event::GenerationStarted(_) => {
-                self.was_judged = false;
+                (self.was_judged, self.is_within) = (false, true);
                 Vec::new()
             }
             Event::Diagnosed(diagnosed) => self.diagnosed(diagnosed),
@@ -278,7 +282,16 @@ impl Narration {
         }
     }
 
-    fn ended(&self, ended: &GenerationEnded) -> Vec<String> {
+    /// A generation that this cuts off is had once more.
+    fn fell_back(&mut self, change: &FellBack) -> Vec<String> {
+        if change.role != ModelRole::Proposer && std::mem::take(&mut self.is_within) {
+            self.generations += 1;
+        }
+        self.said("fallback", &change.words())
+    }
+
+    fn ended(&mut self, ended: &GenerationEnded) -> Vec<String> {
+        self.is_within = false;
         if self.was_judged || ended.kept {
             Vec::new()
         } else {

@@ -137,7 +137,7 @@ impl Line {
                     (Some(before), Some(after)) => format!("{} to {}", percent(before.score), percent(after.score)),
                     _ => "-".to_owned(),
                 };
-                cells.push(view.generations.len().to_string());
+                cells.push(view.generations_had().0.to_string());
                 cells.push(view.kept().len().to_string());
                 cells.push(dev);
                 cells.push(result(view).to_owned());
@@ -159,7 +159,7 @@ impl Line {
             Err(problem) => line["error"] = json!(problem),
             Ok(view) => {
                 line["state"] = json!(if view.ended.is_some() { RunState::Finished } else { RunState::Unfinished });
-                line["generations"] = json!(view.generations.len());
+                line["generations"] = json!(view.generations_had().0);
                 line["kept"] = json!(view.kept().len());
                 line["baseline_dev"] = json!(view.baseline_dev().map(|dev| dev.score));
                 line["winner_dev"] = json!(view.winner_dev().map(|dev| dev.score));

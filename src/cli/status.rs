@@ -190,7 +190,7 @@ impl Seen {
     }
 
     fn stage(&self, live: &Live) -> String {
-        let generations = self.view.started.as_ref().map_or(0, |started| started.generations);
+        let generations = self.view.last_generation();
         let mut text = match live.stage.as_str() {
             "" => "the start".to_owned(),
             stage => stage_title(live.generation, stage, generations),

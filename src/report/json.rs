@@ -23,7 +23,7 @@ pub fn json(view: &RunView) -> Value {
         .collect();
     let mut object = json!({
         "run": view.manifest.run,
-        "generations": view.generations.len(),
+        "generations": view.generations_had().0,
         "kept": view.kept().len(),
         "stopped": view.ended.as_ref().map(|ended| ended.stopped),
         "baseline": { "dev": summary(view.baseline_dev()), "test": summary(test.map(|test| &test.baseline)) },

@@ -62,11 +62,14 @@ fn head(view: &RunView) -> String {
     text.push('\n');
     if let Some(ended) = &view.ended {
         let most = view.started.as_ref().map_or(0, |started| started.generations);
+        let (had, cut) = view.generations_had();
+        let cut =
+            if cut == 0 { String::new() } else { format!(", and {cut} that another model's taking over cut off") };
         text += &format!(
-            "Kept {} of {}. Stopped after {} of at most {most}: {}. What it cost is at the end.\n",
+            "Kept {} of {}. Stopped after {} of at most {most}{cut}: {}. What it cost is at the end.\n",
             view.kept().len(),
             plural(view.candidates().count(), "candidate"),
-            plural(view.generations.len(), "generation"),
+            plural(had, "generation"),
             ended.words()
         );
     } else {

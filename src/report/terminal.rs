@@ -102,7 +102,7 @@ fn kept(view: &RunView, width: usize) -> Vec<String> {
         "Kept {} of {}, in {}",
         kept.len(),
         plural(view.candidates().count(), "candidate"),
-        plural(view.generations.len(), "generation"),
+        plural(view.generations_had().0, "generation"),
     )];
     for (candidate, judged) in kept.iter().take(LISTED) {
         let parts: Vec<&CandidateView> = view.parts(candidate);

@@ -8,6 +8,7 @@ use crate::config::Objective;
 use crate::dataset::Example;
 use crate::diagnose::FailureCluster;
 use crate::eval::Summary;
+use crate::model::ModelRole;
 use crate::run::{
     Ablated, BaselineMeasured, Decision, Dropped, During, Event, FellBack, GenerationEnded, IncumbentMeasured, Judged,
     LimitReached, Manifest, Merged, NoiseMeasured, Proposed, Raced, RunEnded, RunError, RunFolder, RunStarted,
@@ -68,6 +69,8 @@ pub struct GenerationView {
     pub judged: Option<Judged>,
     /// How it ended; absent while it is going on.
     pub ended: Option<GenerationEnded>,
+    /// Whether another model took over before its end: then it doesn't count.
+    pub was_cut: bool,
 }
 
 /// A candidate and how far it came.
@@ -166,7 +169,12 @@ impl RunView {
             Event::LimitReached(reached) => self.limits.push(reached),
             Event::BaselineMeasured(baseline) => self.baseline = Some(baseline),
             Event::IncumbentMeasured(measured) => self.anew = Some(measured),
-            Event::FellBack(change) => self.fell_back.push(change),
+            Event::FellBack(change) => {
+                if let Some(last) = self.generations.last_mut() {
+                    last.was_cut |= change.role != ModelRole::Proposer && last.ended.is_none();
+                }
+                self.fell_back.push(change);
+            }
             Event::NoiseMeasured(noise) => self.noise = Some(noise),
             Event::GenerationStarted(started) => self.generations.push(GenerationView {
                 number: started.generation,
@@ -254,6 +262,17 @@ impl RunView {
     /// All candidates, in the order in which they were made.
     pub fn candidates(&self) -> impl Iterator<Item = &CandidateView> {
         self.generations.iter().flat_map(|generation| &generation.candidates)
+    }
+
+    /// How many generations there were, but for those that another model's taking over cut off; and how many of these.
+    pub fn generations_had(&self) -> (usize, usize) {
+        let cut = self.generations.iter().filter(|generation| generation.was_cut).count();
+        (self.generations.len() - cut, cut)
+    }
+
+    /// The number that the last generation may have; 0 before the run began.
+    pub fn last_generation(&self) -> u32 {
+        self.started.as_ref().map_or(0, |started| started.generations + self.generations_had().1 as u32)
     }
 
     /// The kept revisions in order, each with its verdict.

@@ -1,7 +1,7 @@
 //! What the search does where a model can't be had any more and another one takes its place.
 //!
 //! Scores of two models can't be compared, so nothing that the one answered or judged is compared with anything of the
-//! other: the generation under way ends, the incumbent and the noise are measured anew, and the search goes on from
+//! other: the generation under way ends and doesn't count, the incumbent and the noise are measured anew, and the search goes on from
 //! there; the sealed test is the last one's alone. Only proposals are nobody's score: another proposer is asked for those
 //! that are missing, and nothing else changes. When a model is given up depends on the clock and the network, so each
 //! change is journalled, and a resumed run makes it at the same place.
@@ -166,7 +166,7 @@ impl Search<'_> {
         let before = self.first_draws(meter, &self.baseline, &rows, &doing("the baseline anew")).await?;
         let dev = meter.measure(&state.incumbent.prompts, &rows, 0, &doing("the incumbent anew")).await?;
         let mut incumbent = Revision { train: Vec::new(), dev, ..state.incumbent.clone() };
-        incumbent.train = self.on_train(meter, &incumbent, generation).await?;
+        incumbent.train = self.on_train(meter, state, &incumbent).await?;
         let objective = &self.settings.objective;
         self.sink.emit(Event::IncumbentMeasured(IncumbentMeasured {
             generation,

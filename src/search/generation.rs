@@ -25,6 +25,9 @@ use crate::run::{self, AskFailed, Decision, Diagnosed, Event, GenerationEnded, G
 pub(super) struct State {
     /// The generation that is under way or was the last; 0 before the first.
     pub generation: u32,
+    /// How many generations came to their end. One that ended as another model took over did not: it is not counted
+    /// among those that the run may have.
+    pub whole: u32,
     /// Whether no generation has ended since the models that answer and judge were last changed.
     pub is_new: bool,
     /// How many of the recorded breaks it has come past.
@@ -71,6 +74,7 @@ impl State {
     pub fn new(incumbent: Revision, noisy: bool, bandit: Bandit) -> Self {
         let mut state = Self {
             generation: 0,
+            whole: 0,
             is_new: true,
             breaks: 0,
             changes: 0,
@@ -103,6 +107,7 @@ impl State {
         let bandit = std::mem::take(&mut self.bandit);
         *self = Self {
             generation: self.generation,
+            whole: self.whole,
             breaks: self.breaks,
             changes: self.changes,
             lost: std::mem::take(&mut self.lost),
@@ -175,7 +180,7 @@ impl Search<'_> {
         let new = self.try_out(meter, state, candidates, generation).await?;
         let trials = before.saturating_sub(self.task_calls_left());
         let mut kept = false;
-        let waits = new && self.can_wait(state, generation, trials);
+        let waits = new && self.can_wait(state, trials);
         if !waits && let Some(question) = self.question(meter, state, generation).await? {
             if question.parts.len() > 1 {
                 self.archive(meter, state, &question.candidate);
@@ -184,7 +189,7 @@ impl Search<'_> {
             kept = self.ask_gate(meter, state, question, generation).await?;
         }
         // Where calls are short, what was kept is made shorter from what is left at the end.
-        if !self.is_short(generation) || generation == self.settings.generations {
+        if !self.is_short(state) || self.generations_left(state) <= 1 {
             match self.ablate(meter, state, generation).await {
                 // What was kept stands, and the next generation finds that there is nothing left.
                 Err(Halt::Fault(OutcomeError::Call(CallError::Budget(_)))) => {}
@@ -194,6 +199,7 @@ impl Search<'_> {
         // A generation whose survivors wait for more has not been answered.
         state.without_gain = if kept { 0 } else { state.without_gain + u32::from(!waits) };
         state.is_new = false;
+        state.whole += 1;
         self.sink.emit(Event::GenerationEnded(GenerationEnded {
             generation,
             incumbent: state.incumbent.id.clone(),
@@ -355,7 +361,7 @@ impl Search<'_> {
             // It stands from here on, whatever becomes of the calls that measure it on train.
             let revision = Revision { id, prompts, quoted, train: Vec::new(), dev };
             let before = std::mem::replace(&mut state.incumbent, revision);
-            state.incumbent.train = self.on_train(meter, &state.incumbent, generation).await?;
+            state.incumbent.train = self.on_train(meter, state, &state.incumbent).await?;
             state.survivors.clear();
             state.judged.clear();
             state.single_next = false;
@@ -381,15 +387,16 @@ impl Search<'_> {
     pub(super) async fn on_train(
         &self,
         meter: &Meter<'_>,
+        state: &State,
         revision: &Revision,
-        generation: u32,
     ) -> Result<Vec<Outcome>, Halt> {
+        let generation = state.generation;
         let doing = Doing { generation, stage: "train", trying: "the new incumbent".to_owned() };
         let mut rows = race::order(&self.unquoted(&revision.quoted), self.settings.seed, generation);
         rows = meter.within(&revision.prompts, &rows, self.task_calls_left());
         let is_failing = |outcome: &&Outcome| outcome.is_failing(self.settings.pass_threshold);
         let mut train = Vec::new();
-        let mut count = self.rows_of_incumbent(generation).min(rows.len());
+        let mut count = self.rows_of_incumbent(state).min(rows.len());
         while train.len() < count {
             train.extend(meter.measure(&revision.prompts, &rows[train.len()..count], 0, &doing).await?);
             // A block of failing rows is the least to learn from and to race on; that none fails has to be shown on all.

@@ -179,7 +179,7 @@ impl Search<'_> {
     /// Measures the incumbent and runs the generations that are left; says why there are no more.
     async fn search(&self, meter: &Meter<'_>, state: &mut State) -> Result<Stopped, Halt> {
         // With none left, only the sealed test is.
-        if state.generation >= self.settings.generations {
+        if self.generations_left(state) == 0 {
             return Ok(Stopped::Generations);
         }
         match self.begin(meter, state).await {
@@ -241,7 +241,7 @@ impl Search<'_> {
     }
 
     async fn generations(&self, meter: &Meter<'_>, state: &mut State) -> Result<Stopped, Halt> {
-        while state.generation < self.settings.generations {
+        while self.generations_left(state) > 0 {
             let generation = state.generation + 1;
             if let Some(stopped) = self.stop(state) {
                 return Ok(stopped);

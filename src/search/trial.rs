@@ -210,7 +210,7 @@ impl Search<'_> {
             shorter: candidate.prompts.tokens() < state.incumbent.prompts.tokens(),
             candidate,
             course,
-            least: self.rows_of_candidate(generation),
+            least: self.rows_of_candidate(state),
             leg: Leg::Screen,
             run: (0, 0),
             pinned: self.vetoing(meter),

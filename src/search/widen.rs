@@ -171,7 +171,7 @@ impl Search<'_> {
             plan.clusters_a_whole = BOLD;
         }
         if bolder && self.settings.parts.archive {
-            if !self.is_short(generation) {
+            if !self.is_short(state) {
                 self.fill_archive(meter, state, generation).await?;
             }
             plan.parents = self.parents(meter, state, count, generation).await?;

@@ -85,7 +85,7 @@ fn resumes_alike(pair: &Pair, project: &Project, lines: impl IntoIterator<Item =
 #[test]
 fn a_run_whose_model_goes_out_goes_on_with_its_fallback_and_measures_anew() {
     let (pair, project) = (Pair::new(), Project::in_memory());
-    let ran = pair.optimize(&project, "task", 110, &[]);
+    let ran = pair.optimize(&project, "task", 110, &["--set", "search.generations=1"]);
     assert!(ran.err.contains("the task model can't be had") && ran.err.contains("second at"), "{}", ran.err);
     let (run, names) = (project.run(), names(&project.run()));
     let at = names.iter().position(|name| name == "fell_back").unwrap();
@@ -96,6 +96,12 @@ fn a_run_whose_model_goes_out_goes_on_with_its_fallback_and_measures_anew() {
     let after: Vec<&str> = names[at + 1..].iter().map(String::as_str).take(3).collect();
     assert!(matches!(after[0], "baseline_measured" | "incumbent_measured"), "{after:?}");
     assert_eq!(after[1..], ["noise_measured", "generation_started"]);
+    // It doesn't count: the one generation that was asked for comes after it.
+    let told = |name: &str| names.iter().filter(|event| *event == name).count();
+    assert_eq!((told("generation_started"), told("generation_ended")), (2, 1), "{names:?}");
+    assert_eq!(ran.json()["generations"], 1);
+    assert!(ran.err.contains("generation 2/2"), "{}", ran.err);
+    assert!(project.read(run.join("report.md")).contains("after 1 generation of at most 1, and 1 that"));
     let store = rusqlite::Connection::open(project.path().join(".ratchet/responses.sqlite")).unwrap();
     let count = |model: &str| -> i64 {
         store.query_row("SELECT count(*) FROM responses WHERE model = ?1", [model], |row| row.get(0)).unwrap()
