@@ -151,7 +151,8 @@ pub(super) fn names_answer(name: &str) -> bool {
     name.split(|c: char| !c.is_alphanumeric()).rfind(|w| !w.is_empty()).is_some_and(|word| is_in(word, ANSWER_NAMES))
 }
 
-fn names_input(name: &str) -> bool {
+/// Whether `name` names a text to be answered (`Ticket`, `Customer message`).
+pub(super) fn names_input(name: &str) -> bool {
     let words: Vec<&str> = name.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
     let last = words.last().is_some_and(|word| is_in(word, INPUT_NAMES));
     // "Text to sort:" names an input; "Sort the text into one of:" begins a list.

@@ -2,7 +2,7 @@
 
 use crate::prompt::Role;
 
-use super::input::{named, names_answer};
+use super::input::{named, names_answer, names_input, tells_format};
 use super::lines::{Line, arrow, bullet, clean};
 use super::reading::without_name;
 
@@ -87,13 +87,15 @@ fn is_example(text: &str, target: &str) -> bool {
     (super::lines::quoted_whole(text) || !rule) && (target.starts_with('{') || super::labels::label_like(clean(target)))
 }
 
-/// An `Input: ..` line, further lines of its text, and the `Output: ..` line that answers it.
+/// An `Input: ..` line, further lines of its text, and the `Output: ..` line that answers it. Where the first line's name
+/// is none of an input, it may as well begin a definition: then no other name and no instruction stands between the two.
 fn pair(lines: &[Line<'_>]) -> Option<(Example, usize)> {
     let content = bullet(lines.first()?.text).unwrap_or(lines[0].text);
     let (name, value) = named(content)?;
     if names_answer(name) {
         return None;
     }
+    let is_input = names_input(name);
     let mut text = value.to_owned();
     for (at, line) in lines.iter().enumerate().skip(1).take(12) {
         match named(bullet(line.text).unwrap_or(line.text)) {
@@ -102,8 +104,8 @@ fn pair(lines: &[Line<'_>]) -> Option<(Example, usize)> {
                 let answers = answers && !text.is_empty() && super::labels::list(target).is_none();
                 return answers.then(|| (Example::new(&text, target), at + 1));
             }
-            Some((next, _)) if next == name => return None,
-            _ if bullet(line.text).is_some() => return None,
+            Some((next, _)) if next == name || !is_input => return None,
+            _ if bullet(line.text).is_some() || !is_input && tells_format(line.text) => return None,
             _ => {
                 text.push(' ');
                 text.push_str(line.text);

@@ -111,6 +111,14 @@ fn examples_raise_the_accuracy_on_rows_that_are_not_among_them() {
 }
 
 #[test]
+fn examples_behind_definitions_take_nothing_from_either() {
+    let pairs: String = SHOWN.iter().map(|(row, label)| format!("Question: {row}\nTopic: {label}\n\n")).collect();
+    let defined = accuracy(&format!("{BARE}{DEFINITIONS}{ONLY}"), GARDEN);
+    let both = accuracy(&format!("{BARE}{DEFINITIONS}{ONLY}\nExamples:\n\n{pairs}"), GARDEN);
+    assert!(both >= defined, "{both} against {defined}");
+}
+
+#[test]
 fn a_rule_with_quoted_phrases_decides_the_rows_that_it_names() {
     let row = "my peony is covered in ladybirds and I water it daily";
     let rule = "If the question mentions \"ladybirds\" or \"bugs\", answer pests.\n";
