@@ -57,6 +57,7 @@ impl ChatSettings {
             seed: self.seed,
             logprobs: self.logprobs,
             format: AnswerFormat::Text,
+            tools: None,
             extra: self.extra.clone(),
         }
     }

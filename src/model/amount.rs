@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::{Add, AddAssign};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{ChatRequest, Completion, ModelRole, Price, Usage};
 use crate::money::Money;
@@ -156,10 +156,11 @@ pub(super) fn took(completion: &Completion, price: Option<&Price>, most: Amount)
 /// An upper bound on the tokens that the provider reads.
 pub(super) fn most_input(request: &ChatRequest) -> u64 {
     let messages: u64 = request.messages.iter().map(|message| message.content.len() as u64 + PER_MESSAGE).sum();
-    // Tools and the like are read too.
+    // What stands there may be read too, as tools are.
     let extra =
         if request.extra.is_empty() { 0 } else { Value::Object(request.extra.clone()).to_string().len() as u64 };
-    messages + extra + PER_REQUEST
+    let tools = request.tools.iter().map(|tools| json!(tools).to_string().len() as u64).sum::<u64>();
+    messages + tools + extra + PER_REQUEST
 }
 
 /// Where Gemini, Bedrock and Ollama have the most tokens of an answer.

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::AnswerFormat;
+use super::{AnswerFormat, Tools};
 use crate::digest::Digest;
 use crate::money::Money;
 use crate::prompt::Message;
@@ -68,6 +68,9 @@ pub struct ChatRequest {
     /// The form that the answer must have.
     #[serde(default, rename = "json", skip_serializing_if = "AnswerFormat::is_text")]
     pub format: AnswerFormat,
+    /// What the model may ask for; then the whole conversation stands there, and `messages` is empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tools: Option<Tools>,
     /// Further parameters, passed through as the user wrote them.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub extra: Map<String, Value>,
@@ -241,7 +244,8 @@ pub struct Completion {
     /// What the model thought before it answered, where the provider shows it: kept for people, never scored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<String>,
-    /// The tools that the model asks for, as an OpenAI-like provider wrote them (a list), where it was offered any.
+    /// The tools that the model asks for, where it was offered any: a list, as OpenAI's chat completions write it, whatever
+    /// the provider speaks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_calls: Option<Value>,
     /// The mean log probability of the answer's tokens, natural logarithm, where it was asked for and told; at most 0.
@@ -399,6 +403,6 @@ mod tests {
         seeded.request.seed = Some(1);
         assert_ne!(plain.key(&provider), seeded.key(&provider));
         let written = serde_json::to_string(&plain.request).unwrap();
-        assert!(!written.contains("seed") && !written.contains("logprobs"), "{written}");
+        assert!(!["seed", "logprobs", "tools"].iter().any(|key| written.contains(key)), "{written}");
     }
 }

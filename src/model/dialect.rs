@@ -120,6 +120,11 @@ mod tests {
             "stop_reason",
             "thinking",
             "metadata",
+            "tool_calls",
+            "function",
+            "functionCall",
+            "toolUse",
+            "arguments",
         ]);
         leaf.prop_recursive(5, 40, 4, move |inner| {
             let key = key.clone();

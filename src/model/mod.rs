@@ -37,6 +37,7 @@ mod stack;
 mod store;
 #[cfg(test)]
 pub(crate) mod testing;
+mod tools;
 
 pub use amount::{Amount, Ceiling, DEFAULT_MAX_OUTPUT, Limits};
 pub use budget::{Budget, Reservation};
@@ -58,6 +59,7 @@ pub use price::{Price, Prices};
 pub use retry::RetryPolicy;
 pub use stack::{Provider, Session, Stack};
 pub use store::{Forget, Paid, RunUsage, Store, StoreUsage, UNSTORED, Upkeep};
+pub use tools::Tools;
 
 /// A boxed future, as the object-safe traits return it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

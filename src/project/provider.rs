@@ -86,10 +86,9 @@ pub(super) fn address(model: &ModelConfig) -> Option<&str> {
     Some(model.base_url.as_deref().unwrap_or(preset.base_url))
 }
 
-/// Whether `model` is asked by OpenAI's chat completions, so that what a program writes in them can be passed on as it is.
+/// Whether `model` can be offered tools.
 pub(super) fn carries_tools(model: &ModelConfig) -> bool {
-    let speaks = Preset::named(model.provider.name()).map(|preset| preset.speaks);
-    matches!(speaks, Some(Speaks::Chat(_) | Speaks::Azure))
+    !matches!(model.provider, Provider::Embedded | Provider::Command)
 }
 
 fn dialect(model: &ModelConfig) -> Dialect {

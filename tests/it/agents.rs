@@ -31,6 +31,8 @@ for line in sys.stdin:
     assert first["choices"][0]["finish_reason"] == "tool_calls", first
     call = said["tool_calls"][0]
     plan = {"c-7": "gold"}[json.loads(call["function"]["arguments"])["customer"]]
+    # As libraries do that know nothing but the documented fields.
+    said = {"role": "assistant", "content": said["content"], "tool_calls": [{key: call[key] for key in ("id", "type", "function")}]}
     messages += [said, {"role": "tool", "tool_call_id": call["id"], "content": plan}]
     text, tokens = "", None
     body = {"messages": messages, "tools": TOOLS, "stream": True, "stream_options": {"include_usage": True}}
@@ -51,7 +53,8 @@ fn said(message: Value, finish: &str) -> Said {
     ok(json!({"choices": [{"index": 0, "message": message, "finish_reason": finish}], "usage": usage}))
 }
 
-fn project(provider: &str) -> Project {
+/// Two rows of the agent with a task model of this `provider`.
+pub fn project(provider: &str) -> Project {
     let project = Project::new();
     project.write("agent.py", AGENT);
     project.write("prompts/library.prompty", "system:\nSay the plan.\nuser:\n{{ input }}\n");
@@ -118,10 +121,8 @@ async fn where_tools_can_not_be_passed_on_the_agent_is_told_so() {
     if !crate::targets::has("python3") {
         return;
     }
-    let fake = Fake::start(|_| Ok(()), Vec::new()).await;
-    let project = project(&format!("provider = 'ollama', model = 'm', base_url = '{}'", fake.url("")));
+    let project = project("provider = 'command', run = ['cat']");
     let ran = tokio::task::block_in_place(|| project.ratchet(&["eval", "--split", "all"]));
     let told = ran.out + &ran.err;
-    assert!(told.contains("is passed on only to a task model"), "{told}");
-    assert!(fake.asked().is_empty());
+    assert!(told.contains("can't be passed on to this project's task model"), "{told}");
 }

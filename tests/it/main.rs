@@ -33,6 +33,7 @@ mod resume;
 mod scorers;
 mod snapshot;
 mod targets;
+mod tools;
 mod triage;
 mod unattended;
 mod worlds;

@@ -10,6 +10,9 @@ use crate::digest::Digest;
 use crate::model::{Call, CallError, ChatRequest, TraceStep};
 use crate::prompt::Message;
 
+/// Where a tool call holds what its provider wants to see again with it.
+pub(super) const KEPT: &str = "extra_content";
+
 /// The desk of one worker.
 #[derive(Default)]
 pub(super) struct Desk {
@@ -44,6 +47,8 @@ struct CallSteps {
 pub(super) struct ToolStep {
     /// What the answer calls it, and the request that brings its result.
     pub(super) id: String,
+    /// What the provider wants to see again with it; null where that is nothing.
+    pub(super) kept: Value,
     pub(super) step: TraceStep,
 }
 
@@ -84,6 +89,20 @@ impl RowCalls {
     /// Id of the row.
     pub(super) fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Puts what the provider wants to see again with a call back to it, where the program left it out of the conversation:
+    /// few client libraries know of it.
+    pub(super) fn complete(&self, request: &mut ChatRequest) {
+        let known: Vec<&ToolStep> =
+            self.steps.iter().flat_map(|of| &of.tools).filter(|of| !of.kept.is_null()).collect();
+        let messages = request.tools.iter_mut().flat_map(|tools| &mut tools.messages);
+        for call in messages.filter_map(|message| message.get_mut("tool_calls")?.as_array_mut()).flatten() {
+            let kept = known.iter().find(|tool| call["id"] == tool.id.as_str()).map(|tool| &tool.kept);
+            if let (Some(kept), Some(call)) = (kept, call.as_object_mut()) {
+                call.entry(KEPT).or_insert_with(|| kept.clone());
+            }
+        }
     }
 
     /// The place of the next call, which brings the `results` of tools by their ids, and its draw.
@@ -129,7 +148,7 @@ mod tests {
     use crate::model::testing::call;
 
     fn tool(id: &str, name: &str) -> ToolStep {
-        ToolStep { id: id.into(), step: TraceStep { name: name.into(), ..TraceStep::default() } }
+        ToolStep { id: id.into(), kept: Value::Null, step: TraceStep { name: name.into(), ..TraceStep::default() } }
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub struct ModelCalls {
     pub stack: Arc<Stack>,
     /// How it is asked where the program leaves it open.
     pub settings: ChatSettings,
-    /// Whether the model is spoken to as the program speaks, so that tools can be passed on as they are.
+    /// Whether the model can be offered tools.
     pub carries_tools: bool,
     /// Set when the run is to stop: no call is begun any more.
     pub interrupt: Interrupt,
@@ -109,7 +109,7 @@ async fn complete(State(desks): State<Arc<Desks>>, headers: HeaderMap, body: Byt
         return refused(StatusCode::CONFLICT, "no_row", message);
     };
     let calls = &desks.calls;
-    let asked = match request::asked(&body, &calls.settings, calls.carries_tools) {
+    let mut asked = match request::asked(&body, &calls.settings, calls.carries_tools) {
         Ok(asked) => asked,
         Err(message) => return refused(StatusCode::BAD_REQUEST, "invalid_request_error", &message),
     };
@@ -117,6 +117,7 @@ async fn complete(State(desks): State<Arc<Desks>>, headers: HeaderMap, body: Byt
     let step = named.or(lock(&row).prompt(&asked.messages)).unwrap_or(STEP).to_owned();
     let ((place, draw), id) = {
         let mut row = lock(&row);
+        row.complete(&mut asked.request);
         (row.open(&asked.request, asked.results), row.id().to_owned())
     };
     let call = Call { role: ModelRole::Task, request: asked.request, draw, row: id };
@@ -151,7 +152,7 @@ fn answer(model: &str, completion: &Completion, stream: Option<Stream>) -> Respo
 
 /// The call as a step of the row.
 fn recorded(name: String, call: &Call, calls: &ModelCalls, result: &Result<Completion, CallError>) -> TraceStep {
-    let input = request::verbatim(&call.request).cloned().unwrap_or_else(|| json!(call.request.messages));
+    let input = request::verbatim(&call.request).unwrap_or_else(|| json!(call.request.messages));
     let step = TraceStep { name, input, ..TraceStep::default() };
     match result {
         Ok(completion) => TraceStep {

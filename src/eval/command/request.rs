@@ -1,14 +1,14 @@
 //! The loopback endpoint's requests, in the shape of OpenAI's chat completions
 //! (<https://platform.openai.com/docs/api-reference/chat>): the part of it that any client library speaks.
 //!
-//! A request with tools is passed on as it is written, to models that are spoken to in the same way: its messages, which
-//! plain ones can't say, stand in the request's `extra` and so in its key.
+//! A request with tools is passed on as it is written, in the request's [`Tools`]: models that are spoken to in another way
+//! are told it in theirs, by the model layer.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::eval::ChatSettings;
-use crate::model::{AnswerFormat, ChatRequest};
+use crate::model::{AnswerFormat, ChatRequest, Tools};
 use crate::prompt::{Message, Role};
 
 /// Fields that say nothing about the answer.
@@ -16,9 +16,6 @@ const IDLE: [&str; 5] = ["model", "user", "metadata", "store", "safety_identifie
 
 /// Fields that are about tools.
 const TOOLS: [&str; 3] = ["tools", "tool_choice", "parallel_tool_calls"];
-
-/// Where a request's messages stand as they were written.
-const VERBATIM: &str = "messages";
 
 /// A request of a program.
 pub(super) struct Asked {
@@ -108,18 +105,22 @@ pub(super) fn asked(body: &[u8], settings: &ChatSettings, carried: bool) -> Resu
     }
     // No tools at all is what some libraries write as an empty list, and others as null.
     let is_none = |value: &Value| value.is_null() || value.as_array().is_some_and(Vec::is_empty);
-    body.others.retain(|name, value| !(TOOLS.contains(&name.as_str()) && is_none(value)));
-    let tools = body.others.keys().find(|name| TOOLS.contains(&name.as_str())).cloned();
-    let tools = tools.or_else(|| body.messages.iter().any(is_about_tools).then(|| "tool".to_owned()));
-    if let Some(name) = tools.as_ref().filter(|_| !carried) {
+    let mut about_tools = Map::new();
+    for name in TOOLS {
+        about_tools.extend(body.others.remove_entry(name).filter(|(_, value)| !is_none(value)));
+    }
+    let named = about_tools.keys().next().map(String::as_str);
+    let named = named.or_else(|| body.messages.iter().any(is_about_tools).then_some("tool"));
+    if let Some(name) = named.filter(|_| !carried) {
         return Err(format!(
-            "`{name}` is passed on only to a task model that is asked by chat completions itself, and this project's isn't; ask \
-             for JSON that names the tool, and call it yourself"
+            "`{name}` can't be passed on to this project's task model, which knows no tools; ask for JSON that names the tool, \
+             and call it yourself"
         ));
     }
+    let has_tools = named.is_some();
     let plain = body.messages.iter().take_while(|message| !is_about_tools(message));
     let messages: Vec<Message> = plain.map(message).collect::<Result<_, _>>()?;
-    let mut request = settings.request(if tools.is_some() { Vec::new() } else { messages.clone() });
+    let mut request = settings.request(if has_tools { Vec::new() } else { messages.clone() });
     request.temperature = body.temperature.or(request.temperature);
     request.max_tokens = body.max_completion_tokens.or(body.max_tokens).or(request.max_tokens);
     request.format = match body.response_format {
@@ -129,8 +130,11 @@ pub(super) fn asked(body: &[u8], settings: &ChatSettings, carried: bool) -> Resu
     };
     request.extra.extend(body.others.into_iter().filter(|(name, _)| !IDLE.contains(&name.as_str())));
     let results = body.messages.iter().filter_map(result).collect();
-    if tools.is_some() {
-        request.extra.insert(VERBATIM.to_owned(), Value::Array(body.messages));
+    if has_tools {
+        // What the program gives takes the place of the project's.
+        about_tools.keys().for_each(|name| drop(request.extra.remove(name)));
+        about_tools.insert("messages".to_owned(), Value::Array(body.messages));
+        request.tools = Some(Tools::deserialize(Value::Object(about_tools)).map_err(unreadable)?);
     }
     let stream = (body.stream == Some(true)).then(|| body.stream_options.unwrap_or_default());
     Ok(Asked { request, messages, results, stream })
@@ -142,8 +146,8 @@ fn is_about_tools(message: &Value) -> bool {
 }
 
 /// The messages of a request with tools, as they were written.
-pub(super) fn verbatim(request: &ChatRequest) -> Option<&Value> {
-    request.extra.get(VERBATIM)
+pub(super) fn verbatim(request: &ChatRequest) -> Option<Value> {
+    request.tools.as_ref().map(|tools| Value::Array(tools.messages.clone()))
 }
 
 /// The id and the text of a tool's result.
@@ -247,15 +251,16 @@ mod tests {
         let body = json!({"messages": messages, "tools": tools, "tool_choice": "auto", "user": "me"});
         let read = |carried| asked(body.to_string().as_bytes(), &settings(), carried);
         let whole = read(true).unwrap();
-        let expected = json!({"top_p": 0.5, "tools": tools, "tool_choice": "auto", "messages": messages});
-        assert_eq!((Value::Object(whole.request.extra.clone()), whole.request.messages.len()), (expected, 0));
-        assert_eq!(verbatim(&whole.request), Some(&messages));
+        let expected = json!({"tools": tools, "tool_choice": "auto", "messages": messages});
+        assert_eq!((json!(whole.request.tools), whole.request.messages.len()), (expected, 0));
+        assert_eq!(Value::Object(whole.request.extra.clone()), json!({"top_p": 0.5}));
+        assert_eq!(verbatim(&whole.request), Some(messages));
         assert_eq!(
             whole.messages.iter().map(|message| message.content.as_str()).collect::<Vec<_>>(),
             ["Be brief.", "my card"]
         );
         assert_eq!(whole.results, [("c1".to_owned(), json!("gold"))]);
-        assert!(read(false).err().unwrap().contains("`tool_choice` is passed on only to a task model"));
+        assert!(read(false).err().unwrap().contains("`tool_choice` can't be passed on"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::desk::ToolStep;
+use super::desk::{KEPT, ToolStep};
 use super::request::Stream;
 use crate::model::{Completion, FinishReason, TraceStep};
 
@@ -101,7 +101,7 @@ pub(super) fn tools(calls: &Value) -> Vec<ToolStep> {
         // A model may write what is no JSON.
         let input = serde_json::from_str(arguments).unwrap_or_else(|_| arguments.into());
         let id = call["id"].as_str().unwrap_or_default().to_owned();
-        ToolStep { id, step: TraceStep { name, input, ..TraceStep::default() } }
+        ToolStep { id, kept: call[KEPT].clone(), step: TraceStep { name, input, ..TraceStep::default() } }
     };
     calls.as_array().into_iter().flatten().map(step).collect()
 }

@@ -6,11 +6,14 @@
 
 use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::http::{Meaning, Problem, Refused, Reply, Turns, Wire, described, is_given, problem, with_extra};
+use super::http::{Meaning, Problem, Refused, Reply, Wire, described, is_given, problem, with_extra};
+use super::tools::{Turn, Turns, written};
 use super::{AnswerFormat, CallError, ChatRequest, Completion, FinishReason, Usage};
+
+mod tools;
 
 /// The dialect.
 #[derive(Debug, Clone, Copy)]
@@ -36,16 +39,26 @@ impl Wire for Anthropic {
     }
 
     fn body(&self, request: &ChatRequest, refused: Refused) -> Result<Vec<u8>, CallError> {
-        let Turns { system, turns } = Turns::of(&request.messages);
+        let Turns { system, turns } = Turns::of(request)?;
         let marked = turns.len().checked_sub(2);
-        let message = |(at, (role, text)): (usize, &(_, String))| json!({"role": role, "content": [block(text, Some(at) == marked)]});
+        let message = |(at, turn): (usize, &Turn)| -> Result<Value, CallError> {
+            let mut content = tools::blocks(turn)?;
+            if let Some(last) = content.last_mut().filter(|_| Some(at) == marked) {
+                mark(last);
+            }
+            Ok(json!({"role": turn.role, "content": content}))
+        };
         let mut body = json!({
             "model": request.model,
             "max_tokens": request.max_tokens.map_or(self.max_tokens, u64::from),
-            "messages": turns.iter().enumerate().map(message).collect::<Vec<_>>(),
+            "messages": turns.iter().enumerate().map(message).collect::<Result<Vec<_>, _>>()?,
         });
         if let Some(system) = &system {
-            body["system"] = json!([block(system, true)]);
+            body["system"] = json!([{"type": "text", "text": system}]);
+            mark(&mut body["system"][0]);
+        }
+        if let Some(tools) = &request.tools {
+            tools::offer(&mut body, &tools.offer()?);
         }
         if let Some(temperature) = request.temperature.filter(|_| !refused.temperature) {
             body["temperature"] = json!(temperature);
@@ -74,7 +87,8 @@ impl Wire for Anthropic {
         let of_kind = |kind: &'static str| blocks.iter().filter(move |block| block.kind == kind);
         let text: String = of_kind("text").filter_map(|block| block.text.as_deref()).collect();
         let thought: Vec<&str> = of_kind("thinking").filter_map(|block| block.thinking.as_deref()).collect();
-        let completion = Completion::live(text, finish(raw.stop_reason.as_deref()), usage);
+        let tool_calls = written(tools::asked(&blocks));
+        let completion = Completion { tool_calls, ..Completion::live(text, finish(raw.stop_reason.as_deref()), usage) };
         Ok(Reply::Answer(completion.thinking(Some(thought.join("\n\n")))))
     }
 
@@ -88,12 +102,9 @@ impl Wire for Anthropic {
     }
 }
 
-fn block(text: &str, is_marked: bool) -> Value {
-    let mut block = json!({"type": "text", "text": text});
-    if is_marked {
-        block["cache_control"] = json!({"type": "ephemeral"});
-    }
-    block
+/// Marks all up to `block` for the cache.
+fn mark(block: &mut Value) {
+    block["cache_control"] = json!({"type": "ephemeral"});
 }
 
 #[derive(Deserialize)]
@@ -104,12 +115,28 @@ struct RawReply {
     error: Option<Value>,
 }
 
-#[derive(Deserialize)]
+/// A block; those of thinking are written again as they were.
+#[derive(Deserialize, Serialize)]
 struct Block {
     #[serde(rename = "type")]
     kind: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     thinking: Option<String>,
+    /// Of thinking.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signature: Option<String>,
+    /// Thinking that isn't shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<String>,
+    /// Of a tool, as what follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input: Option<Value>,
 }
 
 #[derive(Deserialize)]

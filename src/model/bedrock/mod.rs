@@ -8,9 +8,11 @@ use reqwest::Url;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::http::{CACHE_MARK, Meaning, Problem, Refused, Reply, Turns, Wire, is_given, problem, with_extra};
+use super::http::{CACHE_MARK, Meaning, Problem, Refused, Reply, Wire, is_given, problem, with_extra};
+use super::tools::{Turn, Turns, written};
 use super::{AnswerFormat, CallError, ChatRequest, Completion, FinishReason, Usage};
-use crate::prompt::Role;
+
+mod tools;
 
 /// The dialect.
 #[derive(Debug, Clone, Copy)]
@@ -27,16 +29,22 @@ impl Wire for Bedrock {
     }
 
     fn body(&self, request: &ChatRequest, refused: Refused) -> Result<Vec<u8>, CallError> {
-        let Turns { system, turns } = Turns::of(&request.messages);
-        let blocks = |text: &str, is_marked: bool| {
-            let mark = (is_marked && !refused.cache).then(|| json!({"cachePoint": {"type": "default"}}));
-            std::iter::once(json!({"text": text})).chain(mark).collect::<Value>()
-        };
+        let conversation = Turns::of(request)?;
+        let has_calls = conversation.has_calls();
+        let Turns { system, turns } = conversation;
+        let mark = (!refused.cache).then(|| json!({"cachePoint": {"type": "default"}}));
         let marked = turns.len().checked_sub(2);
-        let message = |(at, (role, text)): (usize, &(Role, String))| json!({"role": role, "content": blocks(text, Some(at) == marked)});
-        let mut body = json!({"messages": turns.iter().enumerate().map(message).collect::<Vec<_>>()});
+        let message = |(at, turn): (usize, &Turn)| -> Result<Value, CallError> {
+            let mut content = tools::blocks(turn)?;
+            content.extend(mark.clone().filter(|_| Some(at) == marked));
+            Ok(json!({"role": turn.role, "content": content}))
+        };
+        let mut body = json!({"messages": turns.iter().enumerate().map(message).collect::<Result<Vec<_>, _>>()?});
         if let Some(system) = system {
-            body["system"] = blocks(&system, true);
+            body["system"] = std::iter::once(json!({ "text": system })).chain(mark.clone()).collect();
+        }
+        if let Some(tools) = &request.tools {
+            tools::offer(&mut body, &tools.offer()?, has_calls)?;
         }
         if let Some(temperature) = request.temperature.filter(|_| !refused.temperature) {
             body["inferenceConfig"]["temperature"] = json!(temperature);
@@ -70,9 +78,10 @@ impl Wire for Bedrock {
         let thought: String = message
             .content
             .iter()
-            .filter_map(|block| block.reasoning_content.as_ref()?.reasoning_text.as_ref()?.text.as_deref())
+            .filter_map(|block| block.reasoning_content.as_ref()?["reasoningText"]["text"].as_str())
             .collect();
-        let completion = Completion::live(text, finish(raw.stop_reason.as_deref()), usage);
+        let tool_calls = written(tools::asked(&message.content));
+        let completion = Completion { tool_calls, ..Completion::live(text, finish(raw.stop_reason.as_deref()), usage) };
         Ok(Reply::Answer(completion.thinking(Some(thought))))
     }
 
@@ -110,18 +119,9 @@ struct RawMessage {
 #[serde(rename_all = "camelCase")]
 struct Block {
     text: Option<String>,
-    reasoning_content: Option<Reasoning>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Reasoning {
-    reasoning_text: Option<ReasoningText>,
-}
-
-#[derive(Deserialize)]
-struct ReasoningText {
-    text: Option<String>,
+    /// A text with its signature, or what isn't shown.
+    reasoning_content: Option<Value>,
+    tool_use: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -148,7 +148,7 @@ fn finish(name: Option<&str>) -> FinishReason {
 mod tests {
     use super::*;
     use crate::model::testing::call;
-    use crate::prompt::Message;
+    use crate::prompt::{Message, Role};
 
     #[test]
     fn the_request_is_one_of_converse_and_an_arn_is_one_segment() {

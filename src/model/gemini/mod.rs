@@ -9,9 +9,12 @@ use reqwest::header::HeaderName;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::http::{Meaning, Problem, Refused, Reply, Turns, Wire, described, is_given, problem, with_extra};
+use super::http::{Meaning, Problem, Refused, Reply, Wire, described, is_given, problem, with_extra};
+use super::tools::{Turn, Turns, written};
 use super::{AnswerFormat, CallError, ChatRequest, Completion, FinishReason, Usage};
 use crate::prompt::Role;
+
+mod tools;
 
 /// The dialect.
 #[derive(Debug, Clone, Copy)]
@@ -37,10 +40,10 @@ impl Wire for Gemini {
     }
 
     fn body(&self, request: &ChatRequest, refused: Refused) -> Result<Vec<u8>, CallError> {
-        let Turns { system, turns } = Turns::of(&request.messages);
-        let content = |(role, text): &(Role, String)| {
-            let role = if *role == Role::Assistant { "model" } else { "user" };
-            json!({"role": role, "parts": [{"text": text}]})
+        let Turns { system, turns } = Turns::of(request)?;
+        let content = |turn: &Turn| -> Result<Value, CallError> {
+            let role = if turn.role == Role::Assistant { "model" } else { "user" };
+            Ok(json!({"role": role, "parts": tools::parts(turn)?}))
         };
         let mut config = json!({});
         if let Some(temperature) = request.temperature.filter(|_| !refused.temperature) {
@@ -64,9 +67,13 @@ impl Wire for Gemini {
                 config["responseJsonSchema"] = schema.clone();
             }
         }
-        let mut body = json!({"contents": turns.iter().map(content).collect::<Vec<_>>(), "generationConfig": config});
+        let contents = turns.iter().map(content).collect::<Result<Vec<_>, _>>()?;
+        let mut body = json!({"contents": contents, "generationConfig": config});
         if let Some(system) = system {
             body["systemInstruction"] = json!({"parts": [{"text": system}]});
+        }
+        if let Some(tools) = &request.tools {
+            tools::offer(&mut body, &tools.offer()?)?;
         }
         with_extra(body, request)
     }
@@ -88,10 +95,10 @@ impl Wire for Gemini {
         let texts = |thoughts: bool| -> String {
             parts.iter().filter(|part| part.thought == thoughts).filter_map(|part| part.text.as_deref()).collect()
         };
-        let asks_for_tool = parts.iter().any(|part| part.function_call.is_some());
-        let finish = if asks_for_tool { FinishReason::Tool } else { finish(candidate.finish_reason.as_deref()) };
-        let completion =
-            Completion { logprob: candidate.avg_logprobs, ..Completion::live(texts(false), finish, usage) };
+        let tool_calls = written(tools::asked(&parts));
+        let finish = if tool_calls.is_some() { FinishReason::Tool } else { finish(candidate.finish_reason.as_deref()) };
+        let logprob = candidate.avg_logprobs;
+        let completion = Completion { tool_calls, logprob, ..Completion::live(texts(false), finish, usage) };
         Ok(Reply::Answer(completion.thinking(Some(texts(true)))))
     }
 
@@ -151,6 +158,8 @@ struct Part {
     #[serde(default)]
     thought: bool,
     function_call: Option<Value>,
+    /// Of the thought behind a call.
+    thought_signature: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -12,6 +12,7 @@ use super::problem::{Meaning, Problem};
 use super::refusal::Refusals;
 use super::{EndpointConfig, EndpointError, Reply, Wire, client, headers};
 use crate::model::log::note_status;
+use crate::model::tools::name_calls;
 use crate::model::{BoxFuture, Call, CallError, Chat, ChatRequest, Completion, FinishReason, Limit, ProviderId, Usage};
 
 /// One endpoint.
@@ -90,7 +91,10 @@ impl Endpoint {
                 // Each refusal leaves one more out, so this comes to an end.
                 Err(Failed::Refusal) => {}
                 Err(Failed::For(error)) => return Err(error),
-                Ok(completion) => return Ok(completion),
+                Ok(mut completion) => {
+                    name_calls(&mut completion, call);
+                    return Ok(completion);
+                }
             }
         }
     }

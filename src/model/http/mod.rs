@@ -3,7 +3,7 @@
 //!
 //! | file | what it owns |
 //! |---|---|
-//! | `body.rs` | conversations with the system text apart, and `extra` |
+//! | `body.rs` | what the user wrote beside |
 //! | `client.rs` | addresses, the HTTP client |
 //! | `endpoint.rs` | sending, and what statuses and bodies mean |
 //! | `headers.rs` | waits and rate limits that responses tell |
@@ -19,7 +19,7 @@ use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use secrecy::SecretString;
 
 use super::{CallError, ChatRequest, Completion};
-pub(super) use body::{Turns, is_given, with_extra};
+pub(super) use body::{is_given, with_extra};
 pub use client::client_builder;
 pub use endpoint::Endpoint;
 pub(super) use problem::{Meaning, Problem, described, problem};

@@ -11,7 +11,10 @@ use serde_json::{Value, json};
 use super::amount::{DEFAULT_MAX_OUTPUT, most_input};
 use super::http::{Problem, Refused, Reply, Wire, described, is_given, with_extra};
 use super::openai::{apart, mean_logprob};
+use super::tools::{said, written};
 use super::{AnswerFormat, CallError, ChatRequest, Completion, FinishReason, Usage};
+
+mod tools;
 
 /// The dialect.
 #[derive(Debug, Clone, Copy)]
@@ -62,9 +65,12 @@ impl Wire for Ollama {
         }
         // `truncate` and `shift` are for a model whose own context is smaller: newer servers refuse then, or stop.
         let mut body = json!({
-            "model": request.model, "messages": request.messages, "stream": false, "options": options,
+            "model": request.model, "messages": tools::messages(&said(request)?)?, "stream": false, "options": options,
             "truncate": false, "shift": false,
         });
+        if let Some(tools) = &request.tools {
+            tools::offer(&mut body, &tools.offer()?)?;
+        }
         if request.logprobs {
             body["logprobs"] = json!(true);
         }
@@ -87,16 +93,17 @@ impl Wire for Ollama {
         if raw.done_reason.as_deref() == Some("load") {
             return Ok(Reply::Problem(Problem::saying("the model was loaded, and nothing was asked of it")));
         }
+        let tool_calls = written(tools::asked(&message.tool_calls.unwrap_or_default()));
         let finish = match raw.done_reason.as_deref() {
             Some("length") => FinishReason::Length,
-            _ if message.tool_calls.is_some_and(|calls| !calls.is_empty()) => FinishReason::Tool,
+            _ if tool_calls.is_some() => FinishReason::Tool,
             _ => FinishReason::Stop,
         };
         let count = Option::<u64>::unwrap_or_default;
         let usage = Usage { input: count(raw.prompt_eval_count), output: count(raw.eval_count), ..Usage::default() };
         let (text, thought) = apart(message.content.unwrap_or_default());
         let logprob = raw.logprobs.as_ref().and_then(mean_logprob);
-        let completion = Completion { logprob, ..Completion::live(text, finish, usage) };
+        let completion = Completion { tool_calls, logprob, ..Completion::live(text, finish, usage) };
         Ok(Reply::Answer(completion.thinking(message.thinking.or(thought))))
     }
 }

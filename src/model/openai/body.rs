@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Accent, Formats};
 use crate::model::http::Refused;
-use crate::model::{AnswerFormat, CallError, ChatRequest};
+use crate::model::{AnswerFormat, CallError, ChatRequest, Tools};
 
 /// The body to send.
 pub(in crate::model) fn body(request: &ChatRequest, accent: Accent, refused: Refused) -> Result<Vec<u8>, CallError> {
@@ -38,14 +38,20 @@ impl Body<'_> {
 impl Serialize for Body<'_> {
     /// A key in `extra` takes the place of ours: it is what the user wrote.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let ChatRequest { model, messages, temperature, max_tokens, seed, logprobs, format: _, extra } = self.request;
+        let ChatRequest { model, messages, temperature, max_tokens, seed, logprobs, format: _, tools, extra } =
+            self.request;
         let ours = |key: &str| !extra.contains_key(key);
         let mut map = serializer.serialize_map(None)?;
         if ours("model") {
             map.serialize_entry("model", model)?;
         }
-        if ours("messages") {
-            map.serialize_entry("messages", messages)?;
+        match tools {
+            Some(tools) if ours("messages") => map.serialize_entry("messages", &tools.messages)?,
+            None if ours("messages") => map.serialize_entry("messages", messages)?,
+            _ => {}
+        }
+        if let Some(tools) = tools {
+            offered(&mut map, tools, ours)?;
         }
         if let Some(temperature) = temperature.filter(|_| ours("temperature") && !self.refused.temperature) {
             map.serialize_entry("temperature", &temperature)?;
@@ -68,6 +74,20 @@ impl Serialize for Body<'_> {
         }
         map.end()
     }
+}
+
+/// Writes what the model may ask for, as it was written.
+fn offered<M: SerializeMap>(map: &mut M, tools: &Tools, ours: impl Fn(&str) -> bool) -> Result<(), M::Error> {
+    if !tools.tools.is_empty() && ours("tools") {
+        map.serialize_entry("tools", &tools.tools)?;
+    }
+    if let Some(choice) = tools.tool_choice.as_ref().filter(|_| ours("tool_choice")) {
+        map.serialize_entry("tool_choice", choice)?;
+    }
+    if let Some(parallel) = tools.parallel_tool_calls.filter(|_| ours("parallel_tool_calls")) {
+        map.serialize_entry("parallel_tool_calls", &parallel)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -126,6 +146,19 @@ mod tests {
         assert_eq!(form(&request, Formats::Object), json!({"type": "json_object"}));
         request.format = AnswerFormat::Json;
         assert_eq!(form(&request, Formats::Schema), Value::Null);
+    }
+
+    #[test]
+    fn tools_and_the_messages_about_them_are_sent_as_they_were_written() {
+        let (messages, offered) = (json!([{"role": "tool", "odd": 1}]), json!([{"type": "odd"}]));
+        let tools: Tools = serde_json::from_value(json!({
+            "messages": messages, "tools": offered, "tool_choice": "auto", "parallel_tool_calls": false,
+        }))
+        .unwrap();
+        let request = ChatRequest { messages: Vec::new(), tools: Some(tools), temperature: None, ..call("0").request };
+        let body: Value = serde_json::from_slice(&sent(&request)).unwrap();
+        let whole = json!({"model": "tiny", "messages": messages, "tools": offered, "tool_choice": "auto", "parallel_tool_calls": false});
+        assert_eq!(body, whole);
     }
 
     #[test]

@@ -7,9 +7,11 @@ use reqwest::Url;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::http::{Problem, Refused, Reply, Turns, Wire, described, is_given, with_extra};
+use super::http::{Problem, Refused, Reply, Wire, described, is_given, with_extra};
+use super::tools::{Turns, written};
 use super::{AnswerFormat, CallError, ChatRequest, Completion, FinishReason, Usage};
-use crate::prompt::Role;
+
+mod tools;
 
 /// The dialect.
 #[derive(Debug, Clone, Copy)]
@@ -24,13 +26,15 @@ impl Wire for Responses {
     }
 
     fn body(&self, request: &ChatRequest, refused: Refused) -> Result<Vec<u8>, CallError> {
-        let Turns { system, turns } = Turns::of(&request.messages);
-        let input = |(role, text): &(Role, String)| json!({"role": role, "content": text});
+        let Turns { system, turns } = Turns::of(request)?;
         let mut body = json!({
-            "model": request.model, "input": turns.iter().map(input).collect::<Vec<_>>(), "store": false,
+            "model": request.model, "input": turns.iter().flat_map(tools::items).collect::<Vec<_>>(), "store": false,
         });
         if let Some(system) = system {
             body["instructions"] = json!(system);
+        }
+        if let Some(tools) = &request.tools {
+            tools::offer(&mut body, &tools.offer()?);
         }
         if let Some(temperature) = request.temperature.filter(|_| !refused.temperature) {
             body["temperature"] = json!(temperature);
@@ -77,7 +81,9 @@ impl Wire for Responses {
             None if of_kind("function_call").next().is_some() => FinishReason::Tool,
             None => FinishReason::Stop,
         };
-        let completion = Completion::live(if is_refused { refusal } else { text }, finish, usage);
+        let tool_calls = written(tools::asked(&items));
+        let text = if is_refused { refusal } else { text };
+        let completion = Completion { tool_calls, ..Completion::live(text, finish, usage) };
         Ok(Reply::Answer(completion.thinking(Some(thought.join("\n\n")))))
     }
 }
@@ -102,6 +108,13 @@ struct Item {
     kind: String,
     content: Option<Vec<Part>>,
     summary: Option<Vec<Part>>,
+    id: Option<String>,
+    /// Of reasoning, where it was asked for.
+    encrypted_content: Option<String>,
+    /// Of a tool, as what follows.
+    call_id: Option<String>,
+    name: Option<String>,
+    arguments: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -138,7 +151,7 @@ fn usage(raw: RawUsage) -> Usage {
 mod tests {
     use super::*;
     use crate::model::testing::call;
-    use crate::prompt::Message;
+    use crate::prompt::{Message, Role};
 
     #[test]
     fn the_system_text_becomes_instructions_and_nothing_is_kept_at_the_provider() {
