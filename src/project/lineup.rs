@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 
-use super::{Models, Project, ProjectError, Use};
+use super::{Models, Project, ProjectError, Use, judges};
 use crate::config;
 use crate::dataset::{Dataset, Example};
 use crate::eval::{Evaluate, Evaluation, Evaluator, OnOutcome, OutcomeError};
@@ -31,12 +31,15 @@ struct Cast {
     models: Arc<Models>,
     evaluator: Evaluator,
     proposer: ModelProposer,
+    /// What the judges were calibrated at.
+    judge_noise: f64,
 }
 
 impl Cast {
     fn of(project: &Project, dataset: &Dataset, models: Arc<Models>) -> Arc<Self> {
         let (evaluator, proposer) = (project.evaluator(&models), project.proposer(&models, dataset));
-        Arc::new(Self { models, evaluator, proposer })
+        let judge_noise = judges::noise(&project.config, &project.scorers, &project.calibrations);
+        Arc::new(Self { models, evaluator, proposer, judge_noise })
     }
 }
 
@@ -185,6 +188,10 @@ impl Standby for Lineup {
             self.put(&project, models, change);
             Ok(())
         })
+    }
+
+    fn judge_noise(&self) -> Option<f64> {
+        Some(self.cast().judge_noise)
     }
 }
 

@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 
 use super::generation::State;
 use super::meter::{Doing, Meter};
-use super::{Halt, Revision, Search};
+use super::{GateSettings, Halt, Revision, Search};
 use crate::dataset::Split;
 use crate::eval::OutcomeError;
 use crate::model::{BoxFuture, CallError, ModelRole};
@@ -38,6 +38,11 @@ pub trait Standby: Send + Sync {
     /// # Errors
     /// The model can't be set up.
     fn repeat<'a>(&'a self, change: &'a FellBack) -> BoxFuture<'a, Result<(), CallError>>;
+
+    /// [`GateSettings::judge_noise`] of the models that judge at the moment; nothing where they are those of the settings.
+    fn judge_noise(&self) -> Option<f64> {
+        None
+    }
 }
 
 /// No model but those of the run.
@@ -176,6 +181,12 @@ impl Search<'_> {
             baseline_dev: objective.summary(&before),
         }))?;
         Ok(incumbent)
+    }
+
+    /// The gate's settings: a judge that took over has the noise of its own calibration, or none.
+    pub(super) fn gate(&self) -> GateSettings {
+        let gate = self.settings.gate;
+        GateSettings { judge_noise: self.standby.judge_noise().unwrap_or(gate.judge_noise), ..gate }
     }
 
     /// The baseline before it is measured.

@@ -53,7 +53,7 @@ impl Search<'_> {
         let dev = meter.measure(&candidate.prompts, &rows, 0, &doing).await?;
         let comparison = self.settings.objective.compare(&state.incumbent.dev, &dev, self.settings.pass_threshold);
         let saved = state.incumbent.prompts.tokens() as i64 - candidate.prompts.tokens() as i64;
-        let look = gate::first_look(&comparison, &self.settings.gate, meter.is_deterministic(), saved);
+        let look = gate::first_look(&comparison, &self.gate(), meter.is_deterministic(), saved);
         let mut verdict = match look {
             FirstLook::Decided(verdict) => verdict,
             FirstLook::Confirm => self.confirm(meter, &arms, &dev, &comparison, &doing).await?,
@@ -129,7 +129,7 @@ impl Search<'_> {
             let (before, after) = self.fresh(meter, arms, &rows, number, doing).await?;
             evidence.observe(&before, &after, objective.fresh_difference(first, [&before, &after]));
         }
-        Ok(evidence.verdict(comparison, &self.settings.gate))
+        Ok(evidence.verdict(comparison, &self.gate()))
     }
 
     /// One fresh draw of `rows` in both arms.

@@ -342,12 +342,12 @@ impl Search<'_> {
         let second = meter.measure(&incumbent.prompts, &rows, 1, &doing).await?;
         meter.journal_failures()?;
         let told = self.settings.objective.effective_rows(dev.iter().map(AsRef::<Example>::as_ref));
-        self.sink.emit(Event::NoiseMeasured(noise::measured(
-            &first,
-            &second,
-            (dev.len(), told),
-            self.settings.gate.judge_noise,
-        )))?;
+        let judge_noise = self.gate().judge_noise;
+        let mut noise = noise::measured(&first, &second, (dev.len(), told), judge_noise);
+        if judge_noise == 0.0 && self.settings.gate.judge_noise > 0.0 {
+            noise.words += "; the judge that took over was not calibrated, so its own noise is not in this";
+        }
+        self.sink.emit(Event::NoiseMeasured(noise))?;
         Ok(())
     }
 

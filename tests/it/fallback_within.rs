@@ -195,13 +195,15 @@ impl Chat for Tired {
     }
 }
 
-/// A judged run whose judge has had enough after so many verdicts; the answers' provider, and the fallback's.
-fn judged(until: u64) -> (Project, Provider, Provider, Ran) {
+/// A judged run whose judge has had enough after so many verdicts; the answers' provider, and the fallback's. `prepare` is
+/// called before it with the judge's table while it can still be had.
+fn judged(until: u64, prepare: impl Fn(&Project, &str)) -> (Project, Provider, Provider, Ran) {
     let tired = Tired { judged: AtomicU64::new(0), until };
     let [task, fallback] = [(), ()].map(|()| judges::provider());
     let judge = Provider::start(Answers::Chat(Arc::new(tired)), Behaviour::default());
     let project = judges::project(&task, 10..50, judges::RUBRIC);
     let strict = |provider: &Provider| provider.table().replace("tiny", "strict");
+    prepare(&project, &format!("models.judge={{{}}}", strict(&task)));
     let setting = format!(
         "models.judge={{{}, max_outage_seconds=0, fallback=[{{{}}}]}}",
         strict(&judge),
@@ -214,7 +216,7 @@ fn judged(until: u64) -> (Project, Provider, Provider, Ran) {
 
 #[test]
 fn a_judge_that_cannot_be_had_at_the_start_is_its_fallback_to_the_end() {
-    let (project, _, fallback, ran) = judged(0);
+    let (project, _, fallback, ran) = judged(0, |_, _| ());
     assert!(ran.err.contains("the judge model can't be had"), "{}", ran.err);
     assert!(project.read(project.run().join("snapshot/ratchet.toml")).contains("stricter"));
     assert!(!names(&project.run()).contains(&"fell_back".to_owned()));
@@ -223,7 +225,7 @@ fn a_judge_that_cannot_be_had_at_the_start_is_its_fallback_to_the_end() {
 
 #[test]
 fn a_judge_that_goes_out_is_replaced_and_judges_all_that_is_compared() {
-    let (project, task, fallback, ran) = judged(45);
+    let (project, task, fallback, ran) = judged(45, |_, _| ());
     let names = names(&project.run());
     let at = names.iter().position(|name| name == "fell_back").unwrap();
     assert_eq!(events(&project.run())[at]["role"], "judge");
@@ -233,4 +235,19 @@ fn a_judge_that_goes_out_is_replaced_and_judges_all_that_is_compared() {
     let (calls, asked) = (&ran.json()["calls"], task.server.stats().requests);
     assert_eq!(asked, calls["task"].as_u64().unwrap() + calls["proposer"].as_u64().unwrap());
     assert!(fallback.server.stats().requests > 40);
+}
+
+#[test]
+fn the_noise_of_a_judge_that_was_calibrated_is_not_its_fallbacks() {
+    let calibrate = |project: &Project, judge: &str| {
+        project.write("library.jsonl", judges::rated_by_criterion());
+        let fields = "[calibration]\nanswer = 'reply_sent'\nhuman = 'rating'\n";
+        project.write("ratchet.toml", project.read("ratchet.toml") + fields);
+        assert_eq!(project.ratchet(&["scorer", "calibrate", "--set", judge]).code, 0);
+    };
+    let (project, ..) = judged(80, calibrate);
+    let measured: Vec<Value> =
+        events(&project.run()).into_iter().filter(|event| event["event"] == "noise_measured").collect();
+    let words = |event: &Value| event["words"].as_str().unwrap().to_owned();
+    assert!(words(measured.last().unwrap()).contains("took over was not calibrated"), "{measured:?}");
 }

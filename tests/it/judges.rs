@@ -264,7 +264,7 @@ fn a_judge_is_measured_against_people_and_against_itself() {
 }
 
 /// Sixty answers that people rated by criterion, which the judge sees as they do but for `complete` in one of ten.
-fn rated_by_criterion() -> String {
+pub fn rated_by_criterion() -> String {
     let row = |at: usize| {
         let (kind, when) = (at.is_multiple_of(2), !at.is_multiple_of(3));
         let words =
