@@ -7,6 +7,7 @@ mod labelled;
 mod objective;
 mod outcome;
 mod repeats;
+mod tally;
 mod target;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -18,6 +19,7 @@ pub use labelled::{labelled, macro_f1_interval};
 pub use objective::Objective;
 pub use outcome::{Answer, Evaluation, Outcome, OutcomeError, Summary};
 pub use repeats::{RepeatRule, Repeats};
+pub use tally::Tally;
 pub use target::{ChatSettings, ChatTarget, Target};
 
 /// Confidence of every interval that is shown or claimed by.

@@ -574,6 +574,6 @@ pub struct Progress {
     pub done: usize,
     /// Rows of this stage.
     pub of: usize,
-    /// Mean value of the rows done so far.
+    /// Their score by the run's objective, over those that ran.
     pub score: f64,
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::Halt;
 use crate::dataset::Example;
 use crate::digest::Digest;
-use crate::eval::{Evaluate, Outcome, OutcomeError};
+use crate::eval::{Evaluate, Objective, Outcome, OutcomeError, Tally};
 use crate::prompt::PromptSet;
 use crate::run::{Event, FailedRows, Measured, Progress, RowFailed, Sink};
 
@@ -15,6 +15,8 @@ use crate::run::{Event, FailedRows, Measured, Progress, RowFailed, Sink};
 pub(super) struct Meter<'a> {
     evaluate: &'a dyn Evaluate,
     sink: &'a dyn Sink,
+    /// What the score is that people see.
+    objective: &'a Objective,
     memory: Mutex<Memory>,
 }
 
@@ -54,9 +56,9 @@ pub(super) struct Doing {
 }
 
 impl<'a> Meter<'a> {
-    pub fn new(evaluate: &'a dyn Evaluate, sink: &'a dyn Sink, recorded: FailedRows) -> Self {
+    pub fn new(evaluate: &'a dyn Evaluate, sink: &'a dyn Sink, recorded: FailedRows, objective: &'a Objective) -> Self {
         let memory = Memory { recorded, ..Memory::default() };
-        Self { evaluate, sink, memory: Mutex::new(memory) }
+        Self { evaluate, sink, objective, memory: Mutex::new(memory) }
     }
 
     pub fn is_deterministic(&self) -> bool {
@@ -74,7 +76,7 @@ impl<'a> Meter<'a> {
         let digest = prompts.digest();
         let unknown = self.take_recorded(digest, rows, sample);
         if !unknown.is_empty() {
-            let tally = Mutex::new((0_usize, 0.0_f64));
+            let tally = Mutex::new(Tally::default());
             let on_outcome = |outcome: &Outcome| self.show(&tally, unknown.len(), outcome, doing);
             let evaluation = self.evaluate.evaluate(prompts, &unknown, sample, &on_outcome).await?;
             if let Some(outage) = outage(&evaluation.outcomes) {
@@ -171,14 +173,11 @@ impl<'a> Meter<'a> {
         }
     }
 
-    fn show(&self, tally: &Mutex<(usize, f64)>, of: usize, outcome: &Outcome, doing: &Doing) {
-        let (done, sum) = {
-            let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
-            tally.0 += 1;
-            tally.1 += outcome.value().unwrap_or(0.0);
-            *tally
-        };
-        self.sight(doing, done, of, sum / done as f64);
+    fn show(&self, tally: &Mutex<Tally>, of: usize, outcome: &Outcome, doing: &Doing) {
+        let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+        let (done, score) = tally.take(outcome, self.objective);
+        drop(tally);
+        self.sight(doing, done, of, score);
     }
 
     fn sight(&self, doing: &Doing, done: usize, of: usize, score: f64) {

@@ -149,7 +149,7 @@ impl Search<'_> {
         self.close_before_break(&state);
         loop {
             let failed = self.recorded.rows.get(state.changes).cloned().unwrap_or_default();
-            let meter = Meter::new(self.evaluate, self.sink, failed);
+            let meter = Meter::new(self.evaluate, self.sink, failed, &self.settings.objective);
             match self.go_on(&meter, &mut state).await {
                 Ok(ended) => return Ok(ended),
                 Err(halt) => self.fall_back(&meter, &mut state, halt).await?,

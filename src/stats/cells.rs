@@ -9,11 +9,23 @@ use statrs::function::gamma::ln_gamma;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cells<K>(BTreeMap<K, u64>);
 
+impl<K> Default for Cells<K> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<K: Ord> Extend<K> for Cells<K> {
+    fn extend<I: IntoIterator<Item = K>>(&mut self, rows: I) {
+        rows.into_iter().for_each(|row| *self.0.entry(row).or_default() += 1);
+    }
+}
+
 impl<K: Ord> FromIterator<K> for Cells<K> {
     fn from_iter<I: IntoIterator<Item = K>>(rows: I) -> Self {
-        let mut cells = BTreeMap::new();
-        rows.into_iter().for_each(|row| *cells.entry(row).or_default() += 1);
-        Self(cells)
+        let mut cells = Self::default();
+        cells.extend(rows);
+        cells
     }
 }
 

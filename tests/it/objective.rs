@@ -26,7 +26,9 @@ fn the_objective_is_the_score_of_eval_compare_run_and_report() {
     assert_eq!(eval["interval"], eval["macro_f1"]["interval"]);
     let mean = project.ratchet(&["eval", "--json", "--set", "objective=mean_score"]).json();
     assert!(mean["score"] != eval["score"] && mean.get("objective").is_none(), "{mean}");
-    assert!(project.ratchet(&["eval"]).out.contains("\nmacro F1 "), "the first line of figures says what they are");
+    let page = project.ratchet(&["eval"]).out;
+    assert!(page.contains("\nmacro F1 "), "the first line of figures says what they are: {page}");
+    assert_eq!(page.matches("macro F1").count(), 1, "{page}");
 
     let ran = project.ratchet(&["optimize", "--json"]);
     assert_eq!(ran.code, 0, "{}", ran.err);

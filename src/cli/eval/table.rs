@@ -44,7 +44,7 @@ impl fmt::Display for Page<'_> {
         }
         groups(f, "label", &self.breakdown.by_label(), usize::MAX)?;
         if let Some(classified) = self.breakdown.classified() {
-            label_scores(f, &classified)?;
+            label_scores(f, &classified, self.breakdown.objective())?;
         }
         groups(f, "field", &self.breakdown.by_field(), usize::MAX)?;
         groups(f, "tag", &self.breakdown.by_tag(), TAGS)?;
@@ -93,12 +93,15 @@ fn groups(f: &mut fmt::Formatter<'_>, kind: &str, groups: &[Group], most: usize)
     }
 }
 
-/// Precision, recall and F1 by label, and their macro mean.
-fn label_scores(f: &mut fmt::Formatter<'_>, classified: &Classified) -> fmt::Result {
+/// Precision, recall and F1 by label, and their macro mean where that isn't the score itself.
+fn label_scores(f: &mut fmt::Formatter<'_>, classified: &Classified, objective: &Objective) -> fmt::Result {
     writeln!(f, "\n{} {:>9} {:>8} {:>8} {:>6}", cell("label", 34), "precision", "recall", "F1", "rows")?;
     for (label, score, rows) in &classified.labels {
         let [precision, recall, f1] = [score.precision, score.recall, score.f1].map(percent);
         writeln!(f, "{} {precision:>9} {recall:>8} {f1:>8} {rows:>6}", cell(label, 34))?;
+    }
+    if !objective.kind().is_mean_score() {
+        return Ok(());
     }
     let found = &classified.macro_f1;
     writeln!(f, "macro F1 {}, 95 % interval {} (bootstrap)", percent(found.value), interval(&found.interval))
