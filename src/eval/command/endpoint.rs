@@ -13,6 +13,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
+use futures_util::future::join_all;
 use rand::TryRng;
 use rand::rngs::SysRng;
 use secrecy::SecretString;
@@ -20,7 +21,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::desk::{Desk, lock};
+use super::desk::{Desk, RowCalls, lock};
 use super::request::{self, Stream};
 use super::response;
 use crate::digest::Digest;
@@ -96,7 +97,7 @@ fn refused(status: StatusCode, kind: &str, message: &str) -> Response {
     (status, Json(response::failure(kind, message))).into_response()
 }
 
-/// One model call of a program.
+/// One request of a program: as many model calls as it wants answers.
 async fn complete(State(desks): State<Arc<Desks>>, headers: HeaderMap, body: Bytes) -> Response {
     let key = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     let desk = key.and_then(|key| lock(&desks.by_key).get(&Digest::of(key.trim().as_bytes()))?.upgrade());
@@ -115,18 +116,21 @@ async fn complete(State(desks): State<Arc<Desks>>, headers: HeaderMap, body: Byt
     };
     let named = headers.get(STEP_HEADER).and_then(|name| name.to_str().ok()).filter(|name| !name.is_empty());
     let step = named.or(lock(&row).prompt(&asked.messages)).unwrap_or(STEP).to_owned();
-    let ((place, draw), id) = {
+    let (places, id) = {
         let mut row = lock(&row);
         row.complete(&mut asked.request);
-        (row.open(&asked.request, asked.results), row.id().to_owned())
+        let mut results = asked.results;
+        let open = |_| row.open(&asked.request, std::mem::take(&mut results));
+        ((0..asked.answers).map(open).collect::<Vec<_>>(), row.id().to_owned())
     };
-    let call = Call { role: ModelRole::Task, request: asked.request, draw, row: id };
-    let result = if calls.interrupt.is_set() { Err(CallError::Interrupted) } else { calls.stack.complete(&call).await };
-    let mut row = lock(&row);
-    let tools = result.as_ref().ok().and_then(|completion| completion.tool_calls.as_ref()).map(response::tools);
-    row.close(place, recorded(step, &call, calls, &result), tools.unwrap_or_default());
-    match result {
-        Ok(completion) => answer(&call.request.model, &completion, asked.stream),
+    let draws = places.into_iter().map(|(place, draw)| {
+        let call = Call { role: ModelRole::Task, request: asked.request.clone(), draw, row: id.clone() };
+        drawn(calls, &row, step.clone(), place, call)
+    });
+    // In the order in which they were asked, whichever came first.
+    let drawn: Result<Vec<Completion>, CallError> = join_all(draws).await.into_iter().collect();
+    match drawn {
+        Ok(completions) => answer(&asked.request.model, &completions, asked.stream),
         // The request is what the program made it: asking again gets the same, and the program may know better.
         Err(error @ CallError::Rejected(_)) => {
             refused(StatusCode::BAD_REQUEST, "invalid_request_error", &error.to_string())
@@ -134,18 +138,33 @@ async fn complete(State(desks): State<Arc<Desks>>, headers: HeaderMap, body: Byt
         Err(error) => {
             // A status that client libraries don't ask again for: the stack has done so.
             let response = refused(StatusCode::FORBIDDEN, "ratchet_stopped", &error.to_string());
-            row.fail(error);
+            lock(&row).fail(error);
             response
         }
     }
 }
 
-/// `completion` in the form that was asked for. It is whole before any of it is sent.
-fn answer(model: &str, completion: &Completion, stream: Option<Stream>) -> Response {
+/// One answer to a request: it becomes the step at `place` of its row.
+async fn drawn(
+    calls: &ModelCalls,
+    row: &Mutex<RowCalls>,
+    step: String,
+    place: usize,
+    call: Call,
+) -> Result<Completion, CallError> {
+    let result = if calls.interrupt.is_set() { Err(CallError::Interrupted) } else { calls.stack.complete(&call).await };
+    let tools = result.as_ref().ok().and_then(|completion| completion.tool_calls.as_ref()).map(response::tools);
+    lock(row).close(place, recorded(step, &call, calls, &result), tools.unwrap_or_default());
+    result
+}
+
+/// `completions` in the form that was asked for. They are whole before any of it is sent.
+fn answer(model: &str, completions: &[Completion], stream: Option<Stream>) -> Response {
     match stream {
-        None => Json(response::response(model, completion)).into_response(),
+        None => Json(response::response(model, completions)).into_response(),
         Some(stream) => {
-            ([(header::CONTENT_TYPE, "text/event-stream")], response::events(model, completion, stream)).into_response()
+            let events = response::events(model, completions, stream);
+            ([(header::CONTENT_TYPE, "text/event-stream")], events).into_response()
         }
     }
 }

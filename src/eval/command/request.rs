@@ -17,6 +17,9 @@ const IDLE: [&str; 5] = ["model", "user", "metadata", "store", "safety_identifie
 /// Fields that are about tools.
 const TOOLS: [&str; 3] = ["tools", "tool_choice", "parallel_tool_calls"];
 
+/// Most answers to one request, as OpenAI has it.
+const MOST_ANSWERS: usize = 128;
+
 /// A request of a program.
 pub(super) struct Asked {
     /// As the task model is asked it: the model is the project's, and what the program leaves open is as settings say.
@@ -25,7 +28,9 @@ pub(super) struct Asked {
     pub(super) messages: Vec<Message>,
     /// What tools gave, by the ids that they were asked for with.
     pub(super) results: Vec<(String, Value)>,
-    /// How the answer is streamed, if it is.
+    /// How many answers are asked for, each a draw of its own: 1 to [`MOST_ANSWERS`].
+    pub(super) answers: usize,
+    /// How they are streamed, if they are.
     pub(super) stream: Option<Stream>,
 }
 
@@ -53,7 +58,7 @@ struct Body {
     #[serde(default)]
     stream_options: Option<Stream>,
     #[serde(default)]
-    n: Option<u64>,
+    n: Option<usize>,
     #[serde(flatten)]
     others: Map<String, Value>,
 }
@@ -97,8 +102,9 @@ struct Schema {
 pub(super) fn asked(body: &[u8], settings: &ChatSettings, carried: bool) -> Result<Asked, String> {
     let unreadable = |error: serde_json::Error| format!("this is no chat completions request: {error}");
     let mut body: Body = serde_json::from_slice(body).map_err(unreadable)?;
-    if body.n.is_some_and(|n| n != 1) {
-        return Err("one answer a request: leave `n` out and ask several times; each repeat is a fresh draw".to_owned());
+    let answers = body.n.unwrap_or(1);
+    if !(1..=MOST_ANSWERS).contains(&answers) {
+        return Err(format!("`n` is {answers}: ask for 1 to {MOST_ANSWERS} answers"));
     }
     if let Some(name) = ["functions", "function_call"].into_iter().find(|name| body.others.contains_key(*name)) {
         return Err(format!("`{name}` is not available here; write it as `tools`, which took its place"));
@@ -137,7 +143,7 @@ pub(super) fn asked(body: &[u8], settings: &ChatSettings, carried: bool) -> Resu
         request.tools = Some(Tools::deserialize(Value::Object(about_tools)).map_err(unreadable)?);
     }
     let stream = (body.stream == Some(true)).then(|| body.stream_options.unwrap_or_default());
-    Ok(Asked { request, messages, results, stream })
+    Ok(Asked { request, messages, results, answers, stream })
 }
 
 /// Whether `message` is of a tool, or asks for one.
@@ -220,7 +226,8 @@ mod tests {
     fn what_can_not_be_passed_on_is_refused_with_what_to_do() {
         let user = json!([{"role": "user", "content": "a"}]);
         for (body, told) in [
-            (json!({"messages": user, "n": 2}), "leave `n` out"),
+            (json!({"messages": user, "n": 0}), "`n` is 0: ask for 1 to 128 answers"),
+            (json!({"messages": user, "n": 129}), "`n` is 129"),
             (json!({"messages": user, "functions": []}), "write it as `tools`"),
             (json!({"messages": user, "response_format": {"type": "xml"}}), "unknown variant `xml`"),
             (json!({"messages": [{"role": "robot", "content": "a"}]}), "role is \"robot\""),

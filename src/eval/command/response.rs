@@ -7,23 +7,27 @@ use super::desk::{KEPT, ToolStep};
 use super::request::Stream;
 use crate::model::{Completion, FinishReason, TraceStep};
 
-/// The response that holds `completion`.
-pub(super) fn response(model: &str, completion: &Completion) -> Value {
-    let mut message = said(completion);
-    message.insert("role".to_owned(), "assistant".into());
-    let choice = json!({ "index": 0, "message": message, "finish_reason": finish(completion) });
+/// The response that holds `completions`, each a choice.
+pub(super) fn response(model: &str, completions: &[Completion]) -> Value {
+    let choice = |(index, completion): (usize, &Completion)| {
+        let mut message = said(completion);
+        message.insert("role".to_owned(), "assistant".into());
+        json!({ "index": index, "message": message, "finish_reason": finish(completion) })
+    };
+    let choices: Vec<Value> = completions.iter().enumerate().map(choice).collect();
     json!({
         "id": ID,
         "object": "chat.completion",
         "created": 0,
         "model": model,
-        "choices": [choice],
-        "usage": usage(completion),
+        "choices": choices,
+        "usage": usage(completions),
     })
 }
 
-/// The same as server-sent events: all that is said, why it ended, the tokens where they are wanted, and the end.
-pub(super) fn events(model: &str, completion: &Completion, stream: Stream) -> String {
+/// The same as server-sent events: choice by choice all that is said and why it ended; then the tokens where they are
+/// wanted, and the end.
+pub(super) fn events(model: &str, completions: &[Completion], stream: Stream) -> String {
     let chunk = |choices: Value, usage: Value| {
         let mut chunk =
             json!({ "id": ID, "object": "chat.completion.chunk", "created": 0, "model": model, "choices": choices });
@@ -32,21 +36,27 @@ pub(super) fn events(model: &str, completion: &Completion, stream: Stream) -> St
         }
         chunk
     };
+    let mut chunks = Vec::new();
+    for (index, completion) in completions.iter().enumerate() {
+        let of = |delta: Value, finish: Value| json!([{ "index": index, "delta": delta, "finish_reason": finish }]);
+        chunks.push(chunk(of(Value::Object(delta(completion)), Value::Null), Value::Null));
+        chunks.push(chunk(of(json!({}), finish(completion).into()), Value::Null));
+    }
+    if stream.include_usage {
+        chunks.push(chunk(json!([]), usage(completions)));
+    }
+    let events = chunks.iter().map(|chunk| format!("data: {chunk}\n\n"));
+    events.chain(std::iter::once("data: [DONE]\n\n".to_owned())).collect()
+}
+
+/// All that `completion` says, as a stream has it.
+fn delta(completion: &Completion) -> Map<String, Value> {
     let mut delta = said(completion);
     delta.insert("role".to_owned(), "assistant".into());
     if let Some(Value::Array(calls)) = delta.get_mut("tool_calls") {
         (0..).zip(calls).for_each(|(index, call)| call["index"] = u64::into(index));
     }
-    let of = |delta: Value, finish: Value| json!([{ "index": 0, "delta": delta, "finish_reason": finish }]);
-    let mut chunks = vec![
-        chunk(of(Value::Object(delta), Value::Null), Value::Null),
-        chunk(of(json!({}), finish(completion).into()), Value::Null),
-    ];
-    if stream.include_usage {
-        chunks.push(chunk(json!([]), usage(completion)));
-    }
-    let events = chunks.iter().map(|chunk| format!("data: {chunk}\n\n"));
-    events.chain(std::iter::once("data: [DONE]\n\n".to_owned())).collect()
+    delta
 }
 
 /// What all responses are called: nobody can ask for one again.
@@ -79,13 +89,11 @@ fn finish(completion: &Completion) -> &'static str {
     }
 }
 
-fn usage(completion: &Completion) -> Value {
-    let usage = &completion.usage;
-    json!({
-        "prompt_tokens": usage.input,
-        "completion_tokens": usage.output,
-        "total_tokens": usage.input.saturating_add(usage.output),
-    })
+/// All tokens: each of several answers was a call of its own, which read its own.
+fn usage(completions: &[Completion]) -> Value {
+    let sum = |of: fn(&Completion) -> u64| completions.iter().map(of).fold(0, u64::saturating_add);
+    let (input, output) = (sum(|of| of.usage.input), sum(|of| of.usage.output));
+    json!({ "prompt_tokens": input, "completion_tokens": output, "total_tokens": input.saturating_add(output) })
 }
 
 /// The response that says what went wrong.
@@ -117,23 +125,23 @@ mod tests {
 
     #[test]
     fn a_refusal_is_told_apart_from_an_answer() {
-        let said = response("tiny", &answer("yes"));
+        let said = response("tiny", &[answer("yes")]);
         assert_eq!(said["choices"][0]["message"]["content"], "yes");
         assert_eq!(said["usage"]["total_tokens"], 12);
-        let refused = response("tiny", &Completion { finish: FinishReason::Refusal, ..answer("no") });
+        let refused = response("tiny", &[Completion { finish: FinishReason::Refusal, ..answer("no") }]);
         assert_eq!(refused["choices"][0]["message"], json!({"role": "assistant", "content": null, "refusal": "no"}));
     }
 
     #[test]
     fn a_stream_is_the_answer_in_chunks_with_its_tokens_where_they_are_wanted() {
         let [bare, counted] = [false, true].map(|include_usage| Stream { include_usage });
-        let chunks = |completion: &Completion, stream| -> Vec<Value> {
-            let text = events("tiny", completion, stream);
+        let chunks = |completions: &[Completion], stream| -> Vec<Value> {
+            let text = events("tiny", completions, stream);
             let (chunks, end) = text.rsplit_once("data: [DONE]\n\n").unwrap();
             assert_eq!(end, "");
             chunks.split_terminator("\n\n").map(|event| serde_json::from_str(&event[6..]).unwrap()).collect()
         };
-        let [said, end] = <[Value; 2]>::try_from(chunks(&answer("yes\n\nno"), bare)).unwrap();
+        let [said, end] = <[Value; 2]>::try_from(chunks(&[answer("yes\n\nno")], bare)).unwrap();
         assert_eq!(
             (&said["object"], &said["choices"][0]["delta"]["content"]),
             (&json!("chat.completion.chunk"), &json!("yes\n\nno"))
@@ -144,7 +152,7 @@ mod tests {
             finish: FinishReason::Tool,
             ..answer("")
         };
-        let [said, end, usage] = <[Value; 3]>::try_from(chunks(&asks, counted)).unwrap();
+        let [said, end, usage] = <[Value; 3]>::try_from(chunks(&[asks], counted)).unwrap();
         let calls = &said["choices"][0]["delta"]["tool_calls"];
         assert_eq!(
             (&calls[0]["index"], &calls[1]["index"], &calls[1]["function"]["name"]),
@@ -152,6 +160,10 @@ mod tests {
         );
         assert_eq!((&end["choices"][0]["finish_reason"], &said["usage"]), (&json!("tool_calls"), &Value::Null));
         assert_eq!((&usage["choices"], &usage["usage"]["total_tokens"]), (&json!([]), &json!(12)));
+        let both = chunks(&[answer("a"), answer("b")], counted);
+        let indices: Vec<&Value> = both.iter().map(|chunk| &chunk["choices"][0]["index"]).collect();
+        assert_eq!(indices, [&json!(0), &json!(0), &json!(1), &json!(1), &Value::Null]);
+        assert_eq!(both[4]["usage"]["total_tokens"], 24);
     }
 
     #[test]
@@ -160,7 +172,7 @@ mod tests {
         let finish = FinishReason::Tool;
         let completion =
             Completion { tool_calls: Some(calls.clone()), finish, ..answer("") }.thinking(Some("hm".into()));
-        let choice = &response("tiny", &completion)["choices"][0];
+        let choice = &response("tiny", &[completion])["choices"][0];
         assert_eq!((&choice["message"]["tool_calls"], &choice["finish_reason"]), (&calls, &json!("tool_calls")));
         assert_eq!(
             (&choice["message"]["content"], &choice["message"]["reasoning_content"]),

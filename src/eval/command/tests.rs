@@ -213,8 +213,12 @@ async fn a_row_that_takes_too_long_is_an_error_and_the_next_has_a_new_worker() {
 
 /// One request to the endpoint, by hand: status and body.
 async fn post(endpoint: &Endpoint, key: &str, step: &str, content: &str) -> (u16, Value) {
+    post_body(endpoint, key, step, json!({"messages": [{"role": "user", "content": content}]})).await
+}
+
+async fn post_body(endpoint: &Endpoint, key: &str, step: &str, body: Value) -> (u16, Value) {
     let address = endpoint.base_url.trim_start_matches("http://").trim_end_matches("/v1");
-    let body = json!({"messages": [{"role": "user", "content": content}]}).to_string();
+    let body = body.to_string();
     let request = format!(
         "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nX-Ratchet-Step: {step}\r\n\
          Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
@@ -254,6 +258,39 @@ async fn calls_need_the_key_of_a_worker_and_become_steps_of_its_row() {
     assert_eq!(body["choices"][0]["message"]["content"], "1: a");
     drop(desk);
     assert_eq!(post(&endpoint, key, "route", "a").await.0, 401, "the worker is gone");
+}
+
+#[tokio::test]
+async fn several_answers_to_a_request_are_as_many_draws_each_a_step_stored_and_paid_once() {
+    let session = session();
+    let endpoint = Endpoint::start(calls(&session)).await.unwrap();
+    let (desk, key) = endpoint.desk().unwrap();
+    let ask = |n: usize, content: &str| {
+        let body = json!({"messages": [{"role": "user", "content": content}], "n": n});
+        post_body(&endpoint, key.expose_secret(), "s", body)
+    };
+    let said = |body: &Value| -> Vec<(Value, Value)> {
+        let choices = body["choices"].as_array().unwrap().iter();
+        choices.map(|choice| (choice["index"].clone(), choice["message"]["content"].clone())).collect()
+    };
+    desk.begin(&call("0"), Vec::new());
+    let (status, three) = ask(3, "a").await;
+    assert_eq!((status, &three["usage"]["total_tokens"]), (200, &json!(36)));
+    let first = said(&three);
+    assert_eq!(first.iter().map(|(index, _)| index.clone()).collect::<Vec<_>>(), [json!(0), json!(1), json!(2)]);
+    let keys: std::collections::BTreeSet<_> = desk.end().unwrap().iter().map(|step| step.call).collect();
+    assert_eq!((keys.len(), session.store.paid("r1").unwrap()[&ModelRole::Task].calls), (3, 3));
+    // Another row that asks one by one has the same draws, and pays for none of them.
+    desk.begin(&call("0"), Vec::new());
+    for (_, content) in &first {
+        assert_eq!(&said(&ask(1, "a").await.1)[0].1, content);
+    }
+    assert_eq!(session.store.paid("r1").unwrap()[&ModelRole::Task].calls, 3);
+    assert_eq!(desk.end().unwrap().len(), 3);
+    // One that fails takes them all.
+    desk.begin(&call("0"), Vec::new());
+    assert_eq!((ask(2, "too long").await.0, ask(2, "no key").await.0), (400, 403));
+    assert_eq!(desk.end().unwrap_err(), CallError::Denied("key".into()));
 }
 
 #[tokio::test]
