@@ -257,6 +257,14 @@ fn idle_keys(root: &Value) -> Vec<Finding> {
             if provider.reads(key) {
                 continue;
             }
+            if let (Provider::Bedrock, "stream") = (provider, key) {
+                let message = format!(
+                    "`models.{role}.stream` does nothing with the provider \"bedrock\", whose binary stream of events is not \
+                     read here; leave it out"
+                );
+                found.push(Finding { path: below_models(&path, key), cause: Cause::Conflict(message) });
+                continue;
+            }
             let reader = match key {
                 "run" => Provider::Command,
                 "context_length" => Provider::Ollama,
@@ -279,6 +287,7 @@ fn idle_keys(root: &Value) -> Vec<Finding> {
 fn idle_in_role(path: &[String], key: &str) -> Option<&'static str> {
     match (path[0].as_str(), key) {
         (EMBEDDER, "temperature" | "max_tokens" | "seed" | "deterministic") => Some("a text has one embedding"),
+        (EMBEDDER, "stream") => Some("an embedding comes at once"),
         (role, "logprobs") if role != "task" => Some("only answers to rows are told with it"),
         _ => None,
     }

@@ -71,6 +71,10 @@ pub struct ModelConfig {
     /// column of `eval --csv`, and `eval` says whether right answers have a higher one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub logprobs: bool,
+    /// Whether answers are asked for as a stream and put together here, for long answers that a gateway would give up on, or
+    /// that a provider refuses to give at once (`docs/models.md`). The answers are the same, and stored as the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stream: bool,
     /// Most calls under way at once; fewer while the provider says that it is overloaded.
     #[serde(default = "default_max_concurrency")]
     #[schemars(range(min = 1))]
@@ -83,7 +87,7 @@ pub struct ModelConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub tokens_per_minute: Option<u64>,
-    /// Seconds after which a call counts as failed, and is tried again.
+    /// Seconds after which a call counts as failed, and is tried again; with `stream`, seconds in which nothing comes.
     #[serde(default = "default_timeout")]
     #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub timeout_seconds: f64,
@@ -292,11 +296,17 @@ impl Provider {
         )
     }
 
+    /// Whether it streams answers in a form that is read here.
+    fn has_stream(self) -> bool {
+        !matches!(self, Self::Embedded | Self::Bedrock | Self::Command)
+    }
+
     /// Whether it reads `key` of its table.
     pub(super) fn reads(self, key: &str) -> bool {
         match key {
             "seed" => return self.has_seed(),
             "logprobs" => return self.has_logprobs(),
+            "stream" => return self.has_stream(),
             _ => {}
         }
         match self {

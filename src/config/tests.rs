@@ -309,6 +309,7 @@ fn a_key_that_the_embedded_model_ignores_is_refused_and_one_that_it_reads_is_not
         "timeout_seconds=1",
         "max_outage_seconds=1",
         "extra={a=1}",
+        "stream=true",
     ] {
         let (key, value) = ignored.split_once('=').unwrap();
         let error = set(SMALL, &[(&format!("models.task.{key}"), value)]).unwrap_err();
@@ -342,6 +343,11 @@ fn a_key_that_is_of_another_provider_is_refused_and_one_that_is_needed_is_asked_
         ("provider='anthropic', model='m', seed=1", "`models.task.seed` does nothing with the provider \"anthropic\""),
         ("provider='deepseek', model='m', seed=1", "`models.task.seed` does nothing"),
         ("provider='groq', model='m', logprobs=true", "`models.task.logprobs` does nothing with the provider \"groq\""),
+        ("provider='bedrock', model='m', stream=true", "whose binary stream of events is not read here; leave it out"),
+        (
+            "provider='command', run=['sh'], stream=true",
+            "`models.task.stream` does nothing with the provider \"command\"",
+        ),
         ("provider='groq', model='m', seed=2147483648", "`models.task.seed` is 2147483648"),
         ("provider='anthropc', model='m'", "did you mean `anthropic`?"),
     ] {
@@ -350,11 +356,14 @@ fn a_key_that_is_of_another_provider_is_refused_and_one_that_is_needed_is_asked_
     }
     let other = set(SMALL, &[("models.judge", "{provider='openai', model='m', logprobs=true}")]).unwrap_err();
     assert!(other.to_string().contains("only answers to rows are told with it"), "{other}");
+    let embedder = set(SMALL, &[("models.embedder", "{provider='openai', model='m', stream=true}")]).unwrap_err();
+    assert!(embedder.to_string().contains("an embedding comes at once"), "{embedder}");
     for table in [
         "provider='ollama', model='m', context_length=4096",
         "provider='command', run=['sh'], model='m', seed=1",
         "provider='mistral', model='m', seed=2147483647",
         "provider='deepseek', model='m', logprobs=true",
+        "provider='anthropic', model='m', stream=true",
     ] {
         set(SMALL, &[("models.task", &format!("{{{table}}}"))]).unwrap();
     }

@@ -137,6 +137,33 @@ mod tests {
         })
     }
 
+    /// What an event may carry, under names that dialects know.
+    fn events() -> impl Strategy<Value = Value> {
+        let kind = proptest::sample::select(vec![
+            "message_start",
+            "content_block_start",
+            "content_block_delta",
+            "message_delta",
+            "message_stop",
+            "response.output_item.done",
+            "response.completed",
+            "error",
+        ]);
+        let inner = proptest::sample::select(vec!["text_delta", "input_json_delta", "x"]);
+        (bodies(), bodies(), bodies(), kind, inner).prop_map(|(mut event, body, piece, kind, inner)| {
+            if let Some(event) = event.as_object_mut() {
+                let delta =
+                    json!({"type": inner, "text": "a", "partial_json": "{", "content": piece, "tool_calls": [body]});
+                let choice = json!({"delta": delta, "finish_reason": "stop", "logprobs": piece});
+                let more = json!({"type": kind, "index": 0, "delta": delta, "choices": [choice], "message": body,
+                    "content_block": body, "usage": piece, "response": body, "item": piece, "output_index": 1,
+                    "candidates": [{"content": body, "finishReason": "STOP"}], "done": inner == "x"});
+                event.extend(more.as_object().cloned().unwrap_or_default());
+            }
+            event
+        })
+    }
+
     proptest! {
         #[test]
         fn no_body_makes_a_dialect_panic(body in bodies(), cut in 0.0..1.0f64) {
@@ -147,6 +174,17 @@ mod tests {
                 let _ = wire.reply(part);
                 wire.problem(&body);
                 wire.problem(part);
+            }
+        }
+
+        #[test]
+        fn no_stream_makes_a_dialect_panic(events in prop::collection::vec(events(), 0..6)) {
+            for streams in wires().iter().filter_map(|wire| wire.streams()) {
+                let mut gathered = streams.gather();
+                for event in &events {
+                    let _ = gathered.take(event.to_string().as_bytes());
+                }
+                gathered.body();
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use secrecy::SecretString;
 
@@ -21,6 +22,9 @@ const CONTEXT_LENGTH: u32 = 16_384;
 
 /// The version of Azure's API where the config doesn't say: the latest stable one with JSON schemas.
 const API_VERSION: &str = "2024-10-21";
+
+/// Longest time for an answer that is streamed: one that something comes of all the while may take long, but not for ever.
+const LONGEST_STREAM: Duration = Duration::from_secs(3_600);
 
 /// What answers calls, and who that is.
 pub(super) type Known = (ProviderId, Arc<dyn Chat>);
@@ -122,6 +126,11 @@ fn endpoint(
     endpoint.provider = model.provider.name().to_owned();
     endpoint.timeout = Project::duration(model.timeout_seconds);
     endpoint.connect_timeout = endpoint.connect_timeout.min(endpoint.timeout);
+    if model.stream {
+        endpoint.stream = true;
+        endpoint.idle_timeout = endpoint.timeout;
+        endpoint.timeout = endpoint.timeout.max(LONGEST_STREAM);
+    }
     if let Some(name) = key_name(model) {
         let advice = match model.api_key_env {
             Some(_) => "put the key there (export it), or leave api_key_env out for a server that needs none",

@@ -41,7 +41,22 @@ pub enum Said {
     Whole(u16, Vec<(&'static str, &'static str)>, String),
     /// The first half of a body under the length of the whole, with status 200; then the connection breaks.
     Cut(String),
+    /// A body of this type with status 200, some bytes at a time, and how it ends.
+    Stream(&'static str, String, End),
 }
+
+/// How a streamed body ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    Whole,
+    /// The connection breaks.
+    Break,
+    /// Nothing comes any more.
+    Stall,
+}
+
+/// Bytes of a streamed body that are sent at a time: no event comes whole.
+const PIECE: usize = 41;
 
 /// A body with status 200.
 pub fn ok(body: Value) -> Said {
@@ -107,7 +122,11 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap,
         let mut script = shared.script.lock().unwrap();
         if script.len() > 1 { script.pop_front() } else { script.front().cloned() }
     };
-    match said.unwrap_or_else(|| failed(500, json!({"error": {"message": "the script is over"}}))) {
+    give(said.unwrap_or_else(|| failed(500, json!({"error": {"message": "the script is over"}}))))
+}
+
+fn give(said: Said) -> Response {
+    match said {
         Said::Whole(status, headers, body) => {
             let mut response = (StatusCode::from_u16(status).unwrap(), body).into_response();
             for (name, value) in headers {
@@ -123,6 +142,19 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap,
                 Err(std::io::Error::other("cut"))
             });
             ([("content-length", body.len().to_string())], Body::from_stream(half.chain(end))).into_response()
+        }
+        Said::Stream(content_type, body, end) => {
+            let pieces: Vec<_> = body.as_bytes().chunks(PIECE).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+            let last = stream::once(async move {
+                tokio::task::yield_now().await;
+                match end {
+                    End::Whole => None,
+                    End::Break => Some(Err(std::io::Error::other("cut"))),
+                    End::Stall => std::future::pending().await,
+                }
+            });
+            let body = Body::from_stream(stream::iter(pieces).chain(last.filter_map(std::future::ready)));
+            ([("content-type", content_type)], body).into_response()
         }
     }
 }

@@ -468,10 +468,12 @@ async fn completed(answers: &Answers, body: &Bytes, seen: u64) -> Response {
         Answers::Fixed(text) => return completion("fixed", text, "stop", 1, 1),
         Answers::Chat(chat) => chat,
     };
-    let incoming: Incoming = match serde_json::from_slice(body) {
+    let mut incoming: Incoming = match serde_json::from_slice(body) {
         Ok(incoming) => incoming,
         Err(error) => return failure(StatusCode::BAD_REQUEST, &error.to_string()),
     };
+    let is_streamed = incoming.extra.remove("stream") == Some(true.into());
+    let wants_usage = incoming.extra.remove("stream_options") == Some(json!({"include_usage": true}));
     let request = ChatRequest {
         model: incoming.model,
         messages: incoming.messages,
@@ -494,7 +496,10 @@ async fn completed(answers: &Answers, body: &Bytes, seen: u64) -> Response {
                 FinishReason::Filter => "content_filter",
                 FinishReason::Tool => "tool_calls",
             };
-            completion(&call.request.model, &text, finish, usage.input, usage.output)
+            match is_streamed {
+                true => events(&text, finish, wants_usage.then_some((usage.input, usage.output))),
+                false => completion(&call.request.model, &text, finish, usage.input, usage.output),
+            }
         }
         Err(error @ CallError::Denied(_)) => failure(StatusCode::UNAUTHORIZED, &error.to_string()),
         Err(error @ CallError::Rejected(_)) => failure(StatusCode::BAD_REQUEST, &error.to_string()),
@@ -522,6 +527,20 @@ struct Choice<'a> {
 struct OutgoingMessage<'a> {
     role: &'static str,
     content: &'a str,
+}
+
+/// An answer as a stream, a letter a chunk.
+fn events(content: &str, finish_reason: &str, usage: Option<(u64, u64)>) -> Response {
+    let chunk = |delta: Value, finish: Option<&str>| json!({"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]});
+    let mut chunks = vec![chunk(json!({"role": "assistant", "content": ""}), None)];
+    chunks.extend(content.chars().map(|letter| chunk(json!({"content": letter}), None)));
+    chunks.push(chunk(json!({}), Some(finish_reason)));
+    if let Some((input, output)) = usage {
+        let usage = json!({"prompt_tokens": input, "completion_tokens": output, "total_tokens": input + output});
+        chunks.push(json!({"object": "chat.completion.chunk", "choices": [], "usage": usage}));
+    }
+    let body: String = chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).collect();
+    ([(header::CONTENT_TYPE, "text/event-stream")], body + "data: [DONE]\n\n").into_response()
 }
 
 fn completion(model: &str, content: &str, finish_reason: &str, input: u64, output: u64) -> Response {

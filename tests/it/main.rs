@@ -32,6 +32,7 @@ mod readme;
 mod resume;
 mod scorers;
 mod snapshot;
+mod streams;
 mod targets;
 mod tools;
 mod triage;

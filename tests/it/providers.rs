@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::fake::dialects::{Asked, Contract, Dialect as Fake, Said, failed, ok};
 
 /// A system text, one shown example and a question, with every parameter that Ratchet knows.
-fn call() -> Call {
+pub fn call() -> Call {
     let message = |role, content: &str| Message { role, content: content.into() };
     let request = ChatRequest {
         model: "m-1".into(),

@@ -9,10 +9,11 @@ use reqwest::header::{HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::http::{Meaning, Problem, Refused, Reply, Wire, described, is_given, problem, with_extra};
+use super::http::{Meaning, Problem, Refused, Reply, Streams, Wire, described, is_given, problem, with_extra};
 use super::tools::{Turn, Turns, written};
 use super::{AnswerFormat, CallError, ChatRequest, Completion, FinishReason, Usage};
 
+mod stream;
 mod tools;
 
 /// The dialect.
@@ -90,6 +91,10 @@ impl Wire for Anthropic {
         let tool_calls = written(tools::asked(&blocks));
         let completion = Completion { tool_calls, ..Completion::live(text, finish(raw.stop_reason.as_deref()), usage) };
         Ok(Reply::Answer(completion.thinking(Some(thought.join("\n\n")))))
+    }
+
+    fn streams(&self) -> Option<&'static dyn Streams> {
+        Some(&stream::Events)
     }
 
     fn problem(&self, body: &[u8]) -> Problem {

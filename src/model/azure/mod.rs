@@ -4,7 +4,7 @@
 use reqwest::Url;
 use reqwest::header::HeaderName;
 
-use super::http::{Refused, Reply, Wire};
+use super::http::{Refused, Reply, Streams, Wire};
 use super::openai::{self, Accent};
 use super::{CallError, ChatRequest};
 
@@ -42,6 +42,10 @@ impl Wire for Azure {
 
     fn reply(&self, body: &[u8]) -> serde_json::Result<Reply> {
         openai::reply(body)
+    }
+
+    fn streams(&self) -> Option<&'static dyn Streams> {
+        Some(&openai::Chunks)
     }
 }
 

@@ -9,11 +9,12 @@ use reqwest::header::HeaderName;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::http::{Meaning, Problem, Refused, Reply, Wire, described, is_given, problem, with_extra};
+use super::http::{Meaning, Problem, Refused, Reply, Streams, Wire, described, is_given, problem, with_extra};
 use super::tools::{Turn, Turns, written};
 use super::{AnswerFormat, CallError, ChatRequest, Completion, FinishReason, Usage};
 use crate::prompt::Role;
 
+mod stream;
 mod tools;
 
 /// The dialect.
@@ -100,6 +101,10 @@ impl Wire for Gemini {
         let logprob = candidate.avg_logprobs;
         let completion = Completion { tool_calls, logprob, ..Completion::live(texts(false), finish, usage) };
         Ok(Reply::Answer(completion.thinking(Some(texts(true)))))
+    }
+
+    fn streams(&self) -> Option<&'static dyn Streams> {
+        Some(&stream::Responses)
     }
 
     fn problem(&self, body: &[u8]) -> Problem {

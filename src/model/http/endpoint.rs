@@ -9,8 +9,10 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::timeout;
 
 use super::problem::{Meaning, Problem};
+use super::reading::Reading;
 use super::refusal::Refusals;
-use super::{EndpointConfig, EndpointError, Reply, Wire, client, headers};
+use super::stream::{Told, asking, gather};
+use super::{EndpointConfig, EndpointError, Reply, Streams, Wire, client, headers};
 use crate::model::log::note_status;
 use crate::model::tools::name_calls;
 use crate::model::{BoxFuture, Call, CallError, Chat, ChatRequest, Completion, FinishReason, Limit, ProviderId, Usage};
@@ -26,16 +28,12 @@ pub struct Endpoint {
     api_key: Option<SecretString>,
     headers: HeaderMap,
     idle_timeout: Duration,
+    /// How answers are streamed, if they are.
+    streams: Option<&'static dyn Streams>,
     refusals: Refusals,
     /// Where to say what responses tell of the rate limits.
     limit: Option<Limit>,
 }
-
-/// Largest body that is read, in bytes; a longer one is no answer.
-const LARGEST_BODY: usize = 32 << 20;
-
-/// Up to this announced length, in bytes, memory is set aside before the body is there.
-const TRUSTED_LENGTH: usize = 64 << 10;
 
 /// Longest message of a provider that an error repeats, in characters.
 const LONGEST_MESSAGE: usize = 400;
@@ -66,10 +64,15 @@ impl Endpoint {
             value.set_sensitive(true);
             headers.insert(name, value);
         }
+        let streams = match (config.stream, wire.streams()) {
+            (true, None) => return Err(EndpointError::NoStream(config.provider)),
+            (true, streams) => streams,
+            (false, _) => None,
+        };
         let client = client::client(&config, &base)?;
         let EndpointConfig { provider, base_url, api_key, idle_timeout, .. } = config;
-        let (wire, refusals) = (Box::new(wire), Refusals::default());
-        Ok(Self { client, wire, provider, base_url, base, api_key, headers, idle_timeout, refusals, limit: None })
+        let (wire, refusals, limit) = (Box::new(wire), Refusals::default(), None);
+        Ok(Self { client, wire, provider, base_url, base, api_key, headers, idle_timeout, streams, refusals, limit })
     }
 
     /// Has `limit` told what responses say of the rate limits.
@@ -101,12 +104,15 @@ impl Endpoint {
 
     async fn send(&self, request: &ChatRequest) -> Result<Completion, Failed> {
         let refused = self.refusals.of(&request.model);
-        let url = self.wire.url(&self.base, request);
-        let body = self.wire.body(request, refused)?;
+        let mut url = self.wire.url(&self.base, request);
+        let mut body = self.wire.body(request, refused)?;
+        if let Some(streams) = self.streams {
+            url = streams.url(url);
+            body = asking(streams, &body, request, refused)?;
+        }
         let place = place(&url);
-        let sent = self.client.post(url).headers(self.headers.clone()).body(body).send().await;
-        let mut response = sent.map_err(|error| self.unsent(&place, error))?;
-        let body = self.read(&place, &mut response).await;
+        let mut response = self.post(url, &place, body).await?;
+        let told = self.read(&place, &mut response).await;
         let (status, headers) = (response.status(), response.headers());
         note_status(status.as_u16());
         if let Some(limit) = &self.limit
@@ -116,7 +122,7 @@ impl Endpoint {
         }
         if !status.is_success() {
             // An error's body is only told; that it was cut doesn't change what the status means.
-            let problem = self.wire.problem(&body.unwrap_or_default());
+            let problem = self.wire.problem(&told.map(Told::into_bytes).unwrap_or_default());
             if problem.meaning == Meaning::Filtered && status.is_client_error() {
                 return Ok(filtered());
             }
@@ -127,41 +133,39 @@ impl Endpoint {
             }
             return Err(self.refused(&place, status, headers, &problem).into());
         }
-        let body = body?;
-        match self.wire.reply(&body) {
-            Ok(Reply::Answer(completion)) => Ok(completion),
-            Ok(Reply::Problem(problem)) if problem.meaning == Meaning::Filtered => Ok(filtered()),
-            Ok(Reply::Problem(problem)) => Err(self.failed_inside(&place, headers, &problem).into()),
-            Err(error) => {
-                Err(CallError::Unanswered(format!("{place}: invalid body: {}", fault_of(&body, &error))).into())
-            }
+        let reply = match told? {
+            Told::Failure(body) => Reply::Problem(self.wire.problem(&body)),
+            Told::Body(body) => self.wire.reply(&body).map_err(|error| {
+                CallError::Unanswered(format!("{place}: invalid body: {}", fault_of(&body, &error)))
+            })?,
+        };
+        match reply {
+            Reply::Answer(completion) => Ok(completion),
+            Reply::Problem(problem) if problem.meaning == Meaning::Filtered => Ok(filtered()),
+            Reply::Problem(problem) => Err(self.failed_inside(&place, headers, &problem).into()),
         }
     }
 
-    /// Reads the body, up to the largest size.
-    async fn read(&self, place: &str, response: &mut Response) -> Result<Vec<u8>, CallError> {
-        let announced = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
-        let mut body = Vec::with_capacity(announced.min(TRUSTED_LENGTH));
-        loop {
-            // Nearly always the rest is there already: then no timer is set.
-            let Ok(chunk) = timeout(self.idle_timeout, response.chunk()).await else {
-                let seconds = self.idle_timeout.as_secs_f64();
-                return Err(CallError::Unanswered(format!("{place}: nothing for {seconds} s within the body")));
-            };
-            match chunk {
-                Ok(Some(chunk)) if body.len() + chunk.len() > LARGEST_BODY => {
-                    let limit = LARGEST_BODY >> 20;
-                    return Err(CallError::Unanswered(format!("{place}: body of more than {limit} MiB")));
-                }
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                Ok(None) => return Ok(body),
-                Err(error) if error.is_timeout() => {
-                    return Err(CallError::Unanswered(format!("{place}: timed out within the body")));
-                }
-                Err(error) => {
-                    return Err(CallError::Unanswered(format!("{place}: body cut: {}", cause(&error))));
-                }
-            }
+    /// Sends `body`, and waits for the head of the response.
+    async fn post(&self, url: Url, place: &str, body: Vec<u8>) -> Result<Response, CallError> {
+        let sent = self.client.post(url).headers(self.headers.clone()).body(body).send();
+        let sent = match self.streams {
+            // The whole of a stream may take long, each wait within it may not.
+            Some(_) => timeout(self.idle_timeout, sent).await.map_err(|_| {
+                CallError::Unanswered(format!("{place}: nothing for {} s", self.idle_timeout.as_secs_f64()))
+            })?,
+            None => sent.await,
+        };
+        sent.map_err(|error| self.unsent(place, error))
+    }
+
+    /// Reads the body; that of a success as a stream, where one was asked for.
+    async fn read(&self, place: &str, response: &mut Response) -> Result<Told, CallError> {
+        let is_success = response.status().is_success();
+        let mut reading = Reading::of(response, place, self.idle_timeout);
+        match self.streams.filter(|_| is_success) {
+            Some(streams) => gather(&mut reading, streams).await,
+            None => reading.whole(Vec::new()).await.map(Told::Body),
         }
     }
 

@@ -6,9 +6,12 @@
 //! | `body.rs` | what the user wrote beside |
 //! | `client.rs` | addresses, the HTTP client |
 //! | `endpoint.rs` | sending, and what statuses and bodies mean |
+//! | `events.rs` | the events of a streamed body |
 //! | `headers.rs` | waits and rate limits that responses tell |
 //! | `problem.rs` | error objects, and what their codes mean |
+//! | `reading.rs` | bodies as they come: how long is waited, how much is taken |
 //! | `refusal.rs` | parameters that a model refuses, learnt from its errors |
+//! | `stream.rs` | answers that come as a stream, gathered into a body |
 //!
 //! The key goes into one header and nowhere else: `Debug` and errors never show it.
 
@@ -22,15 +25,20 @@ use super::{CallError, ChatRequest, Completion};
 pub(super) use body::{is_given, with_extra};
 pub use client::client_builder;
 pub use endpoint::Endpoint;
+pub(super) use events::Framing;
 pub(super) use problem::{Meaning, Problem, described, problem};
-pub(super) use refusal::{CACHE_MARK, Refused};
+pub(super) use refusal::{CACHE_MARK, Refused, STREAM_OPTIONS};
+pub(super) use stream::{DONE, Gather, Seen, Streams, append, renew};
 
 mod body;
 mod client;
 mod endpoint;
+mod events;
 mod headers;
 mod problem;
+mod reading;
 mod refusal;
+mod stream;
 
 /// How to reach an endpoint.
 #[derive(Debug, Clone)]
@@ -45,13 +53,15 @@ pub struct EndpointConfig {
     pub connect_timeout: Duration,
     /// Longest time for a whole call.
     pub timeout: Duration,
-    /// Longest time within a response's body in which nothing comes.
+    /// Longest time within a response's body in which nothing comes; of a streamed one also before it.
     pub idle_timeout: Duration,
+    /// Whether answers are asked for as a stream. No part of what an answer is stored under: it is the same.
+    pub stream: bool,
 }
 
 impl EndpointConfig {
     /// `base_url` of the provider `openai`, without a key and with the usual patience: 10 s to connect, 120 s for a call,
-    /// 30 s between two parts of a body.
+    /// 30 s between two parts of a body, which is not streamed.
     pub fn new(base_url: impl Into<String>) -> Self {
         Self {
             provider: "openai".into(),
@@ -60,6 +70,7 @@ impl EndpointConfig {
             connect_timeout: Duration::from_secs(10),
             timeout: Duration::from_secs(120),
             idle_timeout: Duration::from_secs(30),
+            stream: false,
         }
     }
 }
@@ -81,6 +92,9 @@ pub enum EndpointError {
     /// The provider embeds no texts.
     #[error("{0} has no embeddings; see docs/models.md for who does")]
     NoEmbeddings(String),
+    /// What the provider sends as a stream is not read here.
+    #[error("{0} has no stream that is read here: leave `stream` out")]
+    NoStream(String),
     /// The HTTP client could not be built.
     #[error("can't set up HTTPS: {0}")]
     Client(String),
@@ -112,6 +126,11 @@ pub(super) trait Wire: Send + Sync {
     /// # Errors
     /// A body that is no answer in this dialect.
     fn reply(&self, body: &[u8]) -> serde_json::Result<Reply>;
+
+    /// How it streams; `None` where it doesn't, or not so that it is read here.
+    fn streams(&self) -> Option<&'static dyn Streams> {
+        None
+    }
 
     /// Reads the body of a failure.
     fn problem(&self, body: &[u8]) -> Problem {

@@ -83,7 +83,9 @@ fn meaning(error: &Value) -> Meaning {
             "context_length_exceeded" | "invalid_request_error" | "model_not_found" | "not_found_error" => {
                 Meaning::Refused
             }
-            "rate_limit_exceeded" | "rate_limit_error" | "overloaded_error" => Meaning::Busy,
+            "rate_limit_exceeded" | "rate_limit_error" | "overloaded_error" | "server_is_overloaded" | "slow_down" => {
+                Meaning::Busy
+            }
             _ => return None,
         })
     };

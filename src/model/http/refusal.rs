@@ -18,6 +18,8 @@ pub(in crate::model) struct Refused {
     pub(in crate::model) format: bool,
     /// Marks for the provider's cache.
     pub(in crate::model) cache: bool,
+    /// `stream_options`, which ask that a stream ends with its usage: some servers tell it anyway, some never.
+    pub(in crate::model) stream_options: bool,
 }
 
 /// How providers say that they don't take something. A value out of its range is another matter: the user has to know.
@@ -28,6 +30,9 @@ const NOT_TAKEN: [&str; 6] =
 const FORMATS: [&str; 6] =
     ["response_format", "text.format", "output_config", "outputconfig", "responsejsonschema", "responsemimetype"];
 
+/// How it is asked that a stream ends with its usage.
+pub(in crate::model) const STREAM_OPTIONS: &str = "stream_options";
+
 /// How a mark for the cache is called where a model may refuse it.
 pub(in crate::model) const CACHE_MARK: &str = "cachepoint";
 
@@ -36,6 +41,11 @@ impl Refused {
     /// out, or of one that was left out already.
     fn learn(self, problem: &Problem, request: &ChatRequest) -> Option<Self> {
         let message = problem.message.to_lowercase();
+        let ours = |key: &str| !request.extra.contains_key(key);
+        // Whatever is wrong with it, the answer is the same without.
+        if !self.stream_options && ours(STREAM_OPTIONS) && message.contains(STREAM_OPTIONS) {
+            return Some(Self { stream_options: true, ..self });
+        }
         if problem.meaning != Meaning::Unsupported && !NOT_TAKEN.iter().any(|words| message.contains(words)) {
             return None;
         }
@@ -43,7 +53,6 @@ impl Refused {
             Some(parameter) => parameter.to_lowercase() == name,
             None => ["'", "`", "\""].iter().any(|quote| message.contains(&format!("{quote}{name}{quote}"))),
         };
-        let ours = |key: &str| !request.extra.contains_key(key);
         let mut learnt = self;
         learnt.temperature |= request.temperature.is_some() && ours("temperature") && is_named("temperature");
         learnt.max_tokens |= request.max_tokens.is_some() && ours("max_tokens") && is_named("max_tokens");
@@ -78,6 +87,7 @@ impl Refusals {
         known.max_tokens |= learnt.max_tokens;
         known.format |= learnt.format;
         known.cache |= learnt.cache;
+        known.stream_options |= learnt.stream_options;
         true
     }
 }
@@ -122,6 +132,23 @@ mod tests {
             ),
         ] {
             assert_eq!(learnt(error.clone()), Some(refused), "{error}");
+        }
+    }
+
+    #[test]
+    fn that_a_stream_ends_with_its_usage_is_no_longer_asked_for_once_it_is_named_in_an_error() {
+        let extra = json!([{"type": "extra_forbidden", "loc": ["body", "stream_options"], "msg": "Extra inputs are not permitted"}]);
+        for error in [
+            json!({"message": "Unrecognized request argument supplied: stream_options", "type": "invalid_request_error"}),
+            json!({ "detail": extra }),
+        ] {
+            let refused = Refused { stream_options: true, ..Refused::default() };
+            assert_eq!(learnt(error.clone()), Some(refused), "{error}");
+            let mut request = call("0").request;
+            let error = problem(json!({ "error": error }).to_string().as_bytes());
+            assert_eq!(refused.learn(&error, &request), None);
+            request.extra = json!({"stream_options": {}}).as_object().unwrap().clone();
+            assert_eq!(Refused::default().learn(&error, &request), None);
         }
     }
 

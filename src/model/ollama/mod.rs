@@ -9,11 +9,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::amount::{DEFAULT_MAX_OUTPUT, most_input};
-use super::http::{Problem, Refused, Reply, Wire, described, is_given, with_extra};
+use super::http::{Problem, Refused, Reply, Streams, Wire, described, is_given, with_extra};
 use super::openai::{apart, mean_logprob};
 use super::tools::{said, written};
 use super::{AnswerFormat, CallError, ChatRequest, Completion, FinishReason, Usage};
 
+mod stream;
 mod tools;
 
 /// The dialect.
@@ -105,6 +106,10 @@ impl Wire for Ollama {
         let logprob = raw.logprobs.as_ref().and_then(mean_logprob);
         let completion = Completion { tool_calls, logprob, ..Completion::live(text, finish, usage) };
         Ok(Reply::Answer(completion.thinking(message.thinking.or(thought))))
+    }
+
+    fn streams(&self) -> Option<&'static dyn Streams> {
+        Some(&stream::Lines)
     }
 }
 

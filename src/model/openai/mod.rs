@@ -4,16 +4,19 @@
 //! |---|---|
 //! | `body.rs` | what is sent |
 //! | `reply.rs` | what comes back |
+//! | `stream.rs` | what comes back as a stream |
 
 use reqwest::Url;
 
-use super::http::{Refused, Reply, Wire};
+use super::http::{Refused, Reply, Streams, Wire};
 use super::{CallError, ChatRequest};
 pub(super) use body::body;
 pub(super) use reply::{apart, mean_logprob, reply};
+pub(super) use stream::Chunks;
 
 mod body;
 mod reply;
+mod stream;
 
 /// The dialect.
 #[derive(Debug, Clone, Copy, Default)]
@@ -68,6 +71,10 @@ impl Wire for OpenAi {
 
     fn reply(&self, body: &[u8]) -> serde_json::Result<Reply> {
         reply(body)
+    }
+
+    fn streams(&self) -> Option<&'static dyn Streams> {
+        Some(&Chunks)
     }
 }
 

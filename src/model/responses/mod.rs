@@ -7,10 +7,11 @@ use reqwest::Url;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::http::{Problem, Refused, Reply, Wire, described, is_given, with_extra};
+use super::http::{Problem, Refused, Reply, Streams, Wire, described, is_given, with_extra};
 use super::tools::{Turns, written};
 use super::{AnswerFormat, CallError, ChatRequest, Completion, FinishReason, Usage};
 
+mod stream;
 mod tools;
 
 /// The dialect.
@@ -85,6 +86,10 @@ impl Wire for Responses {
         let text = if is_refused { refusal } else { text };
         let completion = Completion { tool_calls, ..Completion::live(text, finish, usage) };
         Ok(Reply::Answer(completion.thinking(Some(thought.join("\n\n")))))
+    }
+
+    fn streams(&self) -> Option<&'static dyn Streams> {
+        Some(&stream::Events)
     }
 }
 
