@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -100,6 +101,9 @@ fn key_value(text: &str) -> Result<(String, String), String> {
     Ok((key.trim().to_owned(), value.to_owned()))
 }
 
+/// How long the end of the process may wait for what still runs.
+const LAST_MOMENT: Duration = Duration::from_millis(200);
+
 /// Runs the command line; errors go to stderr, the outcome into the exit code.
 pub fn main() -> ExitCode {
     paint::respect_no_color();
@@ -124,8 +128,8 @@ pub fn main() -> ExitCode {
         Ok(()) => runtime.block_on(run(cli)),
         Err(failure) => Err(failure),
     };
-    // Processes of scorers and calls under way are not waited for.
-    runtime.shutdown_background();
+    // Calls under way are dropped and programs end with what they have started; nothing is waited for longer than this.
+    runtime.shutdown_timeout(LAST_MOMENT);
     match result {
         Ok(exit) => exit.into(),
         Err(failure) => {

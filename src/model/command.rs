@@ -11,12 +11,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::{BoxFuture, Call, CallError, Chat, ChatRequest, Completion, FinishReason, ProviderId, Usage};
 use crate::digest::Digest;
 use crate::money::Money;
+use crate::worker::Leader;
 
 /// The exit code of a program that may succeed when it is asked again: `EX_TEMPFAIL` of sysexits.h.
 pub const TRY_AGAIN: i32 = 75;
@@ -81,8 +82,8 @@ impl Program {
 
     async fn answer(&self, call: &Call) -> Result<Completion, CallError> {
         let line = request(call)?;
-        let mut child = self.start()?;
-        let ended = timeout(self.timeout, converse(&mut child, line)).await;
+        let mut program = self.start()?;
+        let ended = timeout(self.timeout, converse(&mut program, line)).await;
         let Ok(ended) = ended else {
             // Dropping it kills it.
             let seconds = self.timeout.as_secs_f64();
@@ -92,16 +93,13 @@ impl Program {
         self.completion(status, out, &err)
     }
 
-    fn start(&self) -> Result<Child, CallError> {
+    fn start(&self) -> Result<Leader, CallError> {
         let name = self.name();
         let program = if name.contains('/') { self.folder.join(name) } else { PathBuf::from(name) };
         let mut command = Command::new(program);
-        command.args(&self.run[1..]).current_dir(&self.folder).kill_on_drop(true);
+        command.args(&self.run[1..]).current_dir(&self.folder);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // Ctrl-C is for us: what is under way has some time to end.
-        #[cfg(unix)]
-        command.process_group(0);
-        command.spawn().map_err(|error| CallError::Denied(format!("{name}: can't be started: {error}")))
+        Leader::start(&mut command).map_err(|error| CallError::Denied(format!("{name}: can't be started: {error}")))
     }
 
     fn completion(&self, status: ExitStatus, out: Vec<u8>, err: &[u8]) -> Result<Completion, CallError> {
@@ -148,15 +146,15 @@ impl Chat for Program {
 }
 
 /// Writes `line`, and reads both outputs to their ends. A program need not read what it is given.
-async fn converse(child: &mut Child, line: Vec<u8>) -> std::io::Result<(ExitStatus, Vec<u8>, Vec<u8>)> {
-    let (stdin, out, err) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+async fn converse(program: &mut Leader, line: Vec<u8>) -> std::io::Result<(ExitStatus, Vec<u8>, Vec<u8>)> {
+    let (stdin, out, err) = program.pipes();
     let write = async {
         if let Some(mut stdin) = stdin {
             let _ = stdin.write_all(&line).await;
         }
     };
-    let ((), out, err) = tokio::join!(write, read(out), read(err));
-    Ok((child.wait().await?, out?, err?))
+    let (status, (), out, err) = tokio::join!(program.wait(), write, read(out), read(err));
+    Ok((status?, out?, err?))
 }
 
 /// All of an output; what is beyond the largest answer is read and dropped, but for a byte that shows it.

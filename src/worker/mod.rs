@@ -6,6 +6,7 @@
 //! which rows fail depends on the rows and not on what happened to be in flight. A process that dies
 //! [`MOST_DEATHS`] times without one reply in between is given up.
 
+mod leader;
 mod process;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::text::quote;
+pub use leader::Leader;
 use process::Process;
 
 /// Deaths in a row, without a reply in between, after which the process is given up.
@@ -109,7 +111,7 @@ impl Worker {
     /// No such program, one that can't be started, one that greets with a failure, or a timeout of zero.
     pub async fn start(spec: WorkerSpec) -> Result<(Worker, Greeting), String> {
         if spec.timeout.is_zero() {
-            return Err("`timeout` is 0; it must be longer".to_owned());
+            return Err("`timeout_seconds` is 0; it must be longer".to_owned());
         }
         let (process, greeting) = Process::start(&spec).await?;
         let (inbox, asks) = mpsc::unbounded_channel();
@@ -274,8 +276,10 @@ async fn serve(
                 Ok(None) => return Some(End::Died(process.obituary().await)),
                 Err(error) => return Some(End::Died(format!("its output can't be read: {error}"))),
             },
+            // What it has written is still read, up to the end that its pipe comes to now.
+            _ = process.leader.wait(), if !process.has_ended => process.has_ended = true,
             () = sleep(patience.saturating_sub(in_flight.since.elapsed())), if !in_flight.rows.is_empty() => {
-                return Some(End::Late(format!("no reply within {} s (its `timeout`)", patience.as_secs_f64())));
+                return Some(End::Late(format!("no reply within {} s (its `timeout_seconds`)", patience.as_secs_f64())));
             }
         }
     }

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Split};
-use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Greeting, WorkerSpec};
+use super::{Greeting, Leader, WorkerSpec};
 use crate::text::quote;
 
 /// How long a process may take to greet: it may import large libraries.
@@ -23,7 +23,9 @@ const LAST_WORDS: usize = 1000;
 
 /// One life of the process. Dropping it kills the process.
 pub(super) struct Process {
-    child: Child,
+    pub(super) leader: Leader,
+    /// Whether it is known to have ended.
+    pub(super) has_ended: bool,
     /// Its lines, as bytes: one that isn't UTF-8 is a row's fault and not the end of the process.
     pub(super) replies: Split<BufReader<ChildStdout>>,
     /// Lines for the task that writes them.
@@ -38,7 +40,7 @@ impl Process {
     /// Starts it and, where it greets, waits for that.
     pub(super) async fn start(spec: &WorkerSpec) -> Result<(Process, Greeting), String> {
         let program = spec.program.display();
-        let mut child = command(spec).spawn().map_err(|error| match error.kind() {
+        let mut leader = Leader::start(&mut command(spec)).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => {
                 format!("can't start {program}: there is no such program; {}", spec.not_found)
             }
@@ -47,14 +49,14 @@ impl Process {
             }
             _ => format!("can't start {program}: {error}"),
         })?;
-        let (Some(stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
-        else {
+        let (Some(stdin), Some(stdout), Some(stderr)) = leader.pipes() else {
             return Err(format!("can't start {program}: its pipes are missing"));
         };
         let (to_write, lines) = mpsc::unbounded_channel();
         let last_words = Arc::new(Mutex::new(Vec::new()));
         let mut process = Process {
-            child,
+            leader,
+            has_ended: false,
             replies: BufReader::new(stdout).split(b'\n'),
             to_write,
             stderr_reader: AbortOnDropHandle::new(tokio::spawn(keep_last_words(stderr, Arc::clone(&last_words)))),
@@ -87,7 +89,7 @@ impl Process {
 
     /// How the process ended, after it closed its output.
     pub(super) async fn obituary(&mut self) -> String {
-        let end = match timeout(ENDING_TIMEOUT, self.child.wait()).await {
+        let end = match timeout(ENDING_TIMEOUT, self.leader.wait()).await {
             Ok(Ok(status)) => format!("its process ended ({status})"),
             Ok(Err(error)) => format!("its process ended ({error})"),
             Err(_) => "its process closed its output".to_owned(),
@@ -104,7 +106,7 @@ impl Process {
 
 fn command(spec: &WorkerSpec) -> Command {
     let mut command = Command::new(&spec.program);
-    command.args(&spec.args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command.args(&spec.args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     if let Some(dir) = &spec.dir {
         command.current_dir(dir);
     }
@@ -116,9 +118,6 @@ fn command(spec: &WorkerSpec) -> Command {
         }
     }
     command.envs(spec.env.iter().map(|(name, value)| (name, value.expose_secret())));
-    // Its own group, so that Ctrl-C reaches us alone and the rows in flight can be finished.
-    #[cfg(unix)]
-    command.process_group(0);
     command
 }
 
