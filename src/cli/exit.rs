@@ -76,7 +76,7 @@ impl From<OutcomeError> for Failure {
 
 impl Failure {
     /// What the model in `role` met.
-    fn of_model(role: ModelRole, error: &OutcomeError) -> Self {
+    pub fn of_model(role: ModelRole, error: &OutcomeError) -> Self {
         let exit = match error {
             OutcomeError::Call(CallError::Interrupted) => Exit::Interrupted,
             // A model that doesn't exist, a parameter that it doesn't take: the config is wrong.

@@ -345,7 +345,12 @@ impl Bench {
             }
         });
         let evaluator = self.project.evaluator(models);
-        self.probe(&evaluator, prompts, rows.as_ref()).await?;
+        // Which model's table is to be mended the error doesn't say.
+        let failed = |error: OutcomeError| match &error {
+            OutcomeError::Call(call) if call.is_providers() => Failure::of_model(models.whose(call), &error),
+            _ => error.into(),
+        };
+        probe(&evaluator, prompts, rows.as_ref(), &failed).await?;
         let mut seen = |at: usize, outcome: Outcome| {
             bar.inc(1);
             let spend = models.spend();
@@ -353,46 +358,7 @@ impl Bench {
             bar.set_message(format!("{} live, {} stored", task.live, task.stored));
             take(at, outcome);
         };
-        Ok(evaluator.stream(prompts, rows, 0, &mut seen).await?)
-    }
-
-    /// Asks the first rows one by one until one is answered and scored, so that a provider that is down, a model that
-    /// doesn't exist or a scorer that always fails shows at once. Their answers are in the store when all rows are asked.
-    async fn probe(
-        &self,
-        evaluator: &impl Evaluate,
-        prompts: &Arc<PromptSet>,
-        rows: &dyn RowSource,
-    ) -> Result<(), Failure> {
-        let (mut first_error, mut unscored) = (None, None);
-        for (at, row) in (0..SCORED_PROBES).map_while(|at| Some((at, rows.row(at)?))) {
-            if at >= PROBES && first_error.is_some() {
-                break;
-            }
-            let mut evaluation = match evaluator.evaluate(prompts, std::slice::from_ref(&row), 0, &|_| ()).await {
-                Ok(evaluation) => evaluation,
-                // One bad row looks like an outage as long as no other was answered.
-                Err(fault @ OutcomeError::Call(CallError::Outage(_))) => {
-                    first_error = first_error.or(Some(fault));
-                    continue;
-                }
-                Err(fault) => return Err(fault.into()),
-            };
-            match evaluation.outcomes.pop().map(|outcome| outcome.result) {
-                Some(Err(error @ OutcomeError::Call(_))) => first_error = first_error.or(Some(error)),
-                Some(Err(error @ OutcomeError::Score(_))) => unscored = unscored.or(Some((row.id.clone(), error))),
-                _ => return Ok(()),
-            }
-        }
-        match (first_error, unscored) {
-            (Some(error), None) => Err(error.into()),
-            (None, Some((id, error))) if rows.count() > SCORED_PROBES => {
-                let Failure { exit, error } = error.into();
-                let context = format!("none of the first {SCORED_PROBES} rows could be scored; row `{id}`");
-                Err(Failure { exit, error: error.context(context) })
-            }
-            _ => Ok(()),
-        }
+        evaluator.stream(prompts, rows, 0, &mut seen).await.map_err(failed)
     }
 
     /// Models whose calls no run pays for.
@@ -447,6 +413,45 @@ impl Bench {
             ));
         }
         Ok(())
+    }
+}
+
+/// Asks the first rows one by one until one is answered and scored, so that a provider that is down, a model that
+/// doesn't exist or a scorer that always fails shows at once. Their answers are in the store when all rows are asked.
+async fn probe(
+    evaluator: &impl Evaluate,
+    prompts: &Arc<PromptSet>,
+    rows: &dyn RowSource,
+    failed: &impl Fn(OutcomeError) -> Failure,
+) -> Result<(), Failure> {
+    let (mut first_error, mut unscored) = (None, None);
+    for (at, row) in (0..SCORED_PROBES).map_while(|at| Some((at, rows.row(at)?))) {
+        if at >= PROBES && first_error.is_some() {
+            break;
+        }
+        let mut evaluation = match evaluator.evaluate(prompts, std::slice::from_ref(&row), 0, &|_| ()).await {
+            Ok(evaluation) => evaluation,
+            // One bad row looks like an outage as long as no other was answered.
+            Err(fault @ OutcomeError::Call(CallError::Outage(_))) => {
+                first_error = first_error.or(Some(fault));
+                continue;
+            }
+            Err(fault) => return Err(failed(fault)),
+        };
+        match evaluation.outcomes.pop().map(|outcome| outcome.result) {
+            Some(Err(error @ OutcomeError::Call(_))) => first_error = first_error.or(Some(error)),
+            Some(Err(error @ OutcomeError::Score(_))) => unscored = unscored.or(Some((row.id.clone(), error))),
+            _ => return Ok(()),
+        }
+    }
+    match (first_error, unscored) {
+        (Some(error), None) => Err(failed(error)),
+        (None, Some((id, error))) if rows.count() > SCORED_PROBES => {
+            let Failure { exit, error } = failed(error);
+            let context = format!("none of the first {SCORED_PROBES} rows could be scored; row `{id}`");
+            Err(Failure { exit, error: error.context(context) })
+        }
+        _ => Ok(()),
     }
 }
 

@@ -202,7 +202,7 @@ impl Telling {
 fn reason(halt: &Halt) -> &'static str {
     match halt {
         Halt::Interrupted => "interrupted",
-        Halt::Fault(error) | Halt::NothingRan(error) => fault(error),
+        Halt::Fault(error) | Halt::FewRan { error, .. } => fault(error),
         Halt::Run(_) => "its folder can't be written",
     }
 }

@@ -93,7 +93,7 @@ impl Models {
     }
 
     /// Whose model met `error`; where none has met just that, whose failed last.
-    pub(super) fn whose(&self, error: &CallError) -> ModelRole {
+    pub fn whose(&self, error: &CallError) -> ModelRole {
         let of = |role: ModelRole| self.of(role).faults().map(move |(_, fault)| (role, fault));
         let mut faults: Vec<(ModelRole, Fault)> = ModelRole::ALL.into_iter().flat_map(of).collect();
         // Stable: the task's comes first where it is another role's too.

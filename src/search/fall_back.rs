@@ -76,7 +76,7 @@ impl Search<'_> {
     /// The halt, where it has another reason, or no model can take over.
     pub(super) async fn fall_back(&self, meter: &Meter<'_>, state: &mut State, halt: Halt) -> Result<(), Halt> {
         let error = match &halt {
-            Halt::Fault(OutcomeError::Call(error)) | Halt::NothingRan(OutcomeError::Call(error))
+            Halt::Fault(OutcomeError::Call(error)) | Halt::FewRan { error: OutcomeError::Call(error), .. }
                 if error.is_providers() =>
             {
                 error.clone()

@@ -44,6 +44,15 @@ fn outage(outcomes: &[Outcome]) -> Option<&OutcomeError> {
     passing().next().filter(|_| is_out)
 }
 
+/// The halt of a baseline of which more rows could not run than could: the scorer, the program or the model is at fault,
+/// and not so many rows.
+pub(super) fn few_ran(outcomes: &[Outcome]) -> Option<Halt> {
+    let errors = || outcomes.iter().filter_map(|outcome| outcome.result.as_ref().err());
+    let (rows, ran) = (outcomes.len(), outcomes.len() - errors().count());
+    let error = errors().next().filter(|_| 2 * ran < rows)?.clone();
+    Some(Halt::FewRan { ran, rows, error })
+}
+
 /// The stage at which the sealed test is open.
 pub(super) const TEST: &str = "test";
 
@@ -219,5 +228,21 @@ mod tests {
         assert!(outage(&outcomes(0, 7, &passing)).is_none(), "few rows may all be bad ones");
         assert!(outage(&outcomes(25, 8, &passing)).is_none(), "some rows of many");
         assert!(outage(&outcomes(0, 16, &CallError::Rejected("content".into()))).is_none());
+    }
+
+    #[test]
+    fn a_baseline_of_which_most_rows_can_not_run_decides_nothing() {
+        let error = CallError::Rejected("content".into());
+        for (ran, failed) in [(0, 1), (2, 3), (2, 94)] {
+            let halt = few_ran(&outcomes(ran, failed, &error)).unwrap().to_string();
+            assert!(
+                halt.starts_with(&format!("only {ran} of {} rows of the baseline could run", ran + failed)),
+                "{halt}"
+            );
+            assert!(halt.ends_with("content"), "{halt}");
+        }
+        for (ran, failed) in [(1, 1), (2, 2), (48, 1), (4, 0)] {
+            assert!(few_ran(&outcomes(ran, failed, &error)).is_none(), "{failed} of {}", ran + failed);
+        }
     }
 }

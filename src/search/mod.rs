@@ -70,9 +70,17 @@ pub enum Halt {
     /// A fault that no later call can escape.
     #[error(transparent)]
     Fault(OutcomeError),
-    /// Not one row of the baseline could run.
-    #[error("no row of the baseline could run; the first failed with: {0}")]
-    NothingRan(OutcomeError),
+    /// Less than half of the baseline's rows could run: that is no bad row, and what would be decided on the others is
+    /// worth nothing.
+    #[error("only {ran} of {rows} rows of the baseline could run; the first of the others failed with: {error}")]
+    FewRan {
+        /// Rows that ran.
+        ran: usize,
+        /// All of them.
+        rows: usize,
+        /// Of the first row that could not run.
+        error: OutcomeError,
+    },
     /// The run folder could not be written.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -323,13 +331,7 @@ impl Search<'_> {
         doing: &Doing,
     ) -> Result<Vec<Outcome>, Halt> {
         let outcomes = meter.measure(prompts, rows, 0, doing).await?;
-        if let Some(first) = outcomes.first()
-            && outcomes.iter().all(|outcome| outcome.result.is_err())
-            && let Err(error) = &first.result
-        {
-            return Err(Halt::NothingRan(error.clone()));
-        }
-        Ok(outcomes)
+        meter::few_ran(&outcomes).map_or(Ok(outcomes), Err)
     }
 
     /// Measures the model's noise, to tell what gain dev can show.

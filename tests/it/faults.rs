@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use prompt_ratchet::model::embedded::Embedded;
 
-use crate::fake::server::{Answers, Behaviour};
+use crate::fake::server::{Answers, Behaviour, Fault, Rates};
 use crate::project::{Project, Provider};
 
 /// `eval` and `optimize` of `project` end with exit code 2 and one line that says each of `told`.
@@ -63,4 +63,35 @@ fn a_judges_prompt_that_reads_what_there_is_not_says_where_to_look() {
     let judge = "models.judge={provider='openai', model='m', base_url='http://127.0.0.1:9/v1'}";
     let scorer = "scorers=[{type='closed_question', question='Good?', prompt='judge.prompty'}]";
     told_once(&project, &[judge, scorer], &["judge.prompty:2", "`answer` is not defined", "see docs/judges.md"]);
+}
+
+#[test]
+fn the_model_whose_key_is_not_accepted_is_named_also_where_it_judges() {
+    let refusal = Fault::Raw(401, r#"{"error": {"message": "Incorrect API key"}}"#.to_owned());
+    let behaviour = Behaviour { rates: Rates(vec![(1.0, refusal)]), ..Behaviour::default() };
+    let provider = Provider::start(Answers::Chat(Arc::new(Embedded::new())), behaviour);
+    let project = Project::in_memory();
+    let judge = format!("models.judge={{{}}}", provider.table());
+    let scorer = "scorers=[{type='closed_question', question='Good?'}]";
+    for command in ["eval", "optimize"] {
+        let ran = project.ratchet(&[command, "--set", &judge, "--set", scorer]);
+        assert_eq!((ran.code, ran.out.as_str()), (4, ""), "{command}: {}", ran.err);
+        assert!(ran.err.contains("check the key that models.judge.api_key_env names"), "{command}: {}", ran.err);
+    }
+}
+
+#[test]
+fn a_run_of_whose_baseline_most_rows_can_not_be_scored_stops_there() {
+    let project = Project::in_memory();
+    let script = r#"
+n=0
+while read -r line; do
+  id=${line#*:}; n=$((n + 1))
+  if [ $n -le 4 ]; then echo "{\"id\": ${id%%,*}, \"score\": 0}"; else echo "{\"id\": ${id%%,*}, \"error\": \"worn out\"}"; fi
+done"#;
+    project.write("score.sh", script);
+    let ran = project.ratchet(&["optimize", "--set", "scorers=[{type='command', run=['sh', 'score.sh']}]"]);
+    assert_eq!(ran.code, 4, "{}", ran.err);
+    assert!(ran.err.contains("rows of the baseline could run; the first of the others failed with"), "{}", ran.err);
+    assert_eq!(ran.err.matches("worn out").count(), 1, "{}", ran.err);
 }

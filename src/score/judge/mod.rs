@@ -277,7 +277,11 @@ impl Judge {
 
     /// What a failed call is: of this row alone, or the same for every model and row.
     fn failed(&self, error: CallError) -> ScoreError {
-        let message = format!("the judge's call failed: {error}");
+        let advice = match &error {
+            CallError::Rejected(_) => "; where all are, check the model and the parameters in [models.judge]",
+            _ => "",
+        };
+        let message = format!("the judge's call failed: {}{advice}", error.to_string().trim_end_matches('.'));
         let call = (error.is_systemic() || error.is_transient()).then_some(error);
         ScoreError { call, ..ScoreError::of_row(&self.name, message) }
     }
