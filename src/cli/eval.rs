@@ -21,7 +21,7 @@ mod csv;
 mod table;
 mod watch;
 
-pub use table::failing_row;
+pub use table::shown_row;
 
 /// Score a prompt: overall, by label, field and tag, what is taken for what, and the worst rows
 #[derive(Debug, Args)]

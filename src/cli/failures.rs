@@ -15,7 +15,7 @@ use prompt_ratchet::run::RunFolder;
 use serde_json::{Value, json};
 
 use super::Global;
-use super::eval::failing_row;
+use super::eval::shown_row;
 use super::exit::{Exit, Failure};
 use super::measure::{Bench, SplitChoice, split_names};
 use super::plain::{WIDTH, line};
@@ -186,7 +186,7 @@ impl Diagnosis {
         for id in &cluster.members {
             // Writing to a string does not fail.
             let _ = match (self.outcomes.get(id), self.examples.get(id)) {
-                (Some(outcome), _) => failing_row(&mut text, outcome),
+                (Some(outcome), _) => shown_row(&mut text, outcome),
                 (None, Some(example)) => {
                     let input = format!("{id}  {}", example.input_text());
                     writeln!(text, "{}\n    (its answer is no longer stored)", line(&input, WIDTH))

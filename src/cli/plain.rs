@@ -19,6 +19,23 @@ pub fn line(text: &str, width: usize) -> String {
     truncate_str(&clean, width, "…").into_owned()
 }
 
+/// `text` in at most `most` lines of at most `width` columns, broken after words where there are any, all but the first
+/// behind `indent`; the last is cut with `…`; control characters made visible.
+pub fn paragraph(text: &str, width: usize, indent: &str, most: usize) -> String {
+    let clean = line(text, usize::MAX);
+    let (mut lines, mut rest, mut before) = (Vec::new(), clean.as_str(), "");
+    loop {
+        let room = width.saturating_sub(before.len());
+        let cut = fitting(rest, room);
+        if cut == rest.len() || lines.len() + 1 >= most {
+            lines.push(format!("{before}{}", line(rest, room)));
+            return lines.join("\n");
+        }
+        lines.push(format!("{before}{}", rest[..cut].trim_end()));
+        (rest, before) = (&rest[cut..], indent);
+    }
+}
+
 /// `text` on one line of exactly `width` columns.
 pub fn cell(text: &str, width: usize) -> String {
     pad_str(&line(text, width), width, Alignment::Left, None).into_owned()

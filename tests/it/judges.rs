@@ -320,7 +320,9 @@ fn a_rubric_is_drafted_shown_with_its_verdicts_and_saved_only_when_accepted() {
         "{}",
         shown.out
     );
-    assert!(shown.out.contains("kind: It orders the customer about. (no)"), "{}", shown.out);
+    let row = "\n    answered  Come in within a week, about question 11.\n    reply: kind: It orders the customer about. (no)\n";
+    assert!(shown.out.contains(&format!("\nr11 0.50 question 11{row}")), "{}", shown.out);
+    assert!(shown.out.contains("(no)\n      complete: It doesn't say by when. (partly)\n"), "{}", shown.out);
     assert!(shown.err.contains("not saved") && project.read("ratchet.toml") == before, "{}", shown.err);
     let saved = project.ratchet(&["scorer", "draft", "a kind reply that says when", "--yes", "--json"]);
     assert_eq!(saved.json()["saved"], true, "{}", saved.out);
@@ -334,6 +336,7 @@ fn drafted_python_does_not_run_before_it_is_accepted() {
     let project = project(&provider, 10..40, TONE);
     let shown = project.ratchet(&["scorer", "draft", "--python", "a kind reply"]);
     assert!(shown.out.contains("def handler") && !shown.out.contains("verdicts"), "{}{}", shown.out, shown.err);
+    assert!(shown.err.contains("neither run nor saved"), "{}", shown.err);
     assert!(!project.path().join("scorers").exists());
     let saved = project.ratchet(&["scorer", "draft", "--python", "a kind reply", "--yes"]);
     assert!(saved.code == 0 && saved.out.contains("orders about"), "{}{}", saved.out, saved.err);

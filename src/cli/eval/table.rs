@@ -6,7 +6,7 @@ use prompt_ratchet::eval::{Objective, Outcome, Summary};
 use prompt_ratchet::report::{Breakdown, Classified, Confusion, Group, interval, percent, plural, wrapped};
 
 use crate::cli::measure::left_out;
-use crate::cli::plain::{WIDTH, cell, line};
+use crate::cli::plain::{WIDTH, cell, line, paragraph};
 
 /// Most labels for which the whole matrix fits.
 const MATRIX: usize = 10;
@@ -15,6 +15,12 @@ const MATRIX: usize = 10;
 const LONGEST_STEP: usize = 24;
 /// Most confusions that are listed where the matrix doesn't fit.
 const LISTED: usize = 12;
+
+/// Most lines of why a row could not run: what to do comes last.
+const ERROR_LINES: usize = 5;
+
+/// Most further lines of a reason that are shown.
+const MORE_REASONS: usize = 4;
 
 /// Most tags that are listed.
 const TAGS: usize = 20;
@@ -56,7 +62,7 @@ impl fmt::Display for Page<'_> {
             writeln!(f, "\nlength of answers and judge's scores")?;
         }
         for length in length {
-            writeln!(f, "{}", line(&length.words(), WIDTH))?;
+            writeln!(f, "{}", paragraph(&length.words(), WIDTH, "    ", 2))?;
         }
         if let Some(certainty) = self.breakdown.certainty() {
             writeln!(f, "\n{}", wrapped(&certainty.words(), WIDTH, "  ").join("\n"))?;
@@ -154,7 +160,7 @@ fn worst_rows(f: &mut fmt::Formatter<'_>, worst: &[&Outcome], failing: usize) ->
     }
     writeln!(f, "\nfailing, worst first")?;
     for outcome in worst {
-        failing_row(f, outcome)?;
+        shown_row(f, outcome)?;
     }
     match failing.saturating_sub(worst.len()) {
         0 => Ok(()),
@@ -163,7 +169,7 @@ fn worst_rows(f: &mut fmt::Formatter<'_>, worst: &[&Outcome], failing: usize) ->
 }
 
 /// Id, value and input on a line; expected, answered, an agent's steps and the reason below.
-pub fn failing_row(f: &mut impl fmt::Write, outcome: &Outcome) -> fmt::Result {
+pub fn shown_row(f: &mut impl fmt::Write, outcome: &Outcome) -> fmt::Result {
     let example = &outcome.example;
     let value = outcome.value().map_or_else(String::new, |value| format!("{value:.2}"));
     writeln!(f, "{}", line(&format!("{} {value}  {}", example.id, example.input_text()), WIDTH))?;
@@ -187,7 +193,12 @@ pub fn failing_row(f: &mut impl fmt::Write, outcome: &Outcome) -> fmt::Result {
     for score in &answer.scores {
         // The commonest reason only says again what stands above.
         if let Some(reason) = score.reason.as_ref().filter(|reason| !reason.starts_with("expected ")) {
-            writeln!(f, "    {}", line(&format!("{}: {reason}", score.scorer), WIDTH - 4))?;
+            let mut lines = reason.lines();
+            writeln!(f, "    {}", line(&format!("{}: {}", score.scorer, lines.next().unwrap_or_default()), WIDTH - 4))?;
+            // Of a rubric, a line for each of its criteria.
+            for more in lines.take(MORE_REASONS) {
+                writeln!(f, "      {}", line(more, WIDTH - 6))?;
+            }
         }
     }
     Ok(())
@@ -200,7 +211,7 @@ fn errors(f: &mut fmt::Formatter<'_>, first: &[&(String, String)], count: usize)
     }
     writeln!(f, "\ncould not run")?;
     for (id, error) in first {
-        writeln!(f, "{}", line(&format!("{id}  {error}"), WIDTH))?;
+        writeln!(f, "{}", paragraph(&format!("{id}  {error}"), WIDTH, "    ", ERROR_LINES))?;
     }
     match count.saturating_sub(first.len()) {
         0 => Ok(()),

@@ -82,7 +82,8 @@ fn page(found: &Calibration) -> String {
         None => "length    nothing to tell: judge and people never differ, or all answers are as long".to_owned(),
     });
     lines.extend(found.position.map(|of| {
-        format!("place     decided {} of {}, the first {}", of.by_place, plural(of.pairs, "pair"), of.first)
+        let (pairs, second) = (plural(of.pairs, "pair"), of.by_place - of.first);
+        format!("place     decided {} of {pairs}: the first won {}, the second {second}", of.by_place, of.first)
     }));
     lines.push(match found.retest.rows {
         0 => "twice     not asked: the judge's model is declared deterministic".to_owned(),

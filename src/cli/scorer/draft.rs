@@ -1,5 +1,6 @@
 //! `ratchet scorer draft`: a scorer written by a model, shown with its verdicts, and saved only when accepted.
 
+use std::fmt::Write as _;
 use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,13 +11,14 @@ use prompt_ratchet::durable;
 use prompt_ratchet::eval::Outcome;
 use prompt_ratchet::model::Limits;
 use prompt_ratchet::project::{Draft as Drafted, DraftError, DraftKind, Models};
-use prompt_ratchet::report::{percent, plural};
+use prompt_ratchet::report::plural;
 use serde_json::{Value, json};
 
 use crate::cli::Global;
+use crate::cli::eval::shown_row;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::measure::Bench;
-use crate::cli::plain::{WIDTH, line, neutral};
+use crate::cli::plain::{WIDTH, neutral, paragraph};
 use crate::cli::report::{print, print_json};
 
 /// Have a model write a rubric, or a Python scorer, from what you say good means
@@ -68,7 +70,7 @@ impl Draft {
         let runs = drafted.script.is_none() || self.may(&format!("Run it on {}?", plural(rows.len(), "row")))?;
         let outcomes = if runs { Some(verdicts(&bench, &models, &drafted, &rows).await?) } else { None };
         if let Some(outcomes) = outcomes.as_ref().filter(|_| !self.json) {
-            print(&page(outcomes))?;
+            print(&page(outcomes).map_err(Failure::usage)?)?;
         }
         let saved = runs && self.may("Save it?")?;
         if saved {
@@ -77,7 +79,8 @@ impl Draft {
         if self.json {
             print_json(&object(&drafted, outcomes.as_deref(), saved))?;
         } else if !saved {
-            bench.note("not saved; --yes saves it, or paste the lines above into the config file");
+            let not = if runs { "not saved; --yes saves it" } else { "neither run nor saved; --yes does both" };
+            bench.note(&format!("{not}, or paste the lines above into the config file"));
         }
         Ok(Exit::Done)
     }
@@ -132,19 +135,16 @@ async fn verdicts(
     Ok(tried.map_err(failure)?.outcomes)
 }
 
-fn page(outcomes: &[Outcome]) -> String {
-    let mut lines = vec![format!("Its verdicts on {} of train:", plural(outcomes.len(), "row"))];
+/// Each row as `eval` shows one.
+fn page(outcomes: &[Outcome]) -> Result<String, std::fmt::Error> {
+    let mut page = format!("Its verdicts on {} of train:\n", plural(outcomes.len(), "row"));
     for outcome in outcomes {
-        match &outcome.result {
-            Ok(answer) => {
-                lines.push(line(&format!("{:>6}  {}", percent(answer.value), answer.completion.text), WIDTH));
-                let reasons = answer.scores.iter().filter_map(|score| score.reason.as_deref()).flat_map(str::lines);
-                lines.extend(reasons.map(|reason| line(&format!("        {reason}"), WIDTH)));
-            }
-            Err(error) => lines.push(line(&format!("     -  {}: {error}", outcome.example.id), WIDTH)),
+        shown_row(&mut page, outcome)?;
+        if let Err(error) = &outcome.result {
+            writeln!(page, "    {}", paragraph(&format!("could not be scored: {error}"), WIDTH - 4, "    ", 5))?;
         }
     }
-    lines.join("\n") + "\n"
+    Ok(page)
 }
 
 /// Writes the script, then the config that names it.
