@@ -49,23 +49,20 @@ impl Group {
         }
     }
 
-    /// The value of the group, and the scorers that took something from it.
-    fn combine(&self, scores: &[Score]) -> (f64, Vec<usize>) {
-        let values = || scores.iter().map(|score| score.value);
-        let below_one = || (0..scores.len()).filter(|at| scores[*at].value < 1.0).collect();
+    /// The value of the group, from those of its scorers.
+    fn combine(&self, values: &[f64]) -> f64 {
+        let with_weights = || values.iter().zip(&self.scorers).map(|(value, (_, weight))| (value, weight));
         match self.rule {
-            Rule::Least => (values().fold(1.0, f64::min), below_one()),
+            Rule::Least => values.iter().copied().fold(1.0, f64::min),
             Rule::Greatest => {
                 let heaviest = self.scorers.iter().map(|(_, weight)| *weight).fold(0.0, f64::max);
-                let shares = values().zip(&self.scorers).map(|(value, (_, weight))| value * (weight / heaviest));
-                (shares.fold(0.0, f64::max), below_one())
+                with_weights().map(|(value, weight)| value * (weight / heaviest)).fold(0.0, f64::max)
             }
             Rule::Mean(threshold) => {
                 let whole: f64 = self.scorers.iter().map(|(_, weight)| weight).sum();
-                let sum: f64 = values().zip(&self.scorers).map(|(value, (_, weight))| value * weight).sum();
+                let sum: f64 = with_weights().map(|(value, weight)| value * weight).sum();
                 // Rounding must not keep a mean below the threshold that it is.
-                let reached = sum / whole + 1e-12 >= threshold;
-                (f64::from(u8::from(reached)), below_one())
+                f64::from(u8::from(sum / whole + 1e-12 >= threshold))
             }
         }
     }
@@ -80,10 +77,24 @@ impl Group {
         of.iter().copied().reduce(|dearest, at| if loss(&at) > loss(&dearest) { at } else { dearest })
     }
 
-    /// The score that those of its scorers come to. Where a judge cost the most, its criterion is the group's, and what it
-    /// says comes first.
+    /// The group's score from those of its scorers.
     fn score_of(&self, scores: &[Score]) -> Score {
-        let (value, mut of) = self.combine(scores);
+        let values: Vec<f64> = scores.iter().map(|score| score.value).collect();
+        self.blamed(self.combine(&values), scores, below_one(scores))
+    }
+
+    /// The score of the group's opposite from those of its scorers' opposites. Often all of them were met alike: judges come
+    /// first then, since they say what was.
+    fn opposite_of(&self, opposites: &[Score]) -> Score {
+        let values: Vec<f64> = opposites.iter().map(|opposite| 1.0 - opposite.value).collect();
+        let mut of = below_one(opposites);
+        of.sort_by_key(|at| opposites[*at].criterion.is_none());
+        self.blamed(1.0 - self.combine(&values), opposites, of)
+    }
+
+    /// A score of the group that the scorers at `of` took something from. Where a judge cost the most, its criterion is the
+    /// group's, and what it says comes first.
+    fn blamed(&self, value: f64, scores: &[Score], mut of: Vec<usize>) -> Score {
         let group = Score { scorer: self.name.clone(), value, reason: None, criterion: None };
         if value >= 1.0 {
             return group;
@@ -115,6 +126,11 @@ impl Group {
     fn name_within<'s>(&self, score: &'s Score) -> &'s str {
         score.scorer.strip_prefix(&self.name).and_then(|name| name.strip_prefix('/')).unwrap_or(&score.scorer)
     }
+}
+
+/// Where the scores are that took something from the group.
+fn below_one(scores: &[Score]) -> Vec<usize> {
+    (0..scores.len()).filter(|at| scores[*at].value < 1.0).collect()
 }
 
 impl Scorer for Group {
@@ -152,6 +168,21 @@ impl Scorer for Group {
             Ok(self.score_of(&scores))
         })
     }
+
+    fn opposite<'a>(
+        &'a self,
+        example: &'a Example,
+        completion: &'a Completion,
+        scoring: Scoring<'a>,
+    ) -> BoxFuture<'a, Result<Score, ScoreError>> {
+        Box::pin(async move {
+            let mut opposites = Vec::with_capacity(self.scorers.len());
+            for (scorer, _) in &self.scorers {
+                opposites.push(checked(scorer.opposite(example, completion, scoring).await?)?);
+            }
+            Ok(self.opposite_of(&opposites))
+        })
+    }
 }
 
 #[cfg(test)]
@@ -159,7 +190,7 @@ mod tests {
     use serde_json::Value;
 
     use super::super::samples::{gives, reason, try_score, value};
-    use super::super::{ExactMatch, ExactMatchOptions};
+    use super::super::{ExactMatch, ExactMatchOptions, Wrapped};
     use super::*;
 
     fn group(rule: Rule, of: &[(&'static str, f64, f64)]) -> Group {
@@ -196,14 +227,17 @@ mod tests {
         assert_eq!(of(Rule::Mean(1.0), &[("a", 1.0, 0.1), ("b", 1.0, 0.2), ("c", 1.0, 0.3)]), 1.0);
     }
 
-    #[test]
-    fn the_criterion_of_the_judge_that_cost_the_most_is_the_groups_and_is_told_first() {
-        let said = |scorer: &str, value: f64, criterion: Option<&str>| Score {
+    fn said(scorer: &str, value: f64, criterion: Option<&str>) -> Score {
+        Score {
             scorer: scorer.to_owned(),
             value,
             reason: criterion.map(|criterion| format!("{criterion}: it is not (no)\nlength: too long (partly)")),
             criterion: criterion.map(str::to_owned),
-        };
+        }
+    }
+
+    #[test]
+    fn the_criterion_of_the_judge_that_cost_the_most_is_the_groups_and_is_told_first() {
         let scores = [said("group/a", 0.5, None), said("group/judge", 0.2, Some("tone")), said("b", 1.0, None)];
         let parts = |judge: f64| [("group/a", 0.5, 3.0), ("group/judge", 0.2, judge), ("b", 1.0, 1.0)];
         let found = group(Rule::Least, &parts(1.0)).score_of(&scores);
@@ -216,6 +250,30 @@ mod tests {
         assert_eq!(heavy.criterion.as_deref(), Some("judge: tone"));
         let light = group(Rule::Mean(0.9), &parts(1.0)).score_of(&scores);
         assert_eq!((light.criterion, light.reason.unwrap().starts_with("a: 0.50; judge: ")), (None, true));
+    }
+
+    #[test]
+    fn the_opposite_of_a_group_is_one_less_its_value_and_says_who_was_met() {
+        let opposite = |rule, of: &[(&'static str, f64, f64)]| {
+            let not = Wrapped::not(Arc::new(group(rule, of)));
+            let score = try_score(&not, Value::Null, "x").unwrap();
+            (score.value, score.reason.unwrap_or_default())
+        };
+        let scorers = [("group/a", 1.0, 1.0), ("group/b", 0.25, 2.0)];
+        let both = "a: was not to be so, and is: 1.00; b: was not to be so, and is: 0.25";
+        assert_eq!(opposite(Rule::Least, &scorers), (0.75, both.to_owned()));
+        assert_eq!(opposite(Rule::Greatest, &scorers), (0.5, both.to_owned()));
+        assert_eq!(opposite(Rule::Mean(0.5), &scorers), (0.0, both.to_owned()));
+        assert_eq!(opposite(Rule::Mean(0.6), &scorers), (1.0, String::new()));
+    }
+
+    #[test]
+    fn the_opposite_of_a_group_names_the_criterion_that_was_met_and_should_not_be() {
+        let parts = group(Rule::Least, &[("group/a", 1.0, 1.0), ("group/judge", 1.0, 1.0)]);
+        let found = parts.opposite_of(&[said("group/a", 0.0, None), said("group/judge", 0.0, Some("tone"))]);
+        assert_eq!((found.value, found.criterion.as_deref()), (0.0, Some("judge: tone")));
+        let found = parts.opposite_of(&[said("group/a", 0.0, None), said("group/judge", 0.5, Some("tone"))]);
+        assert_eq!((found.value, found.criterion), (0.5, None), "another was met more");
     }
 
     #[test]

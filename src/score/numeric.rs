@@ -57,8 +57,17 @@ pub(super) fn expected_number(example: &Example) -> Result<f64, String> {
     wanted.ok_or_else(|| format!("the row's expected answer must be a number, it is {}", quote(&text_of(value))))
 }
 
+/// What `judge` makes of the expected number and of the last one in the answer, both finite.
+pub(super) fn grade(example: &Example, answer: &str, judge: impl Fn(f64, f64) -> f64) -> Result<Grade, String> {
+    let wanted = expected_number(example)?;
+    let Some(number) = last_number(answer) else {
+        return Ok(Grade::fail("no number in the answer"));
+    };
+    Ok(Grade::graded(judge(wanted, number), || format!("expected {wanted}, answered {number}")))
+}
+
 /// The last finite number written in a text.
-pub(super) fn last_number(text: &str) -> Option<f64> {
+fn last_number(text: &str) -> Option<f64> {
     let mut last = None;
     let mut at = 0;
     while let Some(start) = text[at..].find(|c: char| c.is_ascii_digit()).map(|offset| at + offset) {
@@ -141,15 +150,9 @@ impl Grader for Numeric {
     }
 
     fn grade(&self, example: &Example, answer: &str) -> Result<Grade, String> {
-        let wanted = expected_number(example)?;
-        let Some(number) = last_number(answer) else {
-            return Ok(Grade::fail("no number in the answer"));
-        };
-        let tolerance = self.options.absolute.max(self.options.relative * wanted.abs());
-        Ok(if (number - wanted).abs() <= tolerance {
-            Grade::pass()
-        } else {
-            Grade::fail(format!("expected {wanted}, answered {number}"))
+        grade(example, answer, |wanted, number| {
+            let tolerance = self.options.absolute.max(self.options.relative * wanted.abs());
+            f64::from(u8::from((number - wanted).abs() <= tolerance))
         })
     }
 }

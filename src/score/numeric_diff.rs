@@ -1,6 +1,6 @@
 //! `numeric_diff`: how near the number in the answer is to the expected one.
 
-use super::numeric::{expected_number, last_number};
+use super::numeric::{self, expected_number};
 use super::{Grade, Grader};
 use crate::dataset::Example;
 
@@ -41,12 +41,7 @@ impl Grader for NumericDiff {
     }
 
     fn grade(&self, example: &Example, answer: &str) -> Result<Grade, String> {
-        let wanted = expected_number(example)?;
-        let Some(number) = last_number(answer) else {
-            return Ok(Grade::fail("no number in the answer"));
-        };
-        let value = nearness(wanted, number);
-        Ok(Grade::graded(value, || format!("expected {wanted}, answered {number}")))
+        numeric::grade(example, answer, nearness)
     }
 }
 
