@@ -39,8 +39,8 @@ pub enum MergeConflict {
 /// `base` with the changes of all `sides`, which descend from it.
 ///
 /// The order of the sides does not matter. A change that several sides make is made once, an insertion also where it is a
-/// part of another side's longer one; other insertions at the same place are joined, sorted by their text; changes of
-/// neighbouring lines do not conflict.
+/// part of another side's longer one; other insertions at the same place are joined, sorted by their text, those under the
+/// same heading as one list; changes of neighbouring lines do not conflict.
 ///
 /// # Errors
 /// Changes that overlap and differ, sides with other prompts than the base, a result that does not parse or uses no
@@ -82,6 +82,28 @@ impl Replacement<'_> {
             && self.lines.len() < other.lines.len()
             && other.lines.windows(self.lines.len()).any(|lines| lines == self.lines)
     }
+
+    /// Takes in what `next` inserts at the same place, where that begins with a heading (`Examples:`) that is here already:
+    /// its list goes on the one that is there, without what both list. Whether it did.
+    fn takes_in(&mut self, next: &Self) -> bool {
+        let inserts_there = (self.start, self.end) == (next.start, next.end) && self.start == self.end;
+        let blank = next.lines.iter().take_while(|line| line.trim().is_empty()).count();
+        let Some(heading) = next.lines.get(blank).filter(|line| inserts_there && line.trim_end().ends_with(':')) else {
+            return false;
+        };
+        let Some(at) = self.lines.iter().position(|line| line == heading) else { return false };
+        let list = |lines: &[&str]| lines.iter().take_while(|line| !line.trim().is_empty()).count();
+        let end = at + 1 + list(&self.lines[at + 1..]);
+        let (listed, rest) = next.lines[blank + 1..].split_at(list(&next.lines[blank + 1..]));
+        let new: Vec<&str> = listed.iter().copied().filter(|line| !self.lines[at..end].contains(line)).collect();
+        self.lines.splice(end..end, new);
+        if rest.iter().any(|line| !line.trim().is_empty()) {
+            // One blank line between the two.
+            let is_apart = self.lines.last().is_some_and(|line| line.trim().is_empty());
+            self.lines.extend(&rest[usize::from(is_apart)..]);
+        }
+        true
+    }
 }
 
 /// Lines are what stands between line feeds, so that text added after a last line without one is an insertion too.
@@ -96,10 +118,16 @@ fn merge_text(base: &Prompt, sides: &[&str]) -> Result<String, MergeConflict> {
             lines: new[change.new].to_vec(),
         }));
     }
+    let mut joined: Vec<Replacement<'_>> = Vec::new();
+    for change in replacements.iter().filter(|change| !replacements.iter().any(|other| change.is_part_of(other))) {
+        if !joined.iter_mut().any(|before| before.takes_in(change)) {
+            joined.push(change.clone());
+        }
+    }
     let mut merged: Vec<&str> = Vec::new();
     let mut before: Option<&Replacement<'_>> = None;
     let mut from = 0;
-    for change in replacements.iter().filter(|change| !replacements.iter().any(|other| change.is_part_of(other))) {
+    for change in &joined {
         if let Some(before) = before.filter(|before| change.start < before.end) {
             return Err(MergeConflict::Overlap {
                 file: base.name().to_owned(),
@@ -152,6 +180,16 @@ mod tests {
         let sides = [BASE.replace("two\n", "two\nb\n"), BASE.replace("two\n", "two\na\nb\nc\n")];
         assert_eq!(merged(BASE, &[&sides[0], &sides[1]]).unwrap(), sides[1]);
         assert_eq!(merged(BASE, &[&sides[1], &sides[0]]).unwrap(), sides[1]);
+    }
+
+    #[test]
+    fn lists_under_the_same_heading_become_one() {
+        let sides = ["Examples:\n- a\n- b\n\n", "Examples:\n- a\n- c\n\nBe brief.\n\n", "Note:\n- d\n\n"];
+        let sides = sides.map(|lines| BASE.replace("{{ input", &format!("{lines}{{{{ input")));
+        let expected = "Examples:\n- a\n- b\n- c\n\nBe brief.\n\nNote:\n- d\n\n{{ input";
+        let expected = BASE.replace("{{ input", expected);
+        assert_eq!(merged(BASE, &[&sides[0], &sides[1], &sides[2]]).unwrap(), expected);
+        assert_eq!(merged(BASE, &[&sides[2], &sides[1], &sides[0]]).unwrap(), expected);
     }
 
     #[test]
