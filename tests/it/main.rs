@@ -14,6 +14,7 @@ mod docs;
 mod doctor;
 mod embeddings;
 mod engine;
+mod eval_output;
 mod fallback;
 mod fallback_within;
 mod faults;
