@@ -31,12 +31,14 @@ pub struct Aspects {
     pub worst: usize,
 }
 
-/// What an evaluation comes to. Some thirty bytes a row are kept, and the few outcomes that are shown.
+/// What an evaluation comes to. Some twenty bytes a row are kept, and the few outcomes that are shown.
 #[derive(Debug)]
 pub struct Breakdown {
     aspects: Aspects,
     /// One a row, by place.
     rows: Vec<Row>,
+    /// One a row, by place, once one of them isn't 1: most datasets have none.
+    weights: Vec<f64>,
     places: LabelPlaces,
     /// The places of the rows of each tag, as they came.
     tags: BTreeMap<String, Vec<u32>>,
@@ -57,7 +59,6 @@ pub struct Breakdown {
 struct Row {
     /// NaN until it is there, and where the row could not run.
     value: f64,
-    weight: f64,
     /// The place of the expected label, and of the answered one; [`NO_LABEL`] for another answer.
     expected: u32,
     answered: u32,
@@ -106,11 +107,12 @@ pub struct Group {
 impl Breakdown {
     /// Nothing yet, of so many rows.
     pub fn new(aspects: Aspects, rows: usize) -> Self {
-        let nothing = Row { value: f64::NAN, weight: 1.0, expected: NO_LABEL, answered: NO_LABEL };
+        let nothing = Row { value: f64::NAN, expected: NO_LABEL, answered: NO_LABEL };
         let aspects =
             Aspects { fields: aspects.fields.into_iter().filter(|set| set.field.is_some()).collect(), ..aspects };
         Self {
             rows: vec![nothing; rows],
+            weights: Vec::new(),
             places: LabelPlaces::new(aspects.labels.as_deref().unwrap_or_default()),
             tags: BTreeMap::new(),
             right: aspects.fields.iter().map(|_| vec![false; rows]).collect(),
@@ -131,9 +133,14 @@ impl Breakdown {
 
     /// Takes the outcome of the row at a place; each row once.
     pub fn take(&mut self, at: usize, outcome: &Outcome) {
+        let count = self.rows.len();
         let Some(row) = self.rows.get_mut(at) else { return };
         let (example, place) = (&outcome.example, at as u32);
-        *row = Row { value: outcome.value().unwrap_or(f64::NAN), weight: example.weight, ..*row };
+        row.value = outcome.value().unwrap_or(f64::NAN);
+        if example.weight != 1.0 {
+            self.weights.resize(count, 1.0);
+            self.weights[at] = example.weight;
+        }
         for tag in &example.tags {
             match self.tags.get_mut(tag) {
                 Some(places) => places.push(place),
@@ -176,7 +183,7 @@ impl Breakdown {
 
     /// The score.
     pub fn summary(&self) -> Summary {
-        let of_rows = Summary::of_values(self.rows.iter().map(|row| (row.value(), row.weight)));
+        let of_rows = Summary::of_values(self.weighed().map(|(row, weight)| (row.value(), weight)));
         self.aspects.objective.summary_of(of_rows, || self.labelled())
     }
 
@@ -214,15 +221,27 @@ impl Breakdown {
     /// In how many of the rows each field of answers in JSON is right, whatever stands around the JSON.
     pub fn by_field(&self) -> Vec<Group> {
         let group = |(set, right): (&Labels, &Vec<bool>)| {
-            let value = |(row, right): (&Row, &bool)| (row.value().map(|_| f64::from(u8::from(*right))), row.weight);
-            let summary = Summary::of_values(self.rows.iter().zip(right).map(value));
+            let value = |((row, weight), right): ((&Row, f64), &bool)| {
+                (row.value().map(|_| f64::from(u8::from(*right))), weight)
+            };
+            let summary = Summary::of_values(self.weighed().zip(right).map(value));
             Group { name: set.field.clone().unwrap_or_default(), summary }
         };
         self.aspects.fields.iter().zip(&self.right).map(group).collect()
     }
 
     fn summary_of(&self, places: &[u32]) -> Summary {
-        Summary::of_values(places.iter().map(|at| &self.rows[*at as usize]).map(|row| (row.value(), row.weight)))
+        let of_place = |at: &u32| (self.rows[*at as usize].value(), self.weight(*at as usize));
+        Summary::of_values(places.iter().map(of_place))
+    }
+
+    fn weight(&self, at: usize) -> f64 {
+        self.weights.get(at).copied().unwrap_or(1.0)
+    }
+
+    /// The rows with their weights.
+    fn weighed(&self) -> impl Iterator<Item = (&Row, f64)> {
+        self.rows.iter().enumerate().map(|(at, row)| (row, self.weight(at)))
     }
 
     /// What was answered for what, over rows that ran, of a task of labels; white space around an answer is ignored.
@@ -243,12 +262,12 @@ impl Breakdown {
     /// The rows that ran and whose expected answer is a label.
     fn labelled(&self) -> Cells<Labelled> {
         let labels = self.aspects.labels.as_deref().unwrap_or_default();
-        let ran = self.rows.iter().filter(|row| row.value().is_some());
-        ran.filter_map(|row| {
+        let ran = self.weighed().filter(|(row, _)| row.value().is_some());
+        ran.filter_map(|(row, weight)| {
             let expected = self.places.of(labels.get(row.expected as usize)?) as usize;
             let answered =
                 Some(row.answered).filter(|answered| *answered != NO_LABEL).map(|answered| answered as usize);
-            Some(Labelled { expected, answered, weight: row.weight })
+            Some(Labelled { expected, answered, weight })
         })
         .collect()
     }
