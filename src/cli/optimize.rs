@@ -84,8 +84,10 @@ impl Optimize {
     pub async fn run(self, global: &Global) -> Result<Exit, Failure> {
         let mut overrides = global.overrides.clone();
         overrides.extend(self.seed.map(|seed| ("search.seed".to_owned(), seed.to_string())));
-        overrides.extend(self.time.duration.map(|time| ("budget.for".to_owned(), time)));
-        overrides.extend(self.time.until.map(|time| ("budget.until".to_owned(), time)));
+        // What is given is a text also where it looks like a number.
+        let text = |time: String| toml::Value::String(time).to_string();
+        overrides.extend(self.time.duration.map(|time| ("budget.for".to_owned(), text(time))));
+        overrides.extend(self.time.until.map(|time| ("budget.until".to_owned(), text(time))));
         let mut project = Project::load(&global.config, &overrides).await?;
         let terminal = self.progress.show(global.quiet);
         for warning in &project.warnings {

@@ -19,6 +19,8 @@ pub struct Log {
     file: File,
     /// Bytes of whole records in the file.
     length: u64,
+    /// Bytes of a torn record that were cut off.
+    cut: u64,
     /// Set when a failed append could not be taken back: another record would follow a torn one.
     torn: bool,
 }
@@ -38,11 +40,17 @@ impl Log {
         file.read_to_end(&mut bytes).map_err(DurableError::io("read", path))?;
         let records = whole_records(&bytes, path)?;
         let length = records.iter().map(|record| record.len() as u64 + 1).sum();
-        if length < bytes.len() as u64 {
+        let cut = bytes.len() as u64 - length;
+        if cut > 0 {
             file.set_len(length).and_then(|()| file.sync_all()).map_err(DurableError::io("repair", path))?;
         }
         sync_folder(&folder)?;
-        Ok((Self { path: path.to_path_buf(), file, length, torn: false }, records))
+        Ok((Self { path: path.to_path_buf(), file, length, cut, torn: false }, records))
+    }
+
+    /// How many bytes of a torn record were cut off when it was opened; 0 where none was.
+    pub fn cut(&self) -> u64 {
+        self.cut
     }
 
     /// Appends one record. It survives the end of this process at once, a power cut after the next [`Log::sync`].
@@ -145,7 +153,7 @@ mod tests {
         for torn in [&b"1\n{\"a\":"[..], b"1\n2", b"1\n{\"a\n", b"1\n\0\0\0\n", b"1\n\xff\xfe"] {
             let (_root, path) = at(torn);
             let (mut log, records) = Log::open(&path).unwrap();
-            assert_eq!(records, ["1"]);
+            assert_eq!((records, log.cut()), (vec!["1".to_owned()], torn.len() as u64 - 2));
             log.append("3").unwrap();
             assert_eq!(fs::read(&path).unwrap(), b"1\n3\n");
         }

@@ -240,6 +240,9 @@ async fn run(
     let _lock = folder.lock(&clock::timestamp(clock.now()))?;
     durable::remove_leftovers(&folder.path).map_err(RunError::from)?;
     let (journal, events) = Journal::open(&folder.path)?;
+    if let Some(repaired) = journal.repaired() {
+        watch.note(&format!("note: {repaired}"));
+    }
     for (role, lost) in Spent::read(&folder.path).lost {
         models.budget().carry_over_lost(role, lost);
     }

@@ -39,6 +39,18 @@ impl Journal {
         let events = parse(&path, recorded.iter().map(String::as_str))?;
         Ok((Self { state: Mutex::new(State { log, recorded, replayed: 0 }) }, events))
     }
+
+    /// What was cut off of a torn last line when it was opened, in words; nothing where it was whole.
+    pub fn repaired(&self) -> Option<String> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        (state.log.cut() > 0).then(|| {
+            format!(
+                "the last line of {} was not written to its end and was cut off ({} bytes); what it said is done again",
+                state.log.path().display(),
+                state.log.cut()
+            )
+        })
+    }
 }
 
 impl Sink for Journal {

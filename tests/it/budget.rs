@@ -143,7 +143,7 @@ fn a_run_whose_time_is_up_ends_as_planned_and_a_resumed_one_stops_at_the_same_pl
 #[test]
 fn a_time_that_cannot_be_understood_is_refused() {
     let project = Project::new();
-    for (option, text, advice) in [("--for", "soon", "8h"), ("--until", "25:00", "07:00")] {
+    for (option, text, advice) in [("--for", "soon", "8h"), ("--for", "8", "\"8\": "), ("--until", "25:00", "07:00")] {
         let refused = project.ratchet(&["optimize", option, text]);
         assert_eq!(refused.code, 2, "{}", refused.err);
         assert!(refused.err.contains(text) && refused.err.contains(advice), "{}", refused.err);

@@ -177,8 +177,9 @@ impl Health {
             down.tries += 1;
             if now >= end {
                 let error = CallError::Outage(format!(
-                    "no answer for {} s, the longest that max_outage_seconds allows; the last try: {}",
+                    "no answer for {} s, and max_outage_seconds is {}; the last try: {}",
                     (now - since).as_secs(),
+                    self.max_outage.as_secs_f64(),
                     down.error
                 ));
                 *self = Self::new(self.max_outage, Arc::clone(&self.begun));
