@@ -200,6 +200,16 @@ async fn streams_of_chat_completions_are_read_whole_or_not_at_all() {
 }
 
 #[tokio::test]
+async fn what_is_wrong_with_an_answer_is_told_in_short_and_without_the_key() {
+    let odd = json!({"choices": format!("sk-secret {}", "words ".repeat(1_000))});
+    for said in [CHAT.sent(std::slice::from_ref(&odd), End::Whole), ok(odd.clone())] {
+        let error = CHAT.says(said).await.unwrap_err();
+        let told = error.to_string();
+        assert!(kind_of(&error) == Kind::Unanswered && told.contains("[key] words") && told.len() < 600, "{told}");
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_refuses_to_end_a_stream_with_its_usage_is_asked_without() {
     let contract: Contract = |asked| hold(&[("stream", asked.body["stream"] == true)]);
     let refusal = json!({"error": {"message": "Unrecognized request argument supplied: stream_options", "type": "invalid_request_error"}});

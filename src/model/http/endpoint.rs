@@ -136,7 +136,8 @@ impl Endpoint {
         let reply = match told? {
             Told::Failure(body) => Reply::Problem(self.wire.problem(&body)),
             Told::Body(body) => self.wire.reply(&body).map_err(|error| {
-                CallError::Unanswered(format!("{place}: invalid body: {}", fault_of(&body, &error)))
+                let fault = self.shown(&fault_of(&body, &error));
+                CallError::Unanswered(format!("{place}: invalid body: {fault}"))
             })?,
         };
         match reply {
@@ -163,10 +164,15 @@ impl Endpoint {
     async fn read(&self, place: &str, response: &mut Response) -> Result<Told, CallError> {
         let is_success = response.status().is_success();
         let mut reading = Reading::of(response, place, self.idle_timeout);
-        match self.streams.filter(|_| is_success) {
+        let told = match self.streams.filter(|_| is_success) {
             Some(streams) => gather(&mut reading, streams).await,
             None => reading.whole(Vec::new()).await.map(Told::Body),
-        }
+        };
+        told.map_err(|error| match error {
+            // What is wrong with an event may repeat what stands in it.
+            CallError::Unanswered(why) => CallError::Unanswered(self.shown(&why)),
+            other => other,
+        })
     }
 
     /// What it means that there was no response.
@@ -211,12 +217,18 @@ impl Endpoint {
     }
 
     fn message(&self, place: &str, what: &str, problem: &Problem) -> String {
-        let said = self.scrub(&problem.message);
-        let said: String = said.split_whitespace().collect::<Vec<_>>().join(" ");
-        let end = said.char_indices().nth(LONGEST_MESSAGE).map_or(said.len(), |(end, _)| end);
-        let cut = if end < said.len() { "…" } else { "" };
+        let said = self.shown(&problem.message);
         let colon = if said.is_empty() { "" } else { ": " };
-        format!("{place}: {what}{colon}{}{cut}", &said[..end])
+        format!("{place}: {what}{colon}{said}")
+    }
+
+    /// What a provider sent, as an error repeats it: on one line, not too long, without the key.
+    fn shown(&self, text: &str) -> String {
+        let text = self.scrub(text).split_whitespace().collect::<Vec<_>>().join(" ");
+        match text.char_indices().nth(LONGEST_MESSAGE) {
+            Some((end, _)) => format!("{}…", &text[..end]),
+            None => text,
+        }
     }
 
     /// `text` without the key, should the provider have repeated it.
