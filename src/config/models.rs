@@ -280,20 +280,9 @@ impl Provider {
         !matches!(self, Self::Embedded | Self::Responses | Self::Anthropic | Self::Bedrock | Self::Deepseek)
     }
 
-    /// Whether it tells log probabilities, in a form that is read here.
+    /// Whether it tells log probabilities.
     fn has_logprobs(self) -> bool {
-        matches!(
-            self,
-            Self::Openai
-                | Self::Azure
-                | Self::Gemini
-                | Self::Openrouter
-                | Self::Ollama
-                | Self::Vllm
-                | Self::Llamacpp
-                | Self::Deepseek
-                | Self::Fireworks
-        )
+        !matches!(self, Self::Embedded | Self::Anthropic | Self::Bedrock | Self::Lmstudio | Self::Groq | Self::Mistral)
     }
 
     /// Whether it streams answers in a form that is read here.

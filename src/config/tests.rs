@@ -364,6 +364,7 @@ fn a_key_that_is_of_another_provider_is_refused_and_one_that_is_needed_is_asked_
         "provider='mistral', model='m', seed=2147483647",
         "provider='deepseek', model='m', logprobs=true",
         "provider='anthropic', model='m', stream=true",
+        "provider='command', run=['sh'], logprobs=true",
     ] {
         set(SMALL, &[("models.task", &format!("{{{table}}}"))]).unwrap();
     }

@@ -1,6 +1,6 @@
 //! A program as a provider: started for each call, it reads the call as one line of JSON on stdin and prints the answer.
 //!
-//! The answer is `{"text": ".."}`, with `reasoning`, `finish`, `usage` and `cost_usd` where the program knows them; or else
+//! The answer is `{"text": ".."}`, with `reasoning`, `finish`, `usage`, `cost_usd` and `logprob` where the program knows them; or else
 //! all that it printed, as it is. `{"error": ".."}`, or an exit code other than 0, is no answer: not for this call (it is
 //! not asked again), but with exit code 75 ([`TRY_AGAIN`]) it is.
 
@@ -205,6 +205,7 @@ struct Answer {
     #[serde(default)]
     usage: Value,
     cost_usd: Option<f64>,
+    logprob: Option<f64>,
 }
 
 /// Tokens as a program counts them.
@@ -228,9 +229,13 @@ impl Answer {
             }
             cost => cost.map(Money::from_dollars),
         };
+        if let Some(logprob) = self.logprob.filter(|logprob| !(logprob.is_finite() && *logprob <= 0.0)) {
+            return Err(format!("its `logprob` is {logprob}, but must be a number of at most 0"));
+        }
         let usage = Usage { input, output, cached, reasoning, cache_write: 0 };
         let finish = self.finish.unwrap_or(FinishReason::Stop);
-        Ok(Completion { cost, ..Completion::live(self.text, finish, usage).thinking(self.reasoning) })
+        let (answer, logprob) = (Completion::live(self.text, finish, usage), self.logprob);
+        Ok(Completion { cost, logprob, ..answer.thinking(self.reasoning) })
     }
 }
 
@@ -256,14 +261,14 @@ mod tests {
         assert_eq!(read["messages"][0]["content"], "Ticket: my card was charged twice");
         assert_eq!(said("printf 'two\\nlines\\n'").await.unwrap().text, "two\nlines");
         assert_eq!(said("echo '{\"label\": \"billing\"}'").await.unwrap().text, "{\"label\": \"billing\"}");
-        let full = r#"echo '{"text": "billing", "reasoning": "a card", "finish": "length", "cost_usd": 0.5,
+        let full = r#"echo '{"text": "billing", "reasoning": "a card", "finish": "length", "cost_usd": 0.5, "logprob": -0.25,
             "usage": {"input": 9, "output": 2}}'"#;
         let full = said(full).await.unwrap();
         assert_eq!(
             (full.text.as_str(), full.reasoning.as_deref(), full.finish),
             ("billing", Some("a card"), FinishReason::Length)
         );
-        assert_eq!((full.usage.input, full.cost), (9, Some(Money::from_dollars(0.5))));
+        assert_eq!((full.usage.input, full.cost, full.logprob), (9, Some(Money::from_dollars(0.5)), Some(-0.25)));
     }
 
     #[tokio::test]
@@ -274,6 +279,7 @@ mod tests {
             ("kill -9 $$", "unanswered", "signal"),
             ("printf '\\377'", "rejected", "isn't UTF-8 (byte 0)"),
             ("echo '{\"error\": \"too long\"}'", "rejected", "too long"),
+            ("echo '{\"text\": \"a\", \"logprob\": 0.5}'", "rejected", "`logprob` is 0.5"),
             ("echo '{\"text\": \"a\", \"usage\": {\"input\": -1}}'", "rejected", "`usage`"),
         ] {
             let error = said(script).await.unwrap_err();

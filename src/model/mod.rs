@@ -52,7 +52,7 @@ pub use http::{Endpoint, EndpointConfig, EndpointError, client_builder};
 pub use interrupt::Interrupt;
 pub use ledger::{Ledger, RoleSpend, Spend};
 pub use limit::{Fault, Limit, LimitSettings, Notice};
-pub use openai::{Accent, Formats};
+pub use openai::{Accent, Formats, Logprobs};
 pub use outlook::Outlook;
 pub use preset::{PRESETS, Preset, Speaks};
 pub use price::{Price, Prices};

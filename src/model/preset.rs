@@ -1,6 +1,6 @@
 //! The providers by name: where each is reached, which variable holds its key, and what it speaks.
 
-use super::openai::{Accent, Formats};
+use super::openai::{Accent, Formats, Logprobs};
 
 /// A provider that is known by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,9 +66,14 @@ pub const PRESETS: [Preset; 16] = [
         "deepseek",
         "https://api.deepseek.com",
         Some("DEEPSEEK_API_KEY"),
-        Speaks::Chat(Accent { formats: Formats::Object, seed: None }),
+        Speaks::Chat(Accent { formats: Formats::Object, seed: None, ..Accent::NONE }),
     ),
-    of("together", "https://api.together.xyz/v1", Some("TOGETHER_API_KEY"), CHAT),
+    of(
+        "together",
+        "https://api.together.xyz/v1",
+        Some("TOGETHER_API_KEY"),
+        Speaks::Chat(Accent { logprobs: Logprobs::Count, ..Accent::NONE }),
+    ),
     of("fireworks", "https://api.fireworks.ai/inference/v1", Some("FIREWORKS_API_KEY"), CHAT),
 ];
 

@@ -39,7 +39,7 @@ const LOGPROBS: Option<&str> = Some("/logprobs");
 #[rustfmt::skip]
 const ROWS: [Row; 16] = [
     Row { provider: "openai", address: "https://api.openai.com/v1", key: None, header: BEARER, path: CHAT, seed: SEED, logprobs: LOGPROBS },
-    Row { provider: "responses", address: "https://api.openai.com/v1", key: Some("OPENAI_API_KEY"), header: BEARER, path: "/responses", seed: None, logprobs: None },
+    Row { provider: "responses", address: "https://api.openai.com/v1", key: Some("OPENAI_API_KEY"), header: BEARER, path: "/responses", seed: None, logprobs: Some("/include/0") },
     Row { provider: "azure", address: "", key: Some("AZURE_OPENAI_API_KEY"), header: "api-key", path: "/openai/deployments/m/chat/completions?api-version=2024-10-21", seed: SEED, logprobs: LOGPROBS },
     Row { provider: "anthropic", address: "https://api.anthropic.com/v1", key: Some("ANTHROPIC_API_KEY"), header: "x-api-key", path: "/messages", seed: None, logprobs: None },
     Row { provider: "gemini", address: "https://generativelanguage.googleapis.com/v1beta", key: Some("GEMINI_API_KEY"), header: "x-goog-api-key", path: "/models/m:generateContent", seed: Some("/generationConfig/seed"), logprobs: Some("/generationConfig/responseLogprobs") },
@@ -52,7 +52,7 @@ const ROWS: [Row; 16] = [
     Row { provider: "groq", address: "https://api.groq.com/openai/v1", key: Some("GROQ_API_KEY"), header: BEARER, path: CHAT, seed: SEED, logprobs: None },
     Row { provider: "mistral", address: "https://api.mistral.ai/v1", key: Some("MISTRAL_API_KEY"), header: BEARER, path: CHAT, seed: Some("/random_seed"), logprobs: None },
     Row { provider: "deepseek", address: "https://api.deepseek.com", key: Some("DEEPSEEK_API_KEY"), header: BEARER, path: CHAT, seed: None, logprobs: LOGPROBS },
-    Row { provider: "together", address: "https://api.together.xyz/v1", key: Some("TOGETHER_API_KEY"), header: BEARER, path: CHAT, seed: SEED, logprobs: None },
+    Row { provider: "together", address: "https://api.together.xyz/v1", key: Some("TOGETHER_API_KEY"), header: BEARER, path: CHAT, seed: SEED, logprobs: LOGPROBS },
     Row { provider: "fireworks", address: "https://api.fireworks.ai/inference/v1", key: Some("FIREWORKS_API_KEY"), header: BEARER, path: CHAT, seed: SEED, logprobs: LOGPROBS },
 ];
 
@@ -138,12 +138,12 @@ async fn every_provider_is_sent_its_own_names_for_key_path_seed_and_log_probabil
         let at = |place: Option<&str>| place.and_then(|place| asked.body.pointer(place)).cloned();
         // The call isn't the first draw of a row, so that the seed is one made of 7.
         let seed = at(row.seed).map(|seed| seed.as_u64().is_some_and(|seed| seed != 7));
-        assert_eq!(
-            (seed, at(row.logprobs)),
-            (row.seed.map(|_| true), row.logprobs.map(|_| json!(true))),
-            "{}",
-            asked.body
-        );
+        let wanted = match row.provider {
+            "responses" => json!("message.output_text.logprobs"),
+            "together" => json!(1),
+            _ => json!(true),
+        };
+        assert_eq!((seed, at(row.logprobs)), (row.seed.map(|_| true), row.logprobs.map(|_| wanted)), "{}", asked.body);
         let plain = asked.body.to_string();
         assert!(row.seed.is_some() || !plain.contains("seed"), "{plain}");
         if row.provider != "ollama" && row.path.ends_with("completions") {

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::http::{Meaning, Problem, Refused, Reply, Streams, Wire, described, is_given, problem, with_extra};
+use super::openai::mean;
 use super::tools::{Turn, Turns, written};
 use super::{AnswerFormat, CallError, ChatRequest, Completion, FinishReason, Usage};
 use crate::prompt::Role;
@@ -98,7 +99,9 @@ impl Wire for Gemini {
         };
         let tool_calls = written(tools::asked(&parts));
         let finish = if tool_calls.is_some() { FinishReason::Tool } else { finish(candidate.finish_reason.as_deref()) };
-        let logprob = candidate.avg_logprobs;
+        let tokens = candidate.logprobs_result.and_then(|told| told.chosen_candidates).unwrap_or_default();
+        let tokens: Vec<f64> = tokens.iter().filter_map(|token| token.log_probability).collect();
+        let logprob = candidate.avg_logprobs.or_else(|| mean(&tokens));
         let completion = Completion { tool_calls, logprob, ..Completion::live(texts(false), finish, usage) };
         Ok(Reply::Answer(completion.thinking(Some(texts(true)))))
     }
@@ -149,6 +152,20 @@ struct Candidate {
     finish_reason: Option<String>,
     /// Sent by some models without being asked for.
     avg_logprobs: Option<f64>,
+    /// What the mean is of, for models that don't tell it.
+    logprobs_result: Option<Logprobs>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Logprobs {
+    chosen_candidates: Option<Vec<Token>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Token {
+    log_probability: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -258,6 +275,23 @@ mod tests {
         );
         let base = Url::parse("http://localhost/v1beta/").unwrap();
         assert_eq!(Gemini.url(&base, &request).as_str(), "http://localhost/v1beta/models/tiny:generateContent");
+    }
+
+    #[test]
+    fn the_mean_log_probability_is_told_or_made_of_the_tokens() {
+        let logprob = |told: Value| {
+            let mut candidate = json!({"content": {"parts": [{"text": "ok"}]}, "finishReason": "STOP"});
+            candidate.as_object_mut().unwrap().extend(told.as_object().unwrap().clone());
+            match Gemini.reply(json!({"candidates": [candidate]}).to_string().as_bytes()).unwrap() {
+                Reply::Answer(completion) => completion.logprob,
+                Reply::Problem(problem) => panic!("{problem:?}"),
+            }
+        };
+        let token = |logprob: f64| json!({"token": "a", "tokenId": 1, "logProbability": logprob});
+        let tokens = json!({"topCandidates": [], "chosenCandidates": [token(-0.5), token(-0.25)]});
+        assert_eq!(logprob(json!({"avgLogprobs": -0.25, "logprobsResult": tokens})), Some(-0.25));
+        assert_eq!(logprob(json!({"logprobsResult": tokens})), Some(-0.375));
+        assert_eq!(logprob(json!({"logprobsResult": {}})), None);
     }
 
     #[test]

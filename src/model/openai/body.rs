@@ -4,7 +4,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-use super::{Accent, Formats};
+use super::{Accent, Formats, Logprobs};
 use crate::model::http::Refused;
 use crate::model::{AnswerFormat, CallError, ChatRequest, Tools};
 
@@ -64,7 +64,10 @@ impl Serialize for Body<'_> {
             map.serialize_entry(name, &seed)?;
         }
         if *logprobs && ours("logprobs") {
-            map.serialize_entry("logprobs", &true)?;
+            match self.accent.logprobs {
+                Logprobs::Flag => map.serialize_entry("logprobs", &true)?,
+                Logprobs::Count => map.serialize_entry("logprobs", &1)?,
+            }
         }
         if let Some(format) = self.response_format().filter(|_| ours("response_format")) {
             map.serialize_entry("response_format", &format)?;

@@ -11,7 +11,7 @@ use reqwest::Url;
 use super::http::{Refused, Reply, Streams, Wire};
 use super::{CallError, ChatRequest};
 pub(super) use body::body;
-pub(super) use reply::{apart, mean_logprob, reply};
+pub(super) use reply::{apart, mean, mean_logprob, reply};
 pub(super) use stream::Chunks;
 
 mod body;
@@ -32,11 +32,13 @@ pub struct Accent {
     pub formats: Formats,
     /// What it calls a seed; `None` where it has none.
     pub seed: Option<&'static str>,
+    /// How it is asked for log probabilities.
+    pub logprobs: Logprobs,
 }
 
 impl Accent {
     /// As OpenAI itself.
-    pub const NONE: Self = Self { formats: Formats::Both, seed: Some("seed") };
+    pub const NONE: Self = Self { formats: Formats::Both, seed: Some("seed"), logprobs: Logprobs::Flag };
 }
 
 impl Default for Accent {
@@ -55,6 +57,16 @@ pub enum Formats {
     Object,
     /// Schemas: an object is asked for in words alone.
     Schema,
+}
+
+/// How a server is asked for log probabilities.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Logprobs {
+    /// Whether they are wanted.
+    #[default]
+    Flag,
+    /// For how many tokens at each place; the one that was chosen is the first.
+    Count,
 }
 
 impl Wire for OpenAi {

@@ -82,16 +82,28 @@ pub(in crate::model) fn reply(body: &[u8]) -> serde_json::Result<Reply> {
     let finish = if tool_calls.is_some() && finish == FinishReason::Stop { FinishReason::Tool } else { finish };
     let completion = Completion {
         tool_calls,
-        logprob: choice.logprobs.and_then(|told| mean_logprob(told.get("content")?)),
+        logprob: choice.logprobs.as_ref().and_then(logprob),
         ..Completion::live(text, finish, usage.unwrap_or_default())
     };
     Ok(Reply::Answer(completion.thinking(told.or(thought))))
 }
 
+/// The mean log probability of an answer's tokens: OpenAI tells them token by token, Together as a list of numbers
+/// (<https://docs.together.ai/docs/logprobs>), in which a token may have none.
+fn logprob(told: &Value) -> Option<f64> {
+    let of_tokens = told.get("content").and_then(mean_logprob);
+    let listed = || told.get("token_logprobs")?.as_array();
+    of_tokens.or_else(|| mean(&listed()?.iter().filter_map(Value::as_f64).collect::<Vec<_>>()))
+}
+
 /// The mean over tokens that each have a `logprob`; `None` where there are none.
 pub(in crate::model) fn mean_logprob(tokens: &Value) -> Option<f64> {
-    let logprobs: Vec<f64> =
-        tokens.as_array()?.iter().map(|token| token.get("logprob")?.as_f64()).collect::<Option<_>>()?;
+    let logprob = |token: &Value| token.get("logprob")?.as_f64();
+    mean(&tokens.as_array()?.iter().map(logprob).collect::<Option<Vec<f64>>>()?)
+}
+
+/// The mean of `logprobs`; `None` where there are none.
+pub(in crate::model) fn mean(logprobs: &[f64]) -> Option<f64> {
     (!logprobs.is_empty()).then(|| logprobs.iter().sum::<f64>() / logprobs.len() as f64)
 }
 
@@ -318,12 +330,13 @@ mod tests {
         let tokens =
             json!([{"token": "bil", "logprob": -0.5, "top_logprobs": []}, {"token": "ling", "logprob": -0.25}]);
         assert_eq!(of(json!({"content": tokens, "refusal": null})), Some(-0.375));
-        // Others' shapes, or none.
+        let listed = json!({"tokens": ["<s>", "bil", "ling"], "token_logprobs": [null, -0.5, -0.25]});
+        assert_eq!(of(listed), Some(-0.375));
         for none in [
             Value::Null,
             json!({"content": null}),
             json!({"content": []}),
-            json!({"tokens": ["a"], "token_logprobs": [-1]}),
+            json!({"tokens": ["a"], "token_logprobs": [null]}),
         ] {
             assert_eq!(of(none), None);
         }

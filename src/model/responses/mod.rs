@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::http::{Problem, Refused, Reply, Streams, Wire, described, is_given, with_extra};
+use super::openai::mean_logprob;
 use super::tools::{Turns, written};
 use super::{AnswerFormat, CallError, ChatRequest, Completion, FinishReason, Usage};
 
@@ -43,6 +44,9 @@ impl Wire for Responses {
         if let Some(max_tokens) = request.max_tokens {
             body["max_output_tokens"] = json!(max_tokens);
         }
+        if request.logprobs {
+            body["include"] = json!(["message.output_text.logprobs"]);
+        }
         if !refused.format && !is_given(&request.extra, &["text", "format"]) {
             match &request.format {
                 AnswerFormat::Text => {}
@@ -69,6 +73,8 @@ impl Wire for Responses {
         let of_kind = |kind: &'static str| items.iter().filter(move |item| item.kind == kind);
         let parts = || of_kind("message").flat_map(|item| item.content.iter().flatten());
         let text: String = parts().filter_map(|part| part.text.as_deref()).collect();
+        let tokens = parts().flat_map(|part| part.logprobs.iter().flatten());
+        let logprob = mean_logprob(&tokens.cloned().collect());
         let refusal: String = parts().filter_map(|part| part.refusal.as_deref()).collect();
         let thought: Vec<&str> = of_kind("reasoning")
             .flat_map(|item| item.summary.iter().flatten())
@@ -84,7 +90,7 @@ impl Wire for Responses {
         };
         let tool_calls = written(tools::asked(&items));
         let text = if is_refused { refusal } else { text };
-        let completion = Completion { tool_calls, ..Completion::live(text, finish, usage) };
+        let completion = Completion { tool_calls, logprob, ..Completion::live(text, finish, usage) };
         Ok(Reply::Answer(completion.thinking(Some(thought.join("\n\n")))))
     }
 
@@ -126,6 +132,7 @@ struct Item {
 struct Part {
     text: Option<String>,
     refusal: Option<String>,
+    logprobs: Option<Vec<Value>>,
 }
 
 #[derive(Deserialize)]
@@ -157,6 +164,21 @@ mod tests {
     use super::*;
     use crate::model::testing::call;
     use crate::prompt::{Message, Role};
+
+    #[test]
+    fn log_probabilities_are_asked_for_and_their_mean_is_taken_over_all_parts() {
+        let request = ChatRequest { logprobs: true, ..call("0").request };
+        let body: Value = serde_json::from_slice(&Responses.body(&request, Refused::default()).unwrap()).unwrap();
+        assert_eq!(body["include"], json!(["message.output_text.logprobs"]));
+        let part = |logprob: f64| json!({"type": "output_text", "text": "a", "logprobs": [{"token": "a", "logprob": logprob, "top_logprobs": []}]});
+        let output = json!([{"type": "message", "content": [part(-0.5), part(-0.25)]}]);
+        let reply = |output: Value| match Responses.reply(json!({ "output": output }).to_string().as_bytes()).unwrap() {
+            Reply::Answer(completion) => completion.logprob,
+            Reply::Problem(problem) => panic!("{problem:?}"),
+        };
+        let none = json!([{"type": "message", "content": [{"type": "output_text", "text": "a", "logprobs": []}]}]);
+        assert_eq!((reply(output), reply(none)), (Some(-0.375), None));
+    }
 
     #[test]
     fn the_system_text_becomes_instructions_and_nothing_is_kept_at_the_provider() {
