@@ -92,8 +92,7 @@ impl Gather for Gathered {
         self.usage = chunk.usage.filter(|usage| !usage.is_null()).or(self.usage.take());
         if let Some(choice) = choice {
             self.finish_reason = choice.finish_reason.or(self.finish_reason.take());
-            let logprobs = choice.logprobs.as_ref().and_then(|told| told.get("content")?.as_array());
-            self.logprobs.extend(logprobs.into_iter().flatten().cloned());
+            self.logprobs.extend(choice.logprobs.iter().flat_map(tokens));
             if let Some(delta) = choice.delta {
                 self.add(delta);
             }
@@ -118,6 +117,16 @@ impl Gather for Gathered {
         let choice = json!({"index": 0, "message": message, "finish_reason": finish_reason, "logprobs": logprobs});
         Some(json!({"choices": [choice], "usage": self.usage}))
     }
+}
+
+/// Tokens with their log probabilities. Together tells the number alone, or a list of them.
+fn tokens(told: &Value) -> Vec<Value> {
+    if let Some(tokens) = told.get("content").and_then(Value::as_array) {
+        return tokens.clone();
+    }
+    let listed = told.get("token_logprobs").and_then(Value::as_array);
+    let numbers = listed.into_iter().flatten().chain(std::iter::once(told)).filter_map(Value::as_f64);
+    numbers.map(|logprob| json!({ "logprob": logprob })).collect()
 }
 
 impl Gathered {
@@ -275,6 +284,9 @@ mod tests {
         let completion = answer(&[told(-0.5), told(-0.25), finish("stop"), usage]);
         assert_eq!((completion.logprob, completion.usage.input, completion.usage.output), (Some(-0.375), 3, 2));
         assert_eq!(answer(&[finish("stop")]).usage, Default::default());
+        let number = |told: Value| json!({"choices": [{"index": 0, "delta": {"content": "a"}, "logprobs": told}]});
+        let listed = number(json!({"tokens": ["a"], "token_logprobs": [-0.25]}));
+        assert_eq!(answer(&[number(json!(-0.5)), listed, finish("stop")]).logprob, Some(-0.375));
     }
 
     #[test]
