@@ -95,8 +95,13 @@ pub(super) fn judge_model(config: &Config) -> JudgeModel {
     }
 }
 
-/// What deserves a look about the model that judges: models tend to favour what they wrote themselves.
-pub(super) fn warnings(config: &Config, scorers: &ScorerSet) -> Option<String> {
+/// What deserves a look about the judges, in plain words.
+pub(super) fn warnings(config: &Config, scorers: &ScorerSet, calibrations: &Calibrations) -> Vec<String> {
+    partial(config, scorers).into_iter().chain(doubts(scorers, calibrations)).collect()
+}
+
+/// A judge whose model has another part to play: models tend to favour what they wrote themselves.
+fn partial(config: &Config, scorers: &ScorerSet) -> Option<String> {
     let judge = scorers.judges().next()?;
     let name = judge.model_name();
     let model = Project::model(config, ModelRole::Judge);
@@ -113,12 +118,13 @@ pub(super) fn warnings(config: &Config, scorers: &ScorerSet) -> Option<String> {
     ))
 }
 
-/// What deserves a look about judges that were calibrated, and can't tell revisions apart.
-pub(super) fn doubts(scorers: &ScorerSet, calibrations: &Calibrations) -> Vec<String> {
+/// Judges that were calibrated, and can't tell revisions apart.
+fn doubts(scorers: &ScorerSet, calibrations: &Calibrations) -> Vec<String> {
     let doubt = |judge: &Judge| {
         let calibrated = calibrations.of(judge.label(), judge.digest()).filter(|found| !found.tells_apart)?;
         Some(format!(
-            "the judge `{}` can't tell revisions apart, as it was calibrated. {}",
+            "the judge `{}` can't tell revisions apart, as it was calibrated. {} Then run `ratchet scorer calibrate` again; \
+             until it says yes, take what a run keeps for a suggestion.",
             judge.label(),
             calibrated.verdict
         ))

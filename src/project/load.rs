@@ -105,9 +105,8 @@ impl Project {
         }
         rows_are_told_apart(&prompts, &loaded.dataset).map_err(|error| at_path(&prompt_files, error))?;
         let mut warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
-        warnings.extend(judges::warnings(&config, &scorers));
         let calibrations = Calibrations::read(&root.join(&config.runs))?;
-        warnings.extend(judges::doubts(&scorers, &calibrations));
+        warnings.extend(judges::warnings(&config, &scorers, &calibrations));
         Ok(Self {
             config_file: config_file.to_path_buf(),
             dataset: loaded.dataset,
@@ -206,6 +205,7 @@ impl Project {
                 embedder: config.budget.embedder.calls,
                 scoring: self.scorers.calls(),
             },
+            warnings: judges::warnings(config, &self.scorers, &self.calibrations),
             parts: Parts::default(),
         }
     }

@@ -8,7 +8,7 @@ use crate::model::ModelRole;
 
 /// What a script wants to know of a run. `baseline.test` and `winner.test` are null while test is sealed, `stopped` is
 /// null while the run is unfinished, `cost_usd` is null where the price of a call isn't known. `calls` has an `embedder` where texts were embedded. `objective`
-/// is there where scores are not the mean score.
+/// is there where scores are not the mean score, `warnings` (in words) where something deserves a look before the run is trusted.
 pub fn json(view: &RunView) -> Value {
     let test = view.test.as_ref();
     let total = view.spent.spend.total();
@@ -37,6 +37,9 @@ pub fn json(view: &RunView) -> Value {
     });
     if !view.objective().is_mean_score() {
         object["objective"] = json!(view.objective());
+    }
+    if !view.warnings().is_empty() {
+        object["warnings"] = json!(view.warnings());
     }
     object
 }
@@ -83,6 +86,18 @@ mod tests {
             (&object["kept"], &object["shown"], &object["stopped"]),
             (&json!(1), &json!(true), &json!("no_gain"))
         );
+    }
+
+    #[test]
+    fn what_deserves_a_look_is_told_in_the_object_and_at_the_top_of_both_reports() {
+        let fixture = testing::doubted();
+        let view = fixture.view();
+        assert_eq!(json(&view)["warnings"], json!(["the judge `tone` can't tell | revisions apart"]));
+        let told = |text: &str, warning: &str| text[..text.find(warning).unwrap()].lines().count();
+        let page = crate::report::terminal(&view, 80);
+        assert!(told(&page, "\nwarning: the judge `tone` can't tell | revisions apart\n") <= 2, "{page}");
+        let file = crate::report::markdown(&view);
+        assert!(told(&file, "\n**Warning:** the judge ") <= 5, "{file}");
     }
 
     #[test]

@@ -75,6 +75,9 @@ fn head(view: &RunView) -> String {
     } else {
         text += &format!("Not finished; `ratchet resume {}` goes on with it.\n", view.short_id);
     }
+    for warning in view.warnings() {
+        text += &format!("\n**Warning:** {}\n", inline(warning));
+    }
     text
 }
 

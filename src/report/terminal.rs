@@ -51,6 +51,9 @@ pub fn headline(view: &RunView) -> String {
 pub fn terminal(view: &RunView, width: usize) -> String {
     let width = width.max(40);
     let mut lines = wrapped(&format!("{}: {}", one_line(&view.manifest.name, 30), headline(view)), width, "  ");
+    for warning in view.warnings() {
+        lines.extend(wrapped(&format!("warning: {}", one_line(warning, usize::MAX)), width, "  "));
+    }
     lines.push(String::new());
     lines.extend(scores(view));
     lines.extend(kept(view, width));

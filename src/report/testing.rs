@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::RunView;
 use crate::durable;
-use crate::run::{Decision, Event, RunFolder};
+use crate::run::{Decision, Event, RunFolder, RunStarted};
 
 /// A run folder that lasts as long as this.
 pub(super) struct Fixture {
@@ -41,6 +41,18 @@ pub(super) fn changed(change: impl FnOnce(Vec<Event>) -> Vec<Event>) -> Fixture 
 /// A run whose one kept revision is shown to be better on test.
 pub(super) fn finished() -> Fixture {
     changed(|events| events)
+}
+
+/// The same, with a warning about its judge.
+pub(super) fn doubted() -> Fixture {
+    let doubt = |event| match event {
+        Event::RunStarted(started) => {
+            let warnings = vec!["the judge `tone` can't tell | revisions apart".to_owned()];
+            Event::RunStarted(RunStarted { warnings, ..started })
+        }
+        other => other,
+    };
+    changed(|events| events.into_iter().map(doubt).collect())
 }
 
 /// The same, killed while its first candidates were tried.

@@ -324,6 +324,11 @@ impl RunView {
         self.started.as_ref().map(|started| started.objective).unwrap_or_default()
     }
 
+    /// What deserves a look before the run is trusted, in plain words.
+    pub fn warnings(&self) -> &[String] {
+        self.started.as_ref().map_or(&[], |started| &started.warnings)
+    }
+
     /// What became of `candidate`.
     pub fn fate(&self, candidate: &CandidateView) -> Fate {
         let decision = candidate.judged.as_ref().map(|judged| judged.verdict.decision);

@@ -117,6 +117,9 @@ pub struct RunStarted {
     pub objective: Objective,
     /// Whether the target declares itself deterministic.
     pub deterministic: bool,
+    /// What deserves a look before the run is trusted, such as a judge that can't tell revisions apart.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// A row could not run.

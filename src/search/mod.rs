@@ -245,6 +245,7 @@ impl Search<'_> {
             pass_threshold: self.settings.pass_threshold,
             objective: self.settings.objective.kind(),
             deterministic: self.evaluate.is_deterministic(),
+            warnings: self.settings.warnings.clone(),
         }
     }
 

@@ -30,6 +30,8 @@ pub struct Settings {
     pub protected: Protected,
     /// Calls that the run may pay for.
     pub calls: CallLimits,
+    /// What deserves a look before the run is trusted, in plain words, for its report.
+    pub warnings: Vec<String>,
     /// Which of its parts take part.
     pub parts: Parts,
 }

@@ -144,6 +144,7 @@ impl Words {
                 pass_threshold: 1.0,
                 objective: Objective::MeanScore,
                 deterministic: true,
+                warnings: Vec::new(),
             }),
             Event::BaselineMeasured(BaselineMeasured { train: summary(0.25), dev: summary(0.25), tokens: 8 }),
         ];

@@ -194,14 +194,23 @@ fn a_judge_that_cannot_judge_is_refused_at_load() {
 }
 
 #[test]
-fn a_judge_that_is_the_proposer_is_told_once_wherever_a_run_is_looked_at() {
+fn a_judge_that_is_the_proposer_is_told_wherever_a_run_is_looked_at() {
     let provider = provider();
     // Few rows deserve a look, too: one warning must not hide the other.
     let project = project(&provider, 10..40, RUBRIC);
     for command in [&["eval"][..], &["optimize", "--dry-run"], &["optimize"], &["doctor"]] {
         let ran = project.ratchet(&[command, &["--set", "models.judge.model=tiny"]].concat());
         let said = format!("{}{}", ran.out, ran.err);
-        assert_eq!(said.matches("the judge is tiny, which also").count(), 1, "{command:?}: {said}");
+        // A run tells it when it starts, and whoever comes in the morning in its report.
+        let times = if command == ["optimize"] { 2 } else { 1 };
+        assert_eq!(said.matches("the judge is tiny, which also").count(), times, "{command:?}: {said}");
+        if command == ["optimize"] {
+            let report = std::fs::read_to_string(project.run().join("report.md")).unwrap();
+            let top = report.split("\n## ").next().unwrap();
+            assert!(top.contains("**Warning:** the judge is tiny, which also"), "{report}");
+            let told = project.ratchet(&["report", "--json"]).json();
+            assert!(told["warnings"][0].as_str().unwrap().contains("name another one as"), "{told}");
+        }
         let other =
             project.ratchet(&[command, &["--set", "models.proposer={provider='openai', model='wise'}"]].concat());
         assert!(!other.err.contains("the judge is") && !other.out.contains("the judge is"), "{command:?}");

@@ -319,6 +319,7 @@ pub fn settings(seed: u64) -> Settings {
         gate: GateSettings::default(),
         protected: Protected { pinned: true, tags: BTreeMap::new() },
         calls: CallLimits::default(),
+        warnings: Vec::new(),
         parts: Parts::default(),
     }
 }
