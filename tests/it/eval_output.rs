@@ -23,7 +23,7 @@ impl Chat for Drawn {
         Box::pin(async move {
             let drawn = Digest::of(call.request.messages[0].content.as_bytes()).as_u64();
             tokio::time::sleep(Duration::from_millis(drawn % 20)).await;
-            if drawn / 20 % 10 == 0 {
+            if (drawn / 20).is_multiple_of(10) {
                 return Err(CallError::Rejected("too odd".to_owned()));
             }
             let text = LABELS.get((drawn % 4) as usize).map_or("no idea, \"sorry\"\nreally", |label| label);
@@ -41,16 +41,16 @@ fn project(server: &Server) -> tempfile::TempDir {
     let row = |at: usize| {
         let mut row =
             json!({"input": format!("message number {at}, which says something"), "expected": LABELS[at * at % 3]});
-        if at % 4 > 0 {
+        if !at.is_multiple_of(4) {
             row["id"] = json!(format!("row-{}", at * 7 % ROWS));
         }
-        if at % 3 == 0 {
+        if at.is_multiple_of(3) {
             row["tags"] = json!((["edge", "=sum"][at % 2]));
         }
-        if at % 5 == 0 {
+        if at.is_multiple_of(5) {
             row["weight"] = json!(0.5 + at as f64 / 8.0);
         }
-        if at % 11 == 0 {
+        if at.is_multiple_of(11) {
             row["group"] = json!("eleven");
         }
         format!("{row}\n")
