@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use prompt_ratchet::eval::OutcomeError;
 use prompt_ratchet::model::{CallError, ModelRole};
-use prompt_ratchet::project::{OptimizeError, ProjectError};
+use prompt_ratchet::project::{Models, OptimizeError, ProjectError};
 use prompt_ratchet::run::RunError;
 use prompt_ratchet::search::Halt;
 
@@ -45,6 +45,14 @@ impl Failure {
     pub fn usage(error: impl Into<anyhow::Error>) -> Self {
         Self { exit: Exit::Usage, error: error.into() }
     }
+
+    /// The same, said to be so in this `context`, if there is any.
+    pub fn with(self, context: Option<String>) -> Self {
+        match context {
+            Some(context) => Self { error: self.error.context(context), ..self },
+            None => self,
+        }
+    }
 }
 
 impl From<ProjectError> for Failure {
@@ -68,19 +76,23 @@ impl From<RunError> for Failure {
     }
 }
 
-impl From<OutcomeError> for Failure {
-    fn from(error: OutcomeError) -> Self {
-        Self::of_model(ModelRole::Task, &error)
-    }
-}
-
 impl Failure {
+    /// What one of `models` met; which one is looked up.
+    pub fn of_models(models: &Models, error: &OutcomeError) -> Self {
+        let role = match error {
+            OutcomeError::Call(call) => models.whose(call),
+            OutcomeError::Score(_) => ModelRole::Task,
+        };
+        Self::of_model(role, error)
+    }
+
     /// What the model in `role` met.
     pub fn of_model(role: ModelRole, error: &OutcomeError) -> Self {
         let exit = match error {
             OutcomeError::Call(CallError::Interrupted) => Exit::Interrupted,
             // A model that doesn't exist, a parameter that it doesn't take: the config is wrong.
-            OutcomeError::Call(CallError::Rejected(_) | CallError::Local(_)) | OutcomeError::Score(_) => Exit::Usage,
+            OutcomeError::Call(CallError::Local(_)) | OutcomeError::Score(_) => Exit::Usage,
+            OutcomeError::Call(error) if error.is_refusal() => Exit::Usage,
             // Limits in which not one call fits.
             OutcomeError::Call(error) if error.is_limit() => Exit::Usage,
             OutcomeError::Call(_) => Exit::CouldNotRun,
@@ -94,6 +106,15 @@ impl Failure {
             }
             OutcomeError::Call(CallError::Denied(_)) => {
                 format!("; check the key that models.{role}.api_key_env names")
+            }
+            OutcomeError::Call(CallError::OutOfQuota(_)) => {
+                "; add credit or raise the account's limit, then try again".to_owned()
+            }
+            OutcomeError::Call(CallError::Failed(_) | CallError::Crashed(_)) => {
+                format!("; check the program that models.{role}.run names")
+            }
+            OutcomeError::Call(CallError::NeverAnswered(_)) => {
+                format!("; check what [models.{role}] names, or try again later")
             }
             OutcomeError::Call(CallError::Outage(_)) => "; what was answered is stored: try again later".to_owned(),
             _ => String::new(),
@@ -110,7 +131,7 @@ impl From<OptimizeError> for Failure {
         match error {
             OptimizeError::Project(error) => error.into(),
             OptimizeError::Run(error) => error.into(),
-            OptimizeError::NotReady { role, error } => Self::of_model(role, &error),
+            OptimizeError::NotReady { role, error, context } => Self::of_model(role, &error).with(context),
             OptimizeError::Finished(_) => Self::usage(error),
             OptimizeError::Halted { halt: Halt::Interrupted, .. } => {
                 Self { exit: Exit::Interrupted, error: error.into() }

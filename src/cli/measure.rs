@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use prompt_ratchet::dataset::{Example, Filter, Rows, Selection, Split};
 use prompt_ratchet::eval::{Evaluate, Evaluation, Outcome, OutcomeError, RowSource, Summary, TakeOutcome};
 use prompt_ratchet::model::{CallError, Limits, ModelRole, Spend};
-use prompt_ratchet::project::{Models, Project, Use};
+use prompt_ratchet::project::{Models, Project, Use, probe};
 use prompt_ratchet::prompt::{Prompt, PromptSet};
 use prompt_ratchet::propose::quoted_rows;
 use prompt_ratchet::report::{count, one_line, plural};
@@ -22,13 +22,6 @@ use super::Global;
 use super::exit::Failure;
 use super::plain;
 use super::signals::interrupt;
-
-/// Rows that are asked one after another before the rest: if the provider can't be reached for any, it is down.
-const PROBES: usize = 3;
-
-/// Rows that are scored one after another before the rest, until a first one can be: a scorer that fails on all of these
-/// would fail on all others, each with an answer to be paid for.
-const SCORED_PROBES: usize = 20;
 
 /// `--split`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -277,7 +270,7 @@ impl Bench {
             take(at, outcome);
         };
         self.live(&models, prompts, Arc::new(rows.clone()), &bar, &mut noted).await?;
-        ran.check(rows.len())?;
+        ran.check(rows.len(), &models)?;
         Ok(Used::of(&[models.spend()], began.elapsed().as_secs_f64()))
     }
 
@@ -294,9 +287,8 @@ impl Bench {
         let (mut outcomes, free) = self.stored(prompts, rows.iter()).await?;
         bar.inc(outcomes.iter().flatten().count() as u64);
         let missing: Vec<usize> = (0..outcomes.len()).filter(|at| outcomes[*at].is_none()).collect();
-        let mut spends = vec![free];
+        let (mut spends, models) = (vec![free], self.models(Limits::default())?);
         if !missing.is_empty() {
-            let models = self.models(Limits::default())?;
             let rest: Vec<Arc<Example>> = missing.iter().filter_map(|at| rows.get(*at)).collect();
             let mut take = |at: usize, outcome| outcomes[missing[at]] = Some(outcome);
             self.live(&models, prompts, Arc::new(rest), &bar, &mut take).await?;
@@ -304,7 +296,7 @@ impl Bench {
         }
         let mut ran = Ran::default();
         outcomes.iter().flatten().enumerate().for_each(|(at, outcome)| ran.note(at, outcome));
-        ran.check(rows.len())?;
+        ran.check(rows.len(), &models)?;
         let used = Used::of(&spends, began.elapsed().as_secs_f64());
         Ok(Measured { evaluation: evaluation(prompts, outcomes), used })
     }
@@ -323,7 +315,7 @@ impl Bench {
             match evaluator.evaluate(prompts, &[row], 0, &|_| ()).await {
                 Ok(mut evaluation) => outcomes.push(evaluation.outcomes.pop()),
                 Err(OutcomeError::Call(CallError::Budget(_))) => outcomes.push(None),
-                Err(fault) => return Err(fault.into()),
+                Err(fault) => return Err(Failure::of_models(&models, &fault)),
             }
         }
         Ok((outcomes, models.spend()))
@@ -346,11 +338,14 @@ impl Bench {
         });
         let evaluator = self.project.evaluator(models);
         // Which model's table is to be mended the error doesn't say.
-        let failed = |error: OutcomeError| match &error {
-            OutcomeError::Call(call) if call.is_providers() => Failure::of_model(models.whose(call), &error),
-            _ => error.into(),
-        };
-        probe(&evaluator, prompts, rows.as_ref(), &failed).await?;
+        let failed = |error: OutcomeError| Failure::of_models(models, &error);
+        if let Err(unready) = probe(&evaluator, prompts, rows.as_ref()).await {
+            let context = match &unready.own {
+                Some((asked, id)) if *asked == rows.count() => Some(none_could_run(*asked, id)),
+                _ => unready.context(),
+            };
+            return Err(failed(unready.error).with(context));
+        }
         let mut seen = |at: usize, outcome: Outcome| {
             bar.inc(1);
             let spend = models.spend();
@@ -416,43 +411,8 @@ impl Bench {
     }
 }
 
-/// Asks the first rows one by one until one is answered and scored, so that a provider that is down, a model that
-/// doesn't exist or a scorer that always fails shows at once. Their answers are in the store when all rows are asked.
-async fn probe(
-    evaluator: &impl Evaluate,
-    prompts: &Arc<PromptSet>,
-    rows: &dyn RowSource,
-    failed: &impl Fn(OutcomeError) -> Failure,
-) -> Result<(), Failure> {
-    let (mut first_error, mut unscored) = (None, None);
-    for (at, row) in (0..SCORED_PROBES).map_while(|at| Some((at, rows.row(at)?))) {
-        if at >= PROBES && first_error.is_some() {
-            break;
-        }
-        let mut evaluation = match evaluator.evaluate(prompts, std::slice::from_ref(&row), 0, &|_| ()).await {
-            Ok(evaluation) => evaluation,
-            // One bad row looks like an outage as long as no other was answered.
-            Err(fault @ OutcomeError::Call(CallError::Outage(_))) => {
-                first_error = first_error.or(Some(fault));
-                continue;
-            }
-            Err(fault) => return Err(failed(fault)),
-        };
-        match evaluation.outcomes.pop().map(|outcome| outcome.result) {
-            Some(Err(error @ OutcomeError::Call(_))) => first_error = first_error.or(Some(error)),
-            Some(Err(error @ OutcomeError::Score(_))) => unscored = unscored.or(Some((row.id.clone(), error))),
-            _ => return Ok(()),
-        }
-    }
-    match (first_error, unscored) {
-        (Some(error), None) => Err(failed(error)),
-        (None, Some((id, error))) if rows.count() > SCORED_PROBES => {
-            let Failure { exit, error } = failed(error);
-            let context = format!("none of the first {SCORED_PROBES} rows could be scored; row `{id}`");
-            Err(Failure { exit, error: error.context(context) })
-        }
-        _ => Ok(()),
-    }
+fn none_could_run(rows: usize, id: &str) -> String {
+    format!("none of {} could run, so there is no score; row `{id}`", plural(rows, "row"))
 }
 
 /// Whether any row could run, and why the first could not.
@@ -472,12 +432,10 @@ impl Ran {
     }
 
     /// That none of `rows` could run is an error: then there is no score.
-    fn check(self, rows: usize) -> Result<(), Failure> {
+    fn check(self, rows: usize, models: &Models) -> Result<(), Failure> {
         match self.first {
             Some((id, error)) if !self.any => {
-                let context = format!("none of {} could run, so there is no score; row `{id}`", plural(rows, "row"));
-                let Failure { exit, error } = error.into();
-                Err(Failure { exit, error: error.context(context) })
+                Err(Failure::of_models(models, &error).with(Some(none_could_run(rows, &id))))
             }
             _ => Ok(()),
         }

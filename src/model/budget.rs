@@ -313,6 +313,12 @@ impl Reservation {
         self.close(used, true);
     }
 
+    /// The attempt was answered, and the answer is not kept: what it used counts as lost.
+    pub fn lose(mut self, used: Amount) {
+        self.close(used, true);
+        self.budget.lock().lost[self.role as usize] += used;
+    }
+
     /// The attempt was not billed: it counts as nothing.
     pub fn release(mut self) {
         self.close(Amount::default(), false);
@@ -352,6 +358,8 @@ pub(super) struct Budgeted {
     pub(super) budget: Arc<Budget>,
     pub(super) price: Option<Price>,
     pub(super) ledger: Arc<Ledger>,
+    /// Whether the answers are anybody's: others are paid for and lost.
+    pub(super) is_kept: bool,
 }
 
 impl Budgeted {
@@ -372,7 +380,13 @@ impl Budgeted {
         // A provider that counts nothing leaves open what the call cost: then the most counts.
         let known = self.price.filter(|price| usage != Usage::default() || price.is_free());
         completion.cost = completion.cost.or_else(|| known.map(|price| price.cost(&usage)));
-        reservation.settle(took(&completion, self.price.as_ref(), most));
+        let used = took(&completion, self.price.as_ref(), most);
+        if self.is_kept {
+            reservation.settle(used);
+        } else {
+            self.ledger.note_failure(call.role);
+            reservation.lose(used);
+        }
         Ok(completion)
     }
 }
@@ -417,7 +431,9 @@ fn may_be_billed(error: &CallError) -> bool {
             | CallError::Transient(_)
             | CallError::Busy { .. }
             | CallError::Rejected(_)
+            | CallError::Failed(_)
             | CallError::Denied(_)
+            | CallError::OutOfQuota(_)
             | CallError::Local(_)
     )
 }

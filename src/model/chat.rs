@@ -298,6 +298,10 @@ pub enum CallError {
     /// it may have been billed: the budget counts it as spent.
     #[error("the provider failed: {0}")]
     Unanswered(String),
+    /// The program that stands in for a provider died of a signal. It may pass, as when memory is short for a moment, and
+    /// may have cost something; where it doesn't, it is what it was asked that it can't stand.
+    #[error("the program died: {0}")]
+    Crashed(String),
     /// The provider has too much to do (429, 529), or failed likewise and said how long to wait. Only providers say
     /// this: the stack waits, and where asking again didn't help it reports `Transient`.
     #[error("the provider is busy: {message}")]
@@ -307,15 +311,24 @@ pub enum CallError {
         /// The wait it asked for, in milliseconds.
         retry_after_ms: Option<u64>,
     },
-    /// The provider was out for longer than the run may wait, or never gave one answer.
+    /// The provider was out for longer than the run may wait.
     #[error("the provider is out: {0}")]
     Outage(String),
+    /// The provider has not given one answer, and failed on this call for a passing reason to its last retry.
+    #[error("the provider is out: it has answered nothing so far; {0}")]
+    NeverAnswered(String),
     /// The provider will not take this request, now or later: 400, 404, 422.
     #[error("the provider refused the request: {0}")]
     Rejected(String),
-    /// Key missing or not accepted, quota used up: no further call can succeed.
+    /// The program that stands in for a provider gave no answer to this request, and wouldn't on a second try.
+    #[error("the program gave no answer: {0}")]
+    Failed(String),
+    /// Key missing or not accepted: no further call can succeed.
     #[error("no access to the provider: {0}")]
     Denied(String),
+    /// The account has no credit or quota left: no further call can succeed.
+    #[error("the account has no credit or quota left: {0}")]
+    OutOfQuota(String),
     /// The budget has no room for the call; it was not sent.
     #[error("budget used up: {0}")]
     Budget(String),
@@ -341,13 +354,37 @@ impl CallError {
     pub fn is_transient(&self) -> bool {
         matches!(
             self,
-            CallError::Unreachable(_) | CallError::Transient(_) | CallError::Unanswered(_) | CallError::Busy { .. }
+            CallError::Unreachable(_)
+                | CallError::Transient(_)
+                | CallError::Unanswered(_)
+                | CallError::Crashed(_)
+                | CallError::Busy { .. }
         )
+    }
+
+    /// Whether this request alone is refused: the provider is there, and others may be answered.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, CallError::Rejected(_) | CallError::Failed(_))
+    }
+
+    /// Whether a page for people came in place of an answer: the address is another one's.
+    pub fn is_web_page(&self) -> bool {
+        matches!(self, CallError::Unanswered(why) if why.contains(WEB_PAGE))
+    }
+
+    /// Whether the provider gives no access, to this request or any.
+    pub fn is_denial(&self) -> bool {
+        matches!(self, CallError::Denied(_) | CallError::OutOfQuota(_))
+    }
+
+    /// Whether the provider is out.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, CallError::Outage(_) | CallError::NeverAnswered(_))
     }
 
     /// Whether the provider can't be had, or not now: another one may well answer the same.
     pub fn is_providers(&self) -> bool {
-        self.is_transient() || matches!(self, CallError::Outage(_) | CallError::Denied(_))
+        self.is_transient() || self.is_outage() || self.is_denial()
     }
 
     /// Whether a limit that the user set was reached: money, calls, tokens or time.
@@ -362,7 +399,9 @@ impl CallError {
             self,
             CallError::Unreachable(_)
                 | CallError::Outage(_)
+                | CallError::NeverAnswered(_)
                 | CallError::Denied(_)
+                | CallError::OutOfQuota(_)
                 | CallError::Budget(_)
                 | CallError::TimeUp
                 | CallError::Interrupted
@@ -371,6 +410,9 @@ impl CallError {
         )
     }
 }
+
+/// How an error says that a page for people came in place of an answer.
+pub(super) const WEB_PAGE: &str = "a web page";
 
 /// The store's key for a call.
 pub type CallKey = Digest;

@@ -113,20 +113,19 @@ impl Program {
         match status.code() {
             Some(0) => {}
             Some(TRY_AGAIN) => return Err(CallError::Transient(failed("exit code 75"))),
-            Some(code) => return Err(CallError::Rejected(failed(&format!("exit code {code}")))),
-            // A crash or an out-of-memory killer: it may pass, and may have cost something.
-            None => return Err(CallError::Unanswered(failed(&status.to_string()))),
+            Some(code) => return Err(CallError::Failed(failed(&format!("exit code {code}")))),
+            None => return Err(CallError::Crashed(failed(&status.to_string()))),
         }
         if out.len() > LARGEST_ANSWER {
-            return Err(CallError::Rejected(failed(&format!("an answer of more than {} MiB", LARGEST_ANSWER >> 20))));
+            return Err(CallError::Failed(failed(&format!("an answer of more than {} MiB", LARGEST_ANSWER >> 20))));
         }
         let text = String::from_utf8(out).map_err(|error| {
             let at = error.utf8_error().valid_up_to();
-            CallError::Rejected(failed(&format!("its answer isn't UTF-8 (byte {at})")))
+            CallError::Failed(failed(&format!("its answer isn't UTF-8 (byte {at})")))
         })?;
         match serde_json::from_str(&text) {
-            Ok(Reply::Error { error }) => Err(CallError::Rejected(failed(&error))),
-            Ok(Reply::Answer(answer)) => answer.completion().map_err(|problem| CallError::Rejected(failed(&problem))),
+            Ok(Reply::Error { error }) => Err(CallError::Failed(failed(&error))),
+            Ok(Reply::Answer(answer)) => answer.completion().map_err(|problem| CallError::Failed(failed(&problem))),
             Err(_) => {
                 let text = text.trim_end_matches(['\n', '\r']).to_owned();
                 Ok(Completion::live(text, FinishReason::Stop, Usage::default()))
@@ -274,19 +273,19 @@ mod tests {
     #[tokio::test]
     async fn a_failure_says_how_the_program_ended_and_what_it_wrote() {
         for (script, kind, told) in [
-            ("echo 'no such table' >&2; exit 9", "rejected", "sh: exit code 9: no such table"),
+            ("echo 'no such table' >&2; exit 9", "failed", "sh: exit code 9: no such table"),
             ("exit 75", "transient", "exit code 75"),
-            ("kill -9 $$", "unanswered", "signal"),
-            ("printf '\\377'", "rejected", "isn't UTF-8 (byte 0)"),
-            ("echo '{\"error\": \"too long\"}'", "rejected", "too long"),
-            ("echo '{\"text\": \"a\", \"logprob\": 0.5}'", "rejected", "`logprob` is 0.5"),
-            ("echo '{\"text\": \"a\", \"usage\": {\"input\": -1}}'", "rejected", "`usage`"),
+            ("kill -9 $$", "crashed", "signal"),
+            ("printf '\\377'", "failed", "isn't UTF-8 (byte 0)"),
+            ("echo '{\"error\": \"too long\"}'", "failed", "too long"),
+            ("echo '{\"text\": \"a\", \"logprob\": 0.5}'", "failed", "`logprob` is 0.5"),
+            ("echo '{\"text\": \"a\", \"usage\": {\"input\": -1}}'", "failed", "`usage`"),
         ] {
             let error = said(script).await.unwrap_err();
             let is_kind = match &error {
-                CallError::Rejected(_) => kind == "rejected",
+                CallError::Failed(_) => kind == "failed",
                 CallError::Transient(_) => kind == "transient",
-                CallError::Unanswered(_) => kind == "unanswered",
+                CallError::Crashed(_) => kind == "crashed",
                 _ => false,
             };
             assert!(is_kind && error.to_string().contains(told), "{script}: {error}");

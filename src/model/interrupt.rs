@@ -80,6 +80,19 @@ impl Chat for Interruptible {
     }
 }
 
+/// The same for attempts whose answers nobody stores.
+pub(super) struct Unkept(pub(super) Interruptible);
+
+impl Chat for Unkept {
+    fn complete<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Completion, CallError>> {
+        Box::pin(async move {
+            let completion = self.0.complete(call).await?;
+            drop(self.0.interrupt.answered());
+            Ok(completion)
+        })
+    }
+}
+
 /// Counts as long as it lives.
 pub(super) struct Attempt<'a>(&'a watch::Sender<usize>);
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::limit::Blame;
+use super::limit::{Blame, never_answered};
 use super::{BoxFuture, Call, CallError, Chat, Completion, Limit};
 
 /// How often and how patiently a call is asked again.
@@ -107,9 +107,7 @@ impl Retry {
         }
         match self.limit.blame_at_last(&error, failing.since) {
             Blame::Provider => Ok(Duration::ZERO),
-            Blame::NeverAnswered if !matches!(error, CallError::Unreachable(_)) => {
-                Err(CallError::Outage(format!("it has answered nothing so far; {error}")))
-            }
+            Blame::NeverAnswered if !matches!(error, CallError::Unreachable(_)) => Err(never_answered(&error)),
             _ => Err(settled(error)),
         }
     }
@@ -138,7 +136,7 @@ mod tests {
     fn retry(replies: Vec<Result<Completion, CallError>>) -> (Arc<Script>, Retry) {
         let script = Arc::new(Script::new(replies));
         let limit = Limit::new(8);
-        let limited = Arc::new(Limited { inner: script.clone(), limit: limit.clone() });
+        let limited = Arc::new(Limited { inner: script.clone(), probe: script.clone(), limit: limit.clone() });
         (script, Retry::new(limited, RetryPolicy::default(), limit))
     }
 
@@ -164,7 +162,7 @@ mod tests {
     async fn a_provider_that_never_answered_is_given_up_after_the_last_retry() {
         let (script, retry) = retry((0..20).map(|_| transient()).collect());
         let error = retry.complete(&call("0")).await.unwrap_err();
-        assert!(matches!(&error, CallError::Outage(message) if message.ends_with("500")), "{error}");
+        assert!(matches!(&error, CallError::NeverAnswered(message) if message.ends_with("500")), "{error}");
         assert_eq!(script.asked(), 6);
     }
 
@@ -193,7 +191,7 @@ mod tests {
         }
         let (script, patient) = retry((0..40).map(|_| busy(1)).collect());
         let error = patient.complete(&call("0")).await.unwrap_err();
-        assert!(matches!(&error, CallError::Outage(message) if message.ends_with("slow down")), "{error}");
+        assert!(matches!(&error, CallError::NeverAnswered(message) if message.ends_with("slow down")), "{error}");
         assert_eq!(script.asked(), 21, "being refused is no failure of the call");
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::address::{Address, Named, home};
 use super::amount::{took, worst_case};
 use super::budget::{ANSWER, Budgeted, Charged};
-use super::interrupt::Interruptible;
+use super::interrupt::{Interruptible, Unkept};
 use super::limit::Limited;
 use super::log::{LoggedAttempt, LoggedCall};
 use super::places::Placed;
@@ -132,6 +132,11 @@ impl Stack {
         self.addresses.iter().enumerate().filter_map(|(at, address)| Some((at, address.limit.fault()?)))
     }
 
+    /// What the latest of its calls that failed have ended with, address by address.
+    pub fn met(&self) -> impl Iterator<Item = Fault> + '_ {
+        self.addresses.iter().filter_map(|address| address.limit.met())
+    }
+
     /// The one that answers `call`.
     fn address(&self, call: &Call) -> &Address {
         &self.addresses[home(self.addresses.iter().map(|address| &address.id), call)]
@@ -151,6 +156,7 @@ impl Stack {
             () = self.interrupt.over() => return Err(CallError::Interrupted),
         };
         let completion = answer.inspect_err(|error| address.limit.ended_with(error))?;
+        address.limit.note_answerable(call);
         let most = if self.is_target { ANSWER } else { worst_case(&call.request, self.price.as_ref()) };
         self.ledger.note(call.role, key, &completion, took(&completion, self.price.as_ref(), most), most);
         for key in completion.trace.iter().flatten().filter_map(|step| step.call) {
@@ -196,15 +202,15 @@ impl Chat for Stack {
 /// The layers around one address.
 fn address(provider: Provider, session: &Session) -> Address {
     let Provider { id, chat, limit, retry, price } = provider;
-    let budgeted = Arc::new(Budgeted {
-        inner: Arc::new(LoggedAttempt { inner: Arc::clone(&chat) }),
-        budget: Arc::clone(&session.budget),
-        price,
-        ledger: Arc::clone(&session.ledger),
-    });
-    // Between the wait for a place and the reservation: what is stopped here was neither sent nor counted.
-    let begun = Arc::new(Interruptible { inner: budgeted, interrupt: session.interrupt.clone() });
-    let limited = Arc::new(Limited { inner: begun, limit: limit.clone() });
+    let budgeted = |is_kept| {
+        let inner = Arc::new(LoggedAttempt { inner: Arc::clone(&chat) });
+        let (budget, ledger) = (Arc::clone(&session.budget), Arc::clone(&session.ledger));
+        let budgeted = Arc::new(Budgeted { inner, budget, price, ledger, is_kept });
+        // Between the wait for a place and the reservation: what is stopped here was neither sent nor counted.
+        Interruptible { inner: budgeted, interrupt: session.interrupt.clone() }
+    };
+    let probe = Arc::new(Unkept(budgeted(false)));
+    let limited = Arc::new(Limited { inner: Arc::new(budgeted(true)), probe, limit: limit.clone() });
     let retry = Arc::new(Retry::new(limited, retry, limit.clone()));
     let logged = Arc::new(LoggedCall { inner: retry });
     let at_once = limit.max_concurrency();

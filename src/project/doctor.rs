@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tokio::process::Command;
+use tokio_util::sync::CancellationToken;
 
 use super::configured::{ConfiguredModel, has_own, read_config};
 use super::provider::{addresses, chats};
-use super::{Project, ProjectError};
+use super::{Project, ProjectError, Use};
 use crate::config::{Config, ModelConfig, Provider, ScorerKind};
-use crate::dataset::Split;
-use crate::model::{Call, CallError, Chat, ChatRequest, Completion, Embedding, Limit, ModelRole, Upkeep};
+use crate::dataset::{Selection, Split};
+use crate::model::{Call, CallError, Chat, ChatRequest, Completion, Embedding, Limit, Limits, ModelRole, Upkeep};
 use crate::money::Money;
 use crate::prompt::{Message, Role};
 use crate::text::plural;
@@ -74,13 +75,18 @@ pub async fn examine(config_file: &Path, overrides: &[(String, String)], offline
         }
     };
     let mut findings = vec![Finding::new("config", Health::Good, config_file.display().to_string())];
-    findings.extend(project(config_file, overrides).await);
+    let (of_project, project) = project(config_file, overrides).await;
+    findings.extend(of_project);
     for role in ModelRole::ALL {
         if has_own(&config, role) {
             for table in Table::all(&config, role) {
                 findings.extend(model(&config, &root, &table, offline).await);
             }
         }
+    }
+    if let Some(project) = &project {
+        let is_asked = |finding: &Finding| finding.what == "task call" && finding.health == Health::Good;
+        findings.extend(program(project, offline, findings.iter().any(is_asked)).await);
     }
     findings.extend(python(&config).await);
     let mut places = vec![root.join(&config.runs)];
@@ -92,7 +98,7 @@ pub async fn examine(config_file: &Path, overrides: &[(String, String)], offline
 
 /// Prompts, rows, strategies and scorers, and all that deserves a look about them. What is wrong with a model is told
 /// where that is looked at.
-async fn project(config_file: &Path, overrides: &[(String, String)]) -> Vec<Finding> {
+async fn project(config_file: &Path, overrides: &[(String, String)]) -> (Vec<Finding>, Option<Project>) {
     let what = "project";
     match Project::load(config_file, overrides).await {
         Ok(project) => {
@@ -101,13 +107,44 @@ async fn project(config_file: &Path, overrides: &[(String, String)]) -> Vec<Find
             let all = plural(project.dataset.rows.len(), "row");
             let found = format!("{all} ({train} train, {dev} dev, {test} test)");
             let warnings = project.warnings.iter().map(|warning| Finding::new(what, Health::Warning, warning));
-            std::iter::once(Finding::new(what, Health::Good, found)).chain(warnings).collect()
+            (std::iter::once(Finding::new(what, Health::Good, found)).chain(warnings).collect(), Some(project))
         }
         Err(error) if is_of_a_model(&error) => {
-            vec![Finding::new(what, Health::Skipped, "not read to its end: its models can't be set up")]
+            (vec![Finding::new(what, Health::Skipped, "not read to its end: its models can't be set up")], None)
         }
-        Err(error) => vec![Finding::new(what, Health::Wrong, error.to_string())],
+        Err(error) => (vec![Finding::new(what, Health::Wrong, error.to_string())], None),
     }
+}
+
+/// One answer of the program of `[target]`, where there is one; what it asks of its model is neither stored nor counted.
+async fn program(project: &Project, offline: bool, has_model: bool) -> Option<Finding> {
+    project.config.target.as_ref()?;
+    let what = "target";
+    if offline || !has_model {
+        let why = if offline { "--offline" } else { "its model gave no answer" };
+        return Some(Finding::new(what, Health::Skipped, format!("not asked: {why}")));
+    }
+    let train = Selection { splits: vec![Split::Train], filters: Vec::new(), limit: Some(1) };
+    let row = train.rows(&project.dataset).get(0)?;
+    let use_ = Use { payer: "doctor".into(), limits: Limits::default(), interrupt: CancellationToken::new() };
+    let models = match project.models_without_store(&use_) {
+        Ok(models) => models,
+        Err(error) => return Some(Finding::new(what, Health::Wrong, error.to_string())),
+    };
+    let began = Instant::now();
+    let answer = project.target(&models).answer(&project.prompts, &row, 0).await;
+    Some(match answer {
+        Ok(completion) => {
+            let (seconds, steps) = (began.elapsed().as_secs_f64(), completion.trace.unwrap_or_default().len());
+            let found =
+                format!("answered row `{}` in {seconds:.2} s, with {} of a trace", row.id, plural(steps, "step"));
+            Finding::new(what, Health::Good, found)
+        }
+        Err(error) if error.is_providers() => Finding::new(what, Health::Unusable, error.to_string()),
+        Err(error) => Finding::new(what, Health::Wrong, format!("row `{}`: {error}", row.id)).mend(
+            "check target.command and what the program writes; docs/targets.md says what it is told and has to answer",
+        ),
+    })
 }
 
 fn is_of_a_model(error: &ProjectError) -> bool {
@@ -228,13 +265,20 @@ fn answered(completion: &Completion, took: Duration, model: &ModelConfig) -> Str
 
 /// What a call that failed at this address of the model at `models.{path}` says of the project, and what to do.
 fn advice(error: &CallError, path: &str, address: usize) -> (Health, String) {
+    let address = || if address == 0 { "base_url".to_owned() } else { format!("also_at.{}", address - 1) };
     match error {
         CallError::Denied(_) => {
             (Health::Unusable, format!("check the key (models.{path}.api_key_env), what it may use, and the account"))
         }
+        CallError::OutOfQuota(_) => (Health::Unusable, "add credit to the account, or raise its limit".to_owned()),
+        CallError::Failed(_) | CallError::Crashed(_) => {
+            (Health::Wrong, format!("check the program that models.{path}.run names"))
+        }
+        error if error.is_web_page() => {
+            (Health::Wrong, format!("models.{path}.{} leads to a page for people: most end with /v1", address()))
+        }
         CallError::Unreachable(_) => {
-            let key = if address == 0 { "base_url".to_owned() } else { format!("also_at.{}", address - 1) };
-            (Health::Unusable, format!("check models.{path}.{key}, the network, and that the server runs"))
+            (Health::Unusable, format!("check models.{path}.{}, the network, and that the server runs", address()))
         }
         CallError::Rejected(_) => {
             (Health::Wrong, format!("check the model's name and the parameters in [models.{path}]"))

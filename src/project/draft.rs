@@ -2,13 +2,16 @@
 //! is saved here, and no script is run.
 
 use std::fmt::Write;
+use std::process::Stdio;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
 
 use super::named::NamedFiles;
 use super::{Models, Project, ProjectError, judges};
-use crate::config::{Config, ScorerConfig};
+use crate::config::{Config, Provider, ScorerConfig};
 use crate::dataset::Example;
 use crate::eval::{Evaluate, Evaluation, Evaluator, OutcomeError};
 use crate::model::{AnswerFormat, Call, CallError, Chat, ChatRequest, Completion, ModelRole};
@@ -62,6 +65,15 @@ pub struct Draft {
 /// Why there is no draft.
 #[derive(Debug, thiserror::Error)]
 pub enum DraftError {
+    /// The embedded model can't write.
+    #[error(
+        "the embedded model is a word classifier and can't write a scorer; name a model that can as [models.proposer], or \
+         write the [[scorers]] table yourself"
+    )]
+    NoWriter,
+    /// It isn't said what good means.
+    #[error("say what a good answer is, such as \"a reply that is kind and says when it will be done\"")]
+    Undescribed,
     /// The model's call failed.
     #[error(transparent)]
     Call(#[from] CallError),
@@ -97,6 +109,12 @@ impl Project {
         name: Option<&str>,
         rows: &[Arc<Example>],
     ) -> Result<Draft, DraftError> {
+        if Self::model(&self.config, ModelRole::Proposer).provider == Provider::Embedded {
+            return Err(DraftError::NoWriter);
+        }
+        if good.trim().is_empty() {
+            return Err(DraftError::Undescribed);
+        }
         let system = match kind {
             DraftKind::Rubric => RUBRIC,
             DraftKind::Python => PYTHON,
@@ -107,7 +125,13 @@ impl Project {
         let mut unusable = String::new();
         for round in 0..ROUNDS {
             let said = self.ask_draft(models, messages.clone(), round).await?;
-            match self.drafted(kind, name, &said.text) {
+            let mut drafted = self.drafted(kind, name, &said.text);
+            if let Ok(Draft { script: Some((_, code)), .. }) = &drafted
+                && let Some(fault) = syntax_fault(code).await
+            {
+                drafted = Err(format!("`code` is no Python: {fault}"));
+            }
+            match drafted {
                 Ok(draft) => return Ok(draft),
                 Err(reason) => {
                     let again =
@@ -135,7 +159,11 @@ impl Project {
             Some(path) => {
                 let mut options = crate::score::PythonOptions::new(path);
                 options.hidden_env = super::scorers::key_names(&self.config);
-                Arc::new(crate::score::PythonScorer::start(draft.name.as_str(), options).await?)
+                let started = crate::score::PythonScorer::start(draft.name.as_str(), options).await;
+                // Where it lies for now is nobody's business.
+                let place = draft.script.as_ref().map_or("", |(path, _)| path);
+                let told = |message: &str| message.replace(&path.display().to_string(), place);
+                Arc::new(started.map_err(|error| ScorerSetupError { message: told(&error.message), ..error })?)
             }
             None => {
                 let (kind, files) = (&draft.scorer.kind, &mut NamedFiles::default());
@@ -196,7 +224,7 @@ impl Project {
         };
         let mut call = Call { role: ModelRole::Proposer, request, draw: format!("draft/{round}"), row: String::new() };
         match models.proposer.complete(&call).await {
-            Err(CallError::Rejected(_)) => {
+            Err(error) if error.is_refusal() => {
                 call.request.format = AnswerFormat::Text;
                 models.proposer.complete(&call).await
             }
@@ -242,6 +270,25 @@ impl Project {
         let numbered = (2..).map(|number| format!("{name}-{number}"));
         std::iter::once(name.to_owned()).chain(numbered).find(|name| !is_taken(name)).unwrap_or_default()
     }
+}
+
+/// Parses what it reads, without running any of it.
+const PARSE: &str = "
+import ast, sys
+try:
+    ast.parse(sys.stdin.buffer.read())
+except (SyntaxError, ValueError) as e:
+    print(e.msg + ', line ' + str(e.lineno) if isinstance(e, SyntaxError) else e)
+";
+
+/// What keeps Python from reading `code`; nothing where there is no Python to say.
+async fn syntax_fault(code: &str) -> Option<String> {
+    let mut python = Command::new("python3");
+    python.args(["-I", "-c", PARSE]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut python = python.kill_on_drop(true).spawn().ok()?;
+    python.stdin.take()?.write_all(code.as_bytes()).await.ok()?;
+    let told = python.wait_with_output().await.ok()?.stdout;
+    Some(String::from_utf8_lossy(&told).trim().to_owned()).filter(|told| !told.is_empty())
 }
 
 /// What a model writes.

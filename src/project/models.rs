@@ -94,7 +94,7 @@ impl Models {
 
     /// Whose model met `error`; where none has met just that, whose failed last.
     pub fn whose(&self, error: &CallError) -> ModelRole {
-        let of = |role: ModelRole| self.of(role).faults().map(move |(_, fault)| (role, fault));
+        let of = |role: ModelRole| self.of(role).met().map(move |fault| (role, fault));
         let mut faults: Vec<(ModelRole, Fault)> = ModelRole::ALL.into_iter().flat_map(of).collect();
         // Stable: the task's comes first where it is another role's too.
         faults.sort_by_key(|(_, fault)| (fault.error != *error, std::cmp::Reverse(fault.at)));
@@ -113,7 +113,18 @@ impl Project {
     /// # Errors
     /// A key that isn't set, an endpoint that can't be set up, a store that can't be opened.
     pub fn models(&self, use_: &Use) -> Result<Models, ProjectError> {
-        let store = Store::open(&self.root.join(&self.config.store.path))?;
+        self.models_on(Store::open(&self.root.join(&self.config.store.path))?, use_)
+    }
+
+    /// The project's models with a store that is gone with them: what they are asked leaves nothing behind.
+    ///
+    /// # Errors
+    /// As [`Self::models`].
+    pub(super) fn models_without_store(&self, use_: &Use) -> Result<Models, ProjectError> {
+        self.models_on(Store::in_memory(), use_)
+    }
+
+    fn models_on(&self, store: Arc<Store>, use_: &Use) -> Result<Models, ProjectError> {
         let budget = Budget::new(use_.limits.clone());
         for (role, paid) in store.paid(&use_.payer)? {
             let tokens = paid.usage.input.saturating_add(paid.usage.output);

@@ -9,22 +9,20 @@ use tokio_util::sync::CancellationToken;
 use super::account::Purse;
 use super::lineup::{Lineup, first_successor, reach, succeed};
 use super::live::LiveFile;
+use super::probe::{Unready, probe};
 use super::snapshot::check_programs;
 use super::{Models, Project, ProjectError, Use};
 use crate::clock::{self, Clock};
-use crate::dataset::{Example, Split};
+use crate::dataset::{Selection, Split};
 use crate::durable;
-use crate::eval::{Evaluate, OutcomeError};
-use crate::model::{CallError, ModelRole, Spend};
+use crate::eval::OutcomeError;
+use crate::model::{ModelRole, Spend};
 use crate::report;
 use crate::run::{
     Allotted, Event, Files, Journal, ProviderNotice, Pulls, PullsLedger, Recorded, RunEnded, RunError, RunFolder,
     RunState, Sink, Spent, SplitUses, Successor, UseCount, state,
 };
 use crate::search::{CallsSpent, Halt, Search};
-
-/// Rows that are asked before a run begins: if none of them can run, nothing else will.
-const PROBES: usize = 3;
 
 /// Sees what a run does, with what it has used so far.
 pub trait Watch: Send + Sync {
@@ -69,6 +67,8 @@ pub enum OptimizeError {
         role: ModelRole,
         /// What the first rows met, or the first contact.
         error: OutcomeError,
+        /// How many rows that is, in words, where the error is each row's own.
+        context: Option<String>,
     },
     /// The run folder can't be used.
     #[error(transparent)]
@@ -167,14 +167,17 @@ async fn ready(
     loop {
         let models = project.models(use_)?;
         begin(&models);
-        let Err((role, error)) = try_all(project, &models).await else { return Ok(models) };
+        let Err((role, Unready { error, own })) = try_all(project, &models).await else { return Ok(models) };
         let to = match &error {
             OutcomeError::Call(error) if error.is_providers() => Some(first_successor(&models, role, error)),
             _ => None,
         };
         let next = to.and_then(|to| Some((succeed(&mut project.config.models, role, &to)?, to)));
         watch.note(&match next {
-            None => return Err(OptimizeError::NotReady { role, error }),
+            None => {
+                let context = Unready { error: error.clone(), own }.context();
+                return Err(OptimizeError::NotReady { role, error, context });
+            }
             Some((next, Successor::Fallback(_))) => {
                 format!("warning: the {role} model can't be had ({error}); the whole run takes its fallback {next}")
             }
@@ -187,7 +190,7 @@ async fn ready(
 }
 
 /// Asks the task's model, and looks whether those with tables of their own can be reached; whose can't.
-async fn try_all(project: &Project, models: &Models) -> Result<(), (ModelRole, OutcomeError)> {
+async fn try_all(project: &Project, models: &Models) -> Result<(), (ModelRole, Unready)> {
     let others = [
         (ModelRole::Judge, Some(&models.judge)),
         (ModelRole::Embedder, models.embedder.as_ref()),
@@ -197,37 +200,18 @@ async fn try_all(project: &Project, models: &Models) -> Result<(), (ModelRole, O
     // A judge is asked when the first row is scored: whether there is one comes first.
     for (role, model) in others.into_iter().filter_map(|(role, model)| used.contains(&role).then_some((role, model?))) {
         if !Arc::ptr_eq(&models.task, model) {
-            reach(model).await.map_err(|error| (role, error.into()))?;
+            reach(model).await.map_err(|error| (role, Unready::from(error)))?;
         }
     }
     if models.task.addresses() > 1 {
-        reach(&models.task).await.map_err(|error| (ModelRole::Task, error.into()))?;
+        reach(&models.task).await.map_err(|error| (ModelRole::Task, Unready::from(error)))?;
     }
     // A row is answered and then scored, and any of these may have failed.
-    probe(project, models).await.map_err(|error| match &error {
-        OutcomeError::Call(call) if call.is_providers() => (models.whose(call), error),
-        _ => (ModelRole::Task, error),
+    let train = Selection { splits: vec![Split::Train], filters: Vec::new(), limit: None }.rows(&project.dataset);
+    probe(&project.evaluator(models), &project.prompts, &train).await.map_err(|unready| match &unready.error {
+        OutcomeError::Call(call) => (models.whose(call), unready),
+        OutcomeError::Score(_) => (ModelRole::Task, unready),
     })
-}
-
-/// Asks a few rows, so that a provider that can't be reached or a model that doesn't exist shows before anything is
-/// written. Their answers are the run's own: nothing is asked twice.
-async fn probe(project: &Project, models: &Models) -> Result<(), OutcomeError> {
-    let evaluator = project.evaluator(models);
-    let rows: Vec<Arc<Example>> = project.dataset.rows(Split::Train).iter().take(PROBES).collect();
-    let mut first_error = None;
-    for row in &rows {
-        let asked = evaluator.evaluate(&project.prompts, std::slice::from_ref(row), 0, &|_| ()).await;
-        let result = asked.map(|mut evaluation| evaluation.outcomes.pop().map(|outcome| outcome.result));
-        match result {
-            // One bad row looks like an outage as long as no other was answered.
-            Err(fault @ OutcomeError::Call(CallError::Outage(_))) => first_error = first_error.or(Some(fault)),
-            Err(fault) => return Err(fault),
-            Ok(Some(Err(error))) => first_error = first_error.or(Some(error)),
-            Ok(_) => return Ok(()),
-        }
-    }
-    first_error.map_or(Ok(()), Err)
 }
 
 async fn run(

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::guards::Guards;
 use super::{Ask, Dropped, FreeAsk, Propose, Proposed, free, leave_out, reply, request};
 use crate::digest::Digest;
-use crate::model::{AnswerFormat, BoxFuture, Call, CallError, Chat, ChatRequest, Completion, ModelRole};
+use crate::model::{AnswerFormat, BoxFuture, Call, Chat, ChatRequest, Completion, ModelRole};
 use crate::prompt::{Message, PromptSet, Role};
 
 /// How the model is called.
@@ -75,7 +75,7 @@ impl ModelProposer {
         };
         match self.chat.complete(&call).await {
             // Some servers don't take `response_format`; the request says in words what the reply must be.
-            Err(CallError::Rejected(_)) => {
+            Err(error) if error.is_refusal() => {
                 call.request.format = AnswerFormat::Text;
                 Ok(self.chat.complete(&call).await?)
             }
@@ -143,6 +143,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
+    use crate::model::CallError;
     use crate::model::embedded::Embedded;
     use crate::model::testing::answer;
     use crate::propose::testing::{self, dataset, example};

@@ -8,6 +8,7 @@ use super::Halt;
 use crate::dataset::Example;
 use crate::digest::Digest;
 use crate::eval::{Evaluate, Objective, Outcome, OutcomeError, Tally};
+use crate::model::CallError;
 use crate::prompt::PromptSet;
 use crate::run::{Event, FailedRows, Measured, Progress, RowFailed, Sink};
 
@@ -37,7 +38,9 @@ const OUTAGE: (usize, f64) = (8, 0.25);
 /// halts, and asks for the missing rows again when it is resumed.
 fn outage(outcomes: &[Outcome]) -> Option<&OutcomeError> {
     let errors = || outcomes.iter().filter_map(|outcome| outcome.result.as_ref().err());
-    let passing = || errors().filter(|error| matches!(error, OutcomeError::Call(error) if error.is_transient()));
+    // A program that dies of what it is asked is no provider that is out.
+    let is_passing = |error: &CallError| error.is_transient() && !matches!(error, CallError::Crashed(_));
+    let passing = || errors().filter(|error| matches!(error, OutcomeError::Call(error) if is_passing(error)));
     let (rows, share) = OUTAGE;
     let failed = passing().count();
     let is_out = failed >= rows && failed as f64 >= share * outcomes.len() as f64;
@@ -83,7 +86,7 @@ impl<'a> Meter<'a> {
         doing: &Doing,
     ) -> Result<Vec<Outcome>, Halt> {
         let digest = prompts.digest();
-        let unknown = self.take_recorded(digest, rows, sample);
+        let (unknown, mut outcomes) = self.take_recorded(digest, rows, sample);
         if !unknown.is_empty() {
             let tally = Mutex::new(Tally::default());
             let on_outcome = |outcome: &Outcome| self.show(&tally, unknown.len(), outcome, doing);
@@ -92,11 +95,17 @@ impl<'a> Meter<'a> {
                 return Err(outage.clone().into());
             }
             self.remember(digest, sample, &evaluation.outcomes);
+            outcomes.extend(evaluation.outcomes);
+        }
+        if !outcomes.is_empty() {
+            let places: BTreeMap<&str, usize> =
+                rows.iter().enumerate().map(|(place, row)| (row.id.as_str(), place)).collect();
+            outcomes.sort_by_key(|outcome| places.get(outcome.example.id.as_str()).copied());
             self.sink.emit(Event::Measured(Measured {
                 generation: doing.generation,
                 sealed: doing.stage == TEST,
                 candidate: digest.short(),
-                outcomes: evaluation.outcomes,
+                outcomes,
             }))?;
         }
         let memory = self.memory();
@@ -151,10 +160,10 @@ impl<'a> Meter<'a> {
         self.sight(doing, 0, 0, 0.0);
     }
 
-    /// Rows not known yet; those whose error is on record become known on the way.
-    fn take_recorded(&self, digest: Digest, rows: &[Arc<Example>], sample: u32) -> Vec<Arc<Example>> {
+    /// Rows not known yet, and the outcomes of those whose error is on record, which become known on the way.
+    fn take_recorded(&self, digest: Digest, rows: &[Arc<Example>], sample: u32) -> (Vec<Arc<Example>>, Vec<Outcome>) {
         let mut memory = self.memory();
-        let mut unknown = Vec::new();
+        let (mut unknown, mut recorded) = (Vec::new(), Vec::new());
         for row in rows {
             if memory.outcomes.get(&(digest, sample)).is_some_and(|known| known.contains_key(&row.id)) {
                 continue;
@@ -163,12 +172,13 @@ impl<'a> Meter<'a> {
             if let Some(error) = memory.recorded.get(&key).cloned() {
                 memory.unjournalled.insert(key, error.clone());
                 let outcome = Outcome { example: Arc::clone(row), sample, result: Err(error) };
+                recorded.push(outcome.clone());
                 memory.outcomes.entry((digest, sample)).or_default().insert(row.id.clone(), outcome);
             } else {
                 unknown.push(Arc::clone(row));
             }
         }
-        unknown
+        (unknown, recorded)
     }
 
     fn remember(&self, digest: Digest, sample: u32, outcomes: &[Outcome]) {
@@ -211,7 +221,6 @@ impl<'a> Meter<'a> {
 mod tests {
     use super::*;
     use crate::eval::testing;
-    use crate::model::CallError;
 
     /// `ran` rows that ran and `failed` ones with `error`.
     fn outcomes(ran: usize, failed: usize, error: &CallError) -> Vec<Outcome> {

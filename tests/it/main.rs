@@ -26,6 +26,7 @@ mod model;
 mod network;
 mod objective;
 mod optimize;
+mod poison;
 mod presets;
 mod project;
 mod providers;

@@ -78,8 +78,8 @@ async fn statuses_become_the_errors_that_the_stack_acts_on() {
     let quota = r#"{"error": {"message": "no credit", "code": "insufficient_quota"}}"#;
     let leak = r#"{"error": {"message": "bad key sk-very-secret"}}"#;
     assert!(matches!(raw(401, leak).await, Err(CallError::Denied(message)) if message.contains("[key]")));
-    assert!(matches!(raw(429, quota).await, Err(CallError::Denied(message)) if message.contains("no credit")));
-    assert!(matches!(raw(200, quota).await, Err(CallError::Denied(_))));
+    assert!(matches!(raw(429, quota).await, Err(CallError::OutOfQuota(message)) if message.contains("no credit")));
+    assert!(matches!(raw(200, quota).await, Err(CallError::OutOfQuota(_))));
     assert!(
         matches!(raw(404, "no such model").await, Err(CallError::Rejected(text)) if text.ends_with("no such model"))
     );

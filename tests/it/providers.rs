@@ -100,7 +100,7 @@ pub enum Kind {
 
 pub fn kind_of(error: &CallError) -> Kind {
     match error {
-        CallError::Denied(_) => Kind::Denied,
+        CallError::Denied(_) | CallError::OutOfQuota(_) => Kind::Denied,
         CallError::Rejected(_) => Kind::Rejected,
         CallError::Transient(_) => Kind::Transient,
         CallError::Unanswered(_) => Kind::Unanswered,

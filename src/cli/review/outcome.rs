@@ -93,7 +93,8 @@ async fn measure_now(session: &Session, prompts: PromptSet, global: &Global) -> 
     let by = (&objective, threshold);
     let measured = measure(&evaluator, &baseline, &result, (&train, &dev), by, &|_| bar.inc(1)).await;
     bar.finish_and_clear();
-    Ok((measured?, models.spend().total().live))
+    let measured = measured.map_err(|error| Failure::of_models(&models, &error))?;
+    Ok((measured, models.spend().total().live))
 }
 
 fn progress(rows: usize, quiet: bool) -> ProgressBar {

@@ -49,7 +49,7 @@ impl Calibrate {
             RatedFields { answer: self.answer.unwrap_or(usual.answer), human: self.human.unwrap_or(usual.human) };
         let found = bench.project.calibrate(&models, self.scorer.as_deref(), &fields).await;
         let found = found.map_err(|error| match error {
-            CalibrateError::Fault(fault) => Failure::from(fault),
+            CalibrateError::Fault(fault) => Failure::of_models(&models, &fault),
             other => Failure::usage(other),
         })?;
         bench.project.keep_calibration(&found).map_err(Failure::usage)?;
@@ -104,7 +104,7 @@ fn page(found: &Calibration) -> String {
 fn kappa(kappa: Option<f64>, interval: Option<[f64; 2]>) -> String {
     match (kappa, interval) {
         (Some(kappa), Some([low, high])) => format!("kappa {kappa:.2} [{low:.2}, {high:.2}]"),
-        _ => "kappa can't be told: all answers got the same".to_owned(),
+        _ => "kappa can't be told: people gave all answers the same".to_owned(),
     }
 }
 

@@ -63,7 +63,7 @@ impl Draft {
         let models = bench.models(Limits::default())?;
         let kind = if self.python { DraftKind::Python } else { DraftKind::Rubric };
         let drafted = bench.project.draft(&models, kind, &self.good, self.name.as_deref(), &rows).await;
-        let drafted = drafted.map_err(failure)?;
+        let drafted = drafted.map_err(|error| failure(error, &models))?;
         if !self.json {
             print(&format!("{}\n", neutral(&shown(&drafted))))?;
         }
@@ -100,11 +100,12 @@ impl Draft {
     }
 }
 
-fn failure(error: DraftError) -> Failure {
+fn failure(error: DraftError, models: &Models) -> Failure {
     match error {
         DraftError::Project(error) => error.into(),
-        DraftError::Outcome(error) => error.into(),
-        DraftError::Call(error) => prompt_ratchet::eval::OutcomeError::from(error).into(),
+        DraftError::Outcome(error) => Failure::of_models(models, &error),
+        DraftError::Call(error) => Failure::of_models(models, &error.into()),
+        error @ (DraftError::NoWriter | DraftError::Undescribed) => Failure::usage(error),
         error @ DraftError::Unusable(_) => Failure { exit: Exit::CouldNotRun, error: error.into() },
     }
 }
@@ -132,7 +133,7 @@ async fn verdicts(
         None => None,
     };
     let tried = bench.project.try_draft(models, drafted, script.as_deref(), rows).await;
-    Ok(tried.map_err(failure)?.outcomes)
+    Ok(tried.map_err(|error| failure(error, models))?.outcomes)
 }
 
 /// Each row as `eval` shows one.

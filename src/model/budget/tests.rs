@@ -74,7 +74,7 @@ fn layer(provider: &Arc<Billing>, limits: Limits) -> (Arc<Budgeted>, Arc<Budget>
     let budget = Budget::new(limits);
     let price = Some(provider.price);
     let inner = Arc::clone(provider) as Arc<dyn Chat>;
-    (Arc::new(Budgeted { inner, budget: Arc::clone(&budget), price, ledger: Arc::default() }), budget)
+    (Arc::new(Budgeted { inner, budget: Arc::clone(&budget), price, ledger: Arc::default(), is_kept: true }), budget)
 }
 
 /// Makes `calls` calls of all roles at once and gives up on those that hang; how many were answered.
@@ -177,11 +177,28 @@ async fn a_provider_that_counts_no_tokens_is_taken_to_have_used_the_most() {
         }
     }
     let budget = Budget::new(money(1.0));
-    let layer =
-        Budgeted { inner: Arc::new(Silent), budget: Arc::clone(&budget), price: Some(PRICE), ledger: Arc::default() };
+    let layer = Budgeted {
+        inner: Arc::new(Silent),
+        budget: Arc::clone(&budget),
+        price: Some(PRICE),
+        ledger: Arc::default(),
+        is_kept: true,
+    };
     let completion = layer.complete(&call("0")).await.unwrap();
     assert_eq!(completion.cost, None, "what it cost is not known");
     assert_eq!(budget.lock().taken[0], worst_case(&call("0").request, Some(&PRICE)));
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_keeps_counts_as_lost_at_what_it_cost() {
+    let (budget, ledger) = (Budget::new(money(1.0)), Arc::<Ledger>::default());
+    let script = crate::model::testing::Script::new(vec![Ok(answer("a"))]);
+    let (inner, price) = (Arc::new(script), Some(PRICE));
+    let layer = Budgeted { inner, budget: Arc::clone(&budget), price, ledger: Arc::clone(&ledger), is_kept: false };
+    let completion = layer.complete(&call("0")).await.unwrap();
+    let lost = budget.lost()[&ModelRole::Task];
+    assert_eq!((lost.calls, lost.tokens), (1, completion.usage.input + completion.usage.output));
+    assert_eq!((budget.lock().taken[0], ledger.spend().total().failed), (lost, 1));
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use super::reading::Reading;
 use super::refusal::Refusals;
 use super::stream::{Told, asking, gather};
 use super::{EndpointConfig, EndpointError, Reply, Streams, Wire, client, headers};
+use crate::model::chat::WEB_PAGE;
 use crate::model::log::note_status;
 use crate::model::tools::name_calls;
 use crate::model::{BoxFuture, Call, CallError, Chat, ChatRequest, Completion, FinishReason, Limit, ProviderId, Usage};
@@ -191,7 +192,7 @@ impl Endpoint {
     fn refused(&self, place: &str, status: StatusCode, headers: &HeaderMap, problem: &Problem) -> CallError {
         let message = self.message(place, &format!("status {}", status.as_u16()), problem);
         match status.as_u16() {
-            _ if problem.meaning == Meaning::OutOfQuota => CallError::Denied(message),
+            _ if problem.meaning == Meaning::OutOfQuota => CallError::OutOfQuota(message),
             429 if problem.meaning == Meaning::TooLarge => CallError::Rejected(message),
             400 if problem.meaning == Meaning::NoAccess => CallError::Denied(message),
             401..=403 => CallError::Denied(message),
@@ -207,7 +208,8 @@ impl Endpoint {
     fn failed_inside(&self, place: &str, headers: &HeaderMap, problem: &Problem) -> CallError {
         let message = self.message(place, "error in place of an answer", problem);
         match problem.meaning {
-            Meaning::OutOfQuota | Meaning::NoAccess => CallError::Denied(message),
+            Meaning::OutOfQuota => CallError::OutOfQuota(message),
+            Meaning::NoAccess => CallError::Denied(message),
             Meaning::Refused | Meaning::TooLarge | Meaning::Unsupported | Meaning::Filtered => {
                 CallError::Rejected(message)
             }
@@ -302,7 +304,7 @@ pub(super) fn cause(error: &reqwest::Error) -> String {
 fn fault_of(body: &[u8], error: &impl fmt::Display) -> String {
     match std::str::from_utf8(body) {
         Err(error) => format!("it isn't UTF-8 (byte {})", error.valid_up_to()),
-        Ok(text) if text.trim_start().starts_with('<') => format!("a web page ({error}); check the base_url"),
+        Ok(text) if text.trim_start().starts_with('<') => format!("{WEB_PAGE} ({error}); check the base_url"),
         Ok(_) => error.to_string(),
     }
 }

@@ -24,6 +24,8 @@ type Listener = Box<dyn Fn(&Notice) + Send + Sync>;
 /// The gate; see the module above.
 pub(super) struct Gate {
     state: Mutex<State>,
+    /// A call that the provider has answered, in this process or for one before it.
+    answerable: OnceLock<Arc<Call>>,
     listener: OnceLock<Listener>,
 }
 
@@ -54,6 +56,8 @@ pub(super) struct Permit {
     epoch: u64,
     /// Whether it tries a provider that is out.
     is_try: bool,
+    /// What is to be asked for that in place of the call that it was given to.
+    probe: Option<Arc<Call>>,
     left: bool,
 }
 
@@ -79,7 +83,12 @@ impl Gate {
             timer: None,
             jitter: seed::generator(settings.seed, 0, "waits"),
         };
-        Arc::new(Self { state: Mutex::new(state), listener: OnceLock::new() })
+        Arc::new(Self { state: Mutex::new(state), answerable: OnceLock::new(), listener: OnceLock::new() })
+    }
+
+    /// Takes note that the provider has answered `call`. The first such call stays.
+    pub(super) fn note_answerable(&self, call: &Call) {
+        self.answerable.get_or_init(|| Arc::new(call.clone()));
     }
 
     pub(super) fn listen(&self, listener: Listener) {
@@ -110,8 +119,9 @@ impl Gate {
     }
 
     fn permit(self: &Arc<Self>, state: &mut State, tokens: f64, is_try: bool) -> Permit {
+        let probe = self.answerable.get().filter(|_| is_try && state.health.is_probe_due()).cloned();
         state.take(tokens, is_try);
-        Permit { gate: Arc::clone(self), tokens, epoch: state.window.epoch(), is_try, left: false }
+        Permit { gate: Arc::clone(self), tokens, epoch: state.window.epoch(), is_try, probe, left: false }
     }
 
     /// Lets through whoever may go, and sees to it that the gate looks again in time.
@@ -166,17 +176,21 @@ impl Gate {
     pub(super) fn blame(&self, error: &CallError, failing_since: Instant) -> Blame {
         let mut state = self.lock();
         let others = state.waiting.iter().filter(|waiting| !waiting.admit.is_closed()).take(8).count();
-        state.health.blame(error, failing_since, others, Instant::now())
+        state.health.blame(error, failing_since, others, self.can_probe(), Instant::now())
     }
 
     pub(super) fn blame_at_last(&self, error: &CallError, failing_since: Instant) -> Blame {
         let mut state = self.lock();
         let State { health, jitter, window, .. } = &mut *state;
-        let blame = health.blame_at_last(error, failing_since, Instant::now(), jitter);
+        let blame = health.blame_at_last(error, failing_since, self.can_probe(), Instant::now(), jitter);
         if blame == Blame::Provider {
             window.restart();
         }
         blame
+    }
+
+    fn can_probe(&self) -> bool {
+        self.answerable.get().is_some()
     }
 
     pub(super) fn jitter(&self, longest: Duration) -> Duration {
@@ -240,6 +254,11 @@ impl State {
 }
 
 impl Permit {
+    /// The call to ask in place of the one that goes: whether the provider is back matters more than what that one gets.
+    pub(super) fn probe(&self) -> Option<Arc<Call>> {
+        self.probe.clone()
+    }
+
     /// The attempt, sent at `sent`, has ended with `result`.
     ///
     /// # Errors
@@ -259,13 +278,13 @@ impl Permit {
                 Ok(completion) => {
                     state.buckets.settle(self.tokens, &completion.usage);
                     state.window.answered();
-                    state.health.answered(sent, now)
+                    state.health.answered(sent, self.probe.is_some(), now)
                 }
                 Err(error) => {
                     state.buckets.release(self.tokens, matches!(error, CallError::Busy { .. }));
-                    if matches!(error, CallError::Rejected(_) | CallError::Denied(_)) {
+                    if error.is_refusal() || error.is_denial() {
                         // A refusal is an answer too.
-                        state.health.answered(sent, now)
+                        state.health.answered(sent, self.probe.is_some(), now)
                     } else {
                         self.failed(&mut state, error, now, &mut over)
                     }

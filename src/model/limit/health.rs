@@ -1,7 +1,9 @@
 //! Whether a provider is out, and what is done about it: nobody asks but one call at a time, at growing intervals,
 //! until it answers again or was out for too long.
 //!
-//! A failure is the row's own where others are answered meanwhile, and the provider's where nobody is.
+//! A failure is the row's own where others are answered meanwhile, and the provider's where nobody is. Where only rows are
+//! left that always fail, the two look alike: so a call that was answered before is asked again now and then in place of
+//! the next in the queue, and shows which it is.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,11 +29,15 @@ const LONG_WAIT: Duration = Duration::from_secs(60);
 /// Nobody waits for longer, whatever is configured: a point in time must be able to hold it.
 const LONGEST_OUTAGE: Duration = Duration::from_secs(10 * 365 * 86_400);
 
-/// As long as fewer calls than this fail, each of them may be at fault itself...
+/// Where no call is known to be answerable: as long as fewer calls than this fail, each of them may be at fault itself...
 const FEW_CALLS: usize = 3;
 
 /// ... and is given up after it has failed for so long.
 const PATIENCE: Duration = Duration::from_secs(150);
+
+/// From this try of an outage on, counted from 0, every second one is made with a call that is known to be answerable. Most
+/// outages are over by then, and cost no such call.
+const FIRST_PROBE: u32 = 2;
 
 /// How a provider is doing.
 #[derive(Debug)]
@@ -46,6 +52,8 @@ pub(super) struct Health {
     /// Failures since the last answer, and the first of them.
     failures: u32,
     failing_since: Option<Instant>,
+    /// Whether it answered a probe while it was taken to be out, and nothing else since: the calls may be at fault.
+    is_cleared: bool,
     down: Option<Down>,
 }
 
@@ -106,7 +114,8 @@ pub(super) enum Change {
 impl Health {
     pub(super) fn new(max_outage: Duration, begun: Arc<AtomicBool>) -> Self {
         let max_outage = max_outage.min(LONGEST_OUTAGE);
-        Self { max_outage, begun, reached: false, answered: None, failures: 0, failing_since: None, down: None }
+        let (reached, answered, failures, failing_since) = (false, None, 0, None);
+        Self { max_outage, begun, reached, answered, failures, failing_since, is_cleared: false, down: None }
     }
 
     fn has_begun(&self) -> bool {
@@ -128,6 +137,13 @@ impl Health {
         }
     }
 
+    /// Whether the next try is to be made with a call that is known to be answerable, rather than with one that may fail
+    /// whatever becomes of the provider.
+    pub(super) fn is_probe_due(&self) -> bool {
+        let tries = self.down.as_ref().map_or(0, |down| down.tries);
+        !self.has_begun() || self.is_cleared || (tries >= FIRST_PROBE && tries % 2 == 0)
+    }
+
     /// A call goes as the one that tries.
     pub(super) fn begin_try(&mut self) {
         if let Some(down) = &mut self.down {
@@ -142,9 +158,10 @@ impl Health {
         }
     }
 
-    /// The provider answered what was sent at `sent`; for how long it was out before, where that was.
-    pub(super) fn answered(&mut self, sent: Instant, now: Instant) -> Option<Notice> {
-        (self.reached, self.answered) = (true, self.answered.max(Some(sent)));
+    /// The provider answered what was sent at `sent`, a probe or any other call; for how long it was out before, where that
+    /// was.
+    pub(super) fn answered(&mut self, sent: Instant, is_probe: bool, now: Instant) -> Option<Notice> {
+        (self.reached, self.answered, self.is_cleared) = (true, self.answered.max(Some(sent)), is_probe);
         if !self.has_begun() {
             self.begun.store(true, Ordering::Relaxed);
         }
@@ -159,6 +176,9 @@ impl Health {
     /// An attempt failed with `error`, which may pass; `was_try` if it was the one that tries.
     pub(super) fn failed(&mut self, error: &CallError, was_try: bool, now: Instant, jitter: &mut ChaCha8Rng) -> Change {
         self.reached |= !matches!(error, CallError::Unreachable(_));
+        if self.down.is_none() && matches!(error, CallError::Crashed(_)) {
+            return Change::None;
+        }
         self.failures = self.failures.saturating_add(1);
         let since = *self.failing_since.get_or_insert(now);
         let asked = asked_wait(error).unwrap_or_default();
@@ -170,6 +190,10 @@ impl Health {
             }
             return Change::None;
         };
+        if was_try && !self.begun.load(Ordering::Relaxed) {
+            self.down = None;
+            return Change::Over(never_answered(error));
+        }
         let end = since + self.max_outage;
         down.error = error.to_string();
         if was_try {
@@ -194,14 +218,22 @@ impl Health {
     }
 
     /// What a call is to make of `error`, having failed since `failing_since`, with `others` waiting besides.
-    pub(super) fn blame(&mut self, error: &CallError, failing_since: Instant, others: usize, now: Instant) -> Blame {
+    /// `can_probe` says whether any call is known to be answerable.
+    pub(super) fn blame(
+        &mut self,
+        error: &CallError,
+        failing_since: Instant,
+        others: usize,
+        can_probe: bool,
+        now: Instant,
+    ) -> Blame {
         let is_known = self.reached || self.has_begun();
         let Some(down) = &mut self.down else {
             return if is_known { Blame::Open } else { Blame::NeverReached };
         };
         // Whoever is refused or can't even connect isn't at fault.
-        let may_be_at_fault =
-            matches!(error, CallError::Transient(_) | CallError::Unanswered(_)) && others + 1 < FEW_CALLS;
+        let is_passing = matches!(error, CallError::Transient(_) | CallError::Unanswered(_) | CallError::Crashed(_));
+        let may_be_at_fault = is_passing && !can_probe && others + 1 < FEW_CALLS;
         if may_be_at_fault && now - failing_since > PATIENCE {
             // The next call needn't wait to find out.
             down.next = now;
@@ -211,16 +243,18 @@ impl Health {
     }
 
     /// The same when its retries are used up. Answers to what was sent before it failed say nothing: the provider may
-    /// have gone out since.
+    /// have gone out since. A program that dies is no provider that is out.
     pub(super) fn blame_at_last(
         &mut self,
         error: &CallError,
         failing_since: Instant,
+        can_probe: bool,
         now: Instant,
         jitter: &mut ChaCha8Rng,
     ) -> Blame {
         match self.answered {
-            None if !self.has_begun() => Blame::NeverAnswered,
+            _ if matches!(error, CallError::Crashed(_)) => Blame::Call,
+            None if !self.has_begun() && !can_probe => Blame::NeverAnswered,
             Some(sent) if sent > failing_since => Blame::Call,
             _ => {
                 self.go_down(error, now, jitter);
@@ -249,6 +283,11 @@ impl Health {
         down.told = true;
         Some(Notice::Down { error: down.error.clone(), down_for: now - down.since, next_try })
     }
+}
+
+/// That a provider has given no answer yet, and fails with `error`.
+pub(in crate::model) fn never_answered(error: &CallError) -> CallError {
+    CallError::NeverAnswered(error.to_string())
 }
 
 /// The wait that a provider asks for.

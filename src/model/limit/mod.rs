@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::{BoxFuture, Call, CallError, Chat, Completion};
 use gate::Gate;
-pub(super) use health::Blame;
+pub(super) use health::{Blame, never_answered};
 pub(super) use rate::{Rate, Told};
 
 mod gate;
@@ -73,6 +73,8 @@ pub struct Limit {
     gate: Arc<Gate>,
     max_concurrency: usize,
     fault: Arc<Mutex<Option<Fault>>>,
+    /// The same for any error.
+    met: Arc<Mutex<Option<Fault>>>,
 }
 
 impl Limit {
@@ -92,7 +94,7 @@ impl Limit {
     /// A gate as `settings` say.
     pub fn with(settings: &LimitSettings) -> Self {
         let max_concurrency = settings.max_concurrency.max(1);
-        Self { gate: Gate::new(settings), max_concurrency, fault: Arc::default() }
+        Self { gate: Gate::new(settings), max_concurrency, fault: Arc::default(), met: Arc::default() }
     }
 
     /// Has `listener` told of outages. The first listener stays.
@@ -100,12 +102,23 @@ impl Limit {
         self.gate.listen(Box::new(listener));
     }
 
+    /// Takes note that the provider has answered `call`, now or earlier: asked again, it shows whether the provider is there.
+    pub(super) fn note_answerable(&self, call: &Call) {
+        self.gate.note_answerable(call);
+    }
+
     /// Takes note of what a call, or the first contact, has ended with.
     pub(super) fn ended_with(&self, error: &CallError) {
+        let fault = Fault { error: error.clone(), at: Instant::now() };
         if error.is_providers() {
-            let fault = Fault { error: error.clone(), at: Instant::now() };
-            *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
+            *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault.clone());
         }
+        *self.met.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
+    }
+
+    /// What the latest call that failed, or the first contact, has ended with.
+    pub(super) fn met(&self) -> Option<Fault> {
+        self.met.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What the provider is to blame for. An answer doesn't take it back: it may be one that was asked for before.
@@ -148,21 +161,35 @@ impl fmt::Debug for Limit {
 /// The layer that waits at the gate, then asks the provider and takes the time.
 pub(super) struct Limited {
     pub(super) inner: Arc<dyn Chat>,
+    /// The same for an answer that only shows that there is one.
+    pub(super) probe: Arc<dyn Chat>,
     pub(super) limit: Limit,
 }
 
 impl Chat for Limited {
     fn complete<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Completion, CallError>> {
         Box::pin(async move {
-            let permit = self.limit.gate.enter(call).await?;
-            let started = Instant::now();
-            let mut result = self.inner.complete(call).await;
-            let ended = Instant::now();
-            if let Ok(completion) = &mut result {
-                completion.latency_ms = u64::try_from((ended - started).as_millis()).unwrap_or(u64::MAX);
+            loop {
+                let permit = self.limit.gate.enter(call).await?;
+                let probe = permit.probe();
+                let started = Instant::now();
+                let mut result = match &probe {
+                    Some(answerable) => self.probe.complete(answerable).await,
+                    None => self.inner.complete(call).await,
+                };
+                let ended = Instant::now();
+                if let Ok(completion) = &mut result {
+                    completion.latency_ms = u64::try_from((ended - started).as_millis()).unwrap_or(u64::MAX);
+                }
+                permit.leave(&result, started, ended)?;
+                let may_go_on = match &result {
+                    Ok(_) => true,
+                    Err(error) => error.is_refusal() || error.is_transient(),
+                };
+                if probe.is_none() || !may_go_on {
+                    return result;
+                }
             }
-            permit.leave(&result, started, ended)?;
-            result
         })
     }
 }

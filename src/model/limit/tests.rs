@@ -66,7 +66,8 @@ fn settings(max_concurrency: usize) -> LimitSettings {
 /// Gate and retries before `provider`.
 fn layers(provider: &Arc<Simulated>, settings: &LimitSettings) -> (Limit, Retry) {
     let limit = Limit::with(settings);
-    let limited = Arc::new(Limited { inner: Arc::clone(provider) as Arc<dyn Chat>, limit: limit.clone() });
+    let (inner, probe) = (Arc::clone(provider) as Arc<dyn Chat>, Arc::clone(provider) as Arc<dyn Chat>);
+    let limited = Arc::new(Limited { inner, probe, limit: limit.clone() });
     let retry = Retry::new(limited, RetryPolicy::default(), limit.clone());
     (limit, retry)
 }
@@ -184,7 +185,7 @@ async fn the_number_at_once_follows_what_the_provider_takes() {
     }
     let ten = Arc::new(Ten { now: 0.into(), refused: 0.into() });
     let limit = Limit::with(&settings(64));
-    let limited = Arc::new(Limited { inner: ten.clone(), limit: limit.clone() });
+    let limited = Arc::new(Limited { inner: ten.clone(), probe: ten.clone(), limit: limit.clone() });
     let retry = Retry::new(limited, RetryPolicy::default(), limit);
     let started = Instant::now();
     assert_all_answered(&ask(&retry, 0..3_000).await);
@@ -274,6 +275,66 @@ async fn a_bad_row_that_is_the_only_one_left_is_given_up_in_some_minutes() {
     let before = provider.seconds();
     assert!(retry.complete(&call("good")).await.is_ok());
     assert!(provider.seconds() - before < 0.1, "nobody waits for the bad one's next try");
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_that_always_fail_are_given_up_once_one_that_was_answered_shows_that_the_provider_is_there() {
+    for max_concurrency in [1, 4, 16] {
+        let is_bad = |draw: usize| draw % 12 == 0;
+        let provider =
+            Simulated::new(move |draw, _| if is_bad(draw.parse().unwrap()) { failure() } else { echo(draw) });
+        let (limit, retry) = layers(&provider, &settings(max_concurrency));
+        limit.note_answerable(&call("1"));
+        let answers = ask(&retry, 0..60).await;
+        let failed: Vec<usize> = (0..60).filter(|draw| answers[*draw].is_err()).collect();
+        assert_eq!(failed, [0, 12, 24, 36, 48]);
+        assert!(answers.iter().flat_map(|answer| answer.as_ref().err()).all(|error| *error == failure().unwrap_err()));
+        assert!(provider.seconds() < 120.0, "{}", provider.seconds());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_only_an_earlier_process_heard_is_tried_once_before_rows_are_given_up() {
+    let provider = Simulated::new(|draw, _| if draw == "good" { echo(draw) } else { failure() });
+    let (limit, retry) = layers(&provider, &settings(4));
+    limit.note_answerable(&call("good"));
+    for answer in ask(&retry, 0..5).await {
+        assert_eq!(answer, failure());
+    }
+    assert!(provider.seconds() < 60.0, "{}", provider.seconds());
+    let gone = Simulated::new(|_, _| failure());
+    let (limit, retry) = layers(&gone, &settings(4));
+    limit.note_answerable(&call("good"));
+    for answer in ask(&retry, 0..5).await {
+        let error = answer.unwrap_err();
+        assert!(matches!(error, CallError::NeverAnswered(_)), "{error}");
+    }
+    assert!(gone.seconds() < 30.0, "nothing is waited for at the start: {}", gone.seconds());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_waited_out_with_a_call_that_was_answered_before_too() {
+    let provider = Simulated::new(|draw, now| if (2.0..122.0).contains(&now) { failure() } else { echo(draw) });
+    let (limit, retry) = layers(&provider, &settings(16));
+    limit.note_answerable(&call("0"));
+    assert_all_answered(&ask(&retry, 0..2_000).await);
+    let came = provider.came.lock().unwrap().len();
+    assert!(came < 2_000 + 60, "{came}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_program_that_dies_of_a_call_is_no_outage() {
+    let crash = || Err(CallError::Crashed("signal 11".into()));
+    let provider = Simulated::new(move |draw, _| if draw == "good" { echo(draw) } else { crash() });
+    let (limit, retry) = layers(&provider, &settings(16));
+    let told = notices(&limit);
+    for before in [false, true] {
+        if before {
+            assert!(retry.complete(&call("good")).await.is_ok());
+        }
+        assert!(ask(&retry, 0..20).await.iter().all(|answer| *answer == crash()));
+    }
+    assert_eq!(*told.lock().unwrap(), []);
 }
 
 #[tokio::test(start_paused = true)]

@@ -237,7 +237,7 @@ impl Judge {
                 Call { role: ModelRole::Judge, request: self.request(messages.clone()), draw, row: example.id.clone() };
             let said = match chat.complete(&call).await {
                 // Some servers take no format; the prompt says in words what the reply must be.
-                Err(CallError::Rejected(_)) => chat.complete(&unformatted(call)).await,
+                Err(error) if error.is_refusal() => chat.complete(&unformatted(call)).await,
                 other => other,
             };
             match self.read(&said.map_err(|error| self.failed(error))?) {
