@@ -71,7 +71,7 @@ impl Teller {
     fn message(&self, result: &Result<Optimized, OptimizeError>) -> Option<Message> {
         match result {
             Ok(done) => {
-                let view = RunView::read(&done.folder).ok()?;
+                let mut view = RunView::read(&done.folder).ok()?;
                 let total = view.spent.spend.total();
                 let text = format!(
                     "{} {}: {}. Stopped: {}. Spent {} calls, {}, {}.",
@@ -83,6 +83,10 @@ impl Teller {
                     cost(&view.spent.spend),
                     duration(view.spent.seconds)
                 );
+                // Why no proposal could be used may be a provider's words.
+                if let Some(ended) = &mut view.ended {
+                    ended.unusable = None;
+                }
                 let facts = json!({
                     "run": view.manifest.run, "short_id": view.short_id, "name": self.name, "exit": 0,
                     "result": report::json(&view),
@@ -211,7 +215,9 @@ fn fault(error: &OutcomeError) -> &'static str {
     match error {
         OutcomeError::Call(CallError::Unreachable(_)) => "the provider can't be reached",
         OutcomeError::Call(CallError::Denied(_)) => "the provider gives no access",
+        OutcomeError::Call(CallError::OutOfQuota(_)) => "the account has no credit or quota left",
         OutcomeError::Call(CallError::Rejected(_)) => "the provider refuses the request",
+        OutcomeError::Call(CallError::Failed(_)) => "the model's program gave no answer",
         OutcomeError::Call(CallError::Store(_)) => "the response store can't be used",
         OutcomeError::Call(CallError::Interrupted) => "interrupted",
         OutcomeError::Call(_) => "the provider failed",

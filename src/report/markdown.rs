@@ -76,7 +76,7 @@ fn head(view: &RunView) -> String {
         text += &format!("Not finished; `ratchet resume {}` goes on with it.\n", view.short_id);
     }
     for warning in view.warnings() {
-        text += &format!("\n**Warning:** {}\n", inline(warning));
+        text += &format!("\n**Warning:** {}\n", inline(&warning));
     }
     text
 }

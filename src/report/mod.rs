@@ -64,7 +64,7 @@ pub fn write(folder: &RunFolder) -> Result<(), RunError> {
 mod tests {
     use super::*;
     use crate::report::testing;
-    use crate::run::{Event, Stopped, Widened};
+    use crate::run::{Event, Stopped, Unusable, Widened};
 
     #[test]
     fn a_run_of_format_1_always_opens() {
@@ -163,6 +163,32 @@ mod tests {
         assert!(report.contains(&format!(": {why}. ")), "{report}");
         assert!(!report.contains("of the archive"), "{report}");
         assert!(terminal(&fixture.view(), 80).contains("Stopped  3 generations in a row kept nothing"));
+    }
+
+    #[test]
+    fn that_not_one_proposal_could_be_used_is_told_first_with_the_last_reason_and_what_to_do() {
+        let fixture = testing::changed(|events| {
+            let is_candidate =
+                |event: &Event| matches!(event, Event::Proposed(_) | Event::Merged(_) | Event::Judged(_));
+            let tried = |event: &Event| matches!(event, Event::Screened(_) | Event::Raced(_) | Event::TestOpened(_));
+            let mut events: Vec<Event> = events.into_iter().filter(|of| !is_candidate(of) && !tried(of)).collect();
+            for event in &mut events {
+                if let Event::RunEnded(ended) = event {
+                    ended.stopped = Stopped::NothingProposed;
+                    ended.unusable = Some(Unusable { proposals: 6, reason: "the reply holds no JSON".to_owned() });
+                }
+            }
+            events
+        });
+        let view = fixture.view();
+        let told =
+            "all 6 proposals were unusable; the last: the reply holds no JSON. Give [models.proposer] a larger model";
+        assert_eq!(headline(&view), "nothing kept, not one proposal could be used");
+        assert_eq!(
+            (&json(&view)["stopped"], json(&view)["warnings"][0].as_str().unwrap().starts_with(told)),
+            (&"nothing_proposed".into(), true)
+        );
+        assert!(terminal(&view, 400).contains(told) && markdown(&view).contains("all 6 proposals were unusable"));
     }
 
     #[test]

@@ -21,6 +21,9 @@ pub fn headline(view: &RunView) -> String {
     let Some(test) = &view.test else {
         return match kept {
             0 if view.generations.is_empty() => format!("nothing kept, {}", ended.words()),
+            0 if view.candidates().next().is_none() && ended.unusable.is_some() => {
+                "nothing kept, not one proposal could be used".to_owned()
+            }
             0 => "nothing kept, no candidate was really better".to_owned(),
             kept => {
                 let why = match view.test_limit() {
@@ -52,7 +55,7 @@ pub fn terminal(view: &RunView, width: usize) -> String {
     let width = width.max(40);
     let mut lines = wrapped(&format!("{}: {}", one_line(&view.manifest.name, 30), headline(view)), width, "  ");
     for warning in view.warnings() {
-        lines.extend(wrapped(&format!("warning: {}", one_line(warning, usize::MAX)), width, "  "));
+        lines.extend(wrapped(&format!("warning: {}", one_line(&warning, usize::MAX)), width, "  "));
     }
     lines.push(String::new());
     lines.extend(scores(view));

@@ -325,8 +325,10 @@ impl RunView {
     }
 
     /// What deserves a look before the run is trusted, in plain words.
-    pub fn warnings(&self) -> &[String] {
-        self.started.as_ref().map_or(&[], |started| &started.warnings)
+    pub fn warnings(&self) -> Vec<String> {
+        let of_models = self.started.iter().flat_map(|started| started.warnings.iter().cloned());
+        let unusable = self.ended.iter().filter_map(|ended| ended.unusable.as_ref());
+        of_models.chain(unusable.map(|unusable| unusable.words())).collect()
     }
 
     /// What became of `candidate`.

@@ -506,6 +506,8 @@ pub enum Stopped {
     Time,
     /// No train row fails: there is nothing to mend.
     NothingFails,
+    /// The proposer gave nothing that could even be read.
+    NothingProposed,
 }
 
 impl Stopped {
@@ -518,6 +520,7 @@ impl Stopped {
             Stopped::Budget => "what is left of the budget does not suffice for another generation",
             Stopped::Time => "the time that it was given is up",
             Stopped::NothingFails => "no train row fails",
+            Stopped::NothingProposed => "the proposer gave nothing that can be read",
         }
     }
 
@@ -530,6 +533,27 @@ impl Stopped {
     }
 }
 
+/// That not one of the proposer's replies could be used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unusable {
+    /// How many proposals were asked for.
+    pub proposals: u32,
+    /// Why the last of them was dropped.
+    pub reason: String,
+}
+
+impl Unusable {
+    /// The same in plain words, with what to do.
+    pub fn words(&self) -> String {
+        let all = match self.proposals {
+            1 => "the only proposal was".to_owned(),
+            proposals => format!("all {proposals} proposals were"),
+        };
+        let reason = self.reason.trim_end_matches('.');
+        format!("{all} unusable; the last: {reason}. Give [models.proposer] a larger model, then run again")
+    }
+}
+
 /// The run ended as planned.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunEnded {
@@ -538,6 +562,9 @@ pub struct RunEnded {
     /// More on why, in plain words; empty where there is no more to say.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub why: String,
+    /// That the proposer gave nothing to try, where that is so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unusable: Option<Unusable>,
     /// Id of the winner: the last incumbent.
     pub winner: String,
     /// Calls that this run paid for, as each role.

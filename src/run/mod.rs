@@ -22,7 +22,7 @@ pub use change::{FellBack, IncumbentMeasured, Successor};
 pub use event::{
     Ablated, AskFailed, AttemptsLost, BaselineMeasured, Decision, Diagnosed, Dropped, During, Event, FORMAT,
     GenerationEnded, GenerationStarted, Judged, LimitReached, Measured, Merged, NoiseMeasured, Progress, Proposed,
-    Raced, RowFailed, RunEnded, RunStarted, Screened, Shortened, Stopped, TestOpened, Verdict, Widened,
+    Raced, RowFailed, RunEnded, RunStarted, Screened, Shortened, Stopped, TestOpened, Unusable, Verdict, Widened,
 };
 pub use files::Files;
 pub use folder::{Listing, Manifest, RunFolder, RunState, state, unique_length};

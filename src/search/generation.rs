@@ -10,6 +10,7 @@ use super::judge::Judgement;
 use super::meter::{Doing, Meter};
 use super::question::Question;
 use super::race::{self, Course};
+use super::usable::Usable;
 use super::widen::{self, Parent, Plateau};
 use super::{Halt, Revision, Search};
 use crate::dataset::Split;
@@ -64,6 +65,8 @@ pub(super) struct State {
     /// Revisions to be offered to the archive once it is needed: that takes all of train.
     pub unarchived: Vec<Revision>,
     pub plateau: Plateau,
+    /// What the proposer's replies came to.
+    pub usable: Usable,
     /// What is left to be asked of the hunks that were kept last.
     pub ablation: Option<Ablation>,
     /// Calls that ablation has taken.
@@ -93,6 +96,7 @@ impl State {
             archive: Archive::default(),
             unarchived: Vec::new(),
             plateau: Plateau::default(),
+            usable: Usable::default(),
             ablation: None,
             ablation_calls: 0,
             incumbent,
@@ -112,6 +116,7 @@ impl State {
             changes: self.changes,
             lost: std::mem::take(&mut self.lost),
             past_clusters: std::mem::take(&mut self.past_clusters),
+            usable: std::mem::take(&mut self.usable),
             ..Self::new(incumbent, noisy, bandit)
         };
     }
@@ -255,6 +260,7 @@ impl Search<'_> {
                 let failed = AskFailed { generation, slot: ask.slot, error: error.clone() };
                 self.sink.emit(Event::AskFailed(failed))?;
             }
+            state.usable.observe(&reply);
             let (strategy, parent) = (ask.strategy.name.clone(), parent.as_ref().map(|parent| &parent.entry));
             found.extend(self.admit(state, strategy, ask.cluster, parent, reply, generation)?);
         }

@@ -12,6 +12,7 @@
 //! | `merge.rs` | which survivors become one question |
 //! | `gate.rs` | whether that is kept |
 //! | `ablate.rs` | which hunks of what was kept go again |
+//! | `usable.rs` | whether it is any use to go on asking the proposer |
 //! | `noise.rs` | what gain the data can show |
 //! | `pace.rs` | how thorough all that is, by the calls left |
 //! | `fall_back.rs` | what goes on where another model takes over |
@@ -37,6 +38,7 @@ mod race;
 mod screen;
 mod settings;
 mod trial;
+mod usable;
 mod widen;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -55,7 +57,8 @@ use crate::model::{CallError, ModelRole};
 use crate::prompt::PromptSet;
 use crate::propose::{Propose, Strategy};
 use crate::run::{
-    BaselineMeasured, During, Event, FORMAT, Pulls, Recorded, RunEnded, RunError, RunStarted, Sink, Stopped, TestOpened,
+    BaselineMeasured, During, Event, FORMAT, Pulls, Recorded, RunEnded, RunError, RunStarted, Sink, Stopped,
+    TestOpened, Unusable,
 };
 use choose::Bandit;
 use generation::State;
@@ -180,8 +183,9 @@ impl Search<'_> {
         }
         let stopped = state.stopped.unwrap_or(Stopped::Generations);
         let is_plateau = stopped == Stopped::NoGain;
+        let unusable = state.usable.none();
         let why = if is_plateau { state.plateau.why_stopped(state.without_gain) } else { String::new() };
-        self.end(stopped, why, state.incumbent.id.clone())
+        self.end(stopped, why, unusable, state.incumbent.id.clone())
     }
 
     /// Measures the incumbent and runs the generations that are left; says why there are no more.
@@ -210,7 +214,7 @@ impl Search<'_> {
         Ok(())
     }
 
-    fn end(&self, stopped: Stopped, why: String, winner: String) -> Result<RunEnded, Halt> {
+    fn end(&self, stopped: Stopped, why: String, unusable: Option<Unusable>, winner: String) -> Result<RunEnded, Halt> {
         self.account.settle().map_err(OutcomeError::Call)?;
         let spent = (self.spent)();
         let mut calls = BTreeMap::from([("task".to_owned(), spent.task), ("proposer".to_owned(), spent.proposer)]);
@@ -222,7 +226,7 @@ impl Search<'_> {
                 calls.insert(role.to_owned(), made);
             }
         }
-        let ended = RunEnded { stopped, why, winner, calls };
+        let ended = RunEnded { stopped, why, unusable, winner, calls };
         self.sink.emit(Event::RunEnded(ended.clone()))?;
         Ok(ended)
     }
@@ -272,6 +276,9 @@ impl Search<'_> {
         let dev = self.settings.objective.summary(&state.incumbent.dev);
         if self.settings.target_score.is_some_and(|target| dev.score >= target) {
             return Some(Stopped::TargetScore);
+        }
+        if state.usable.is_hopeless() {
+            return Some(Stopped::NothingProposed);
         }
         if state.without_gain >= self.settings.patience {
             return Some(Stopped::NoGain);

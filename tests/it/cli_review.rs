@@ -155,6 +155,7 @@ impl Words {
         events.push(Event::RunEnded(RunEnded {
             stopped: Stopped::Generations,
             why: String::new(),
+            unusable: None,
             winner,
             calls: Default::default(),
         }));

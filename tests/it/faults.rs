@@ -95,3 +95,51 @@ done"#;
     assert!(ran.err.contains("rows of the baseline could run; the first of the others failed with"), "{}", ran.err);
     assert_eq!(ran.err.matches("worn out").count(), 1, "{}", ran.err);
 }
+
+#[test]
+fn a_proposer_that_gives_nothing_usable_ends_the_run_early_and_is_told_first() {
+    let provider = Provider::start(Answers::Fixed("I would rather not.".to_owned()), Behaviour::default());
+    let project = Project::in_memory();
+    let proposer = format!("models.proposer={{{}}}", provider.table());
+    let settings = ["--set", &proposer, "--set", "search.generations=9", "--set", "search.patience=9"];
+    let ran = project.ratchet(&[&["optimize", "--json"][..], &settings].concat());
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let told = ran.json();
+    // Four proposals a generation, each sent back once: a dozen calls end within the second.
+    assert_eq!((&told["stopped"], &told["generations"]), (&"nothing_proposed".into(), &2.into()), "{told}");
+    assert_eq!(provider.server.stats().requests, 16);
+    let warning = told["warnings"][0].as_str().unwrap();
+    assert!(warning.starts_with("all 8 proposals were unusable; the last: unreadable reply: "), "{warning}");
+    assert!(warning.ends_with("Give [models.proposer] a larger model, then run again"), "{warning}");
+    for arguments in [&["report"][..], &["report", "--markdown"]] {
+        let screen = project.ratchet(arguments).out.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(screen.contains("all 8 proposals were unusable"), "{arguments:?}: {screen}");
+    }
+}
+
+#[test]
+fn an_account_without_credit_and_a_program_that_fails_are_told_as_what_they_are() {
+    let poor = Fault::Raw(
+        429,
+        r#"{"error": {"message": "You exceeded your quota", "code": "insufficient_quota"}}"#.to_owned(),
+    );
+    let behaviour = Behaviour { rates: Rates(vec![(1.0, poor)]), ..Behaviour::default() };
+    let provider = Provider::start(Answers::Chat(Arc::new(Embedded::new())), behaviour);
+    let project = Project::in_memory();
+    let ran = project.ratchet(&["eval", "--set", &format!("models.task={{{}}}", provider.table())]);
+    assert_eq!(ran.code, 4, "{}", ran.err);
+    assert!(ran.err.contains("no credit or quota left") && !ran.err.contains("check the key"), "{}", ran.err);
+    project.write("model.sh", "echo broken >&2; exit 3");
+    let program = "models.task={provider='command', run=['sh', 'model.sh']}";
+    told_once(
+        &project,
+        &[program],
+        &[
+            "none of the first 20 rows could be answered",
+            "the program gave no answer: sh: exit code 3: broken",
+            "models.task.run",
+        ],
+    );
+    let ran = project.ratchet(&["doctor", "--set", program]);
+    assert!(ran.code == 2 && ran.out.contains("models.task.run"), "{}", ran.out);
+}
