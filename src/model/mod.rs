@@ -28,6 +28,7 @@ mod log;
 mod ollama;
 mod openai;
 mod outlook;
+mod parameters;
 mod places;
 mod preset;
 mod price;

@@ -90,9 +90,9 @@ pub(super) fn address(model: &ModelConfig) -> Option<&str> {
     Some(model.base_url.as_deref().unwrap_or(preset.base_url))
 }
 
-/// Whether `model` can be offered tools.
-pub(super) fn carries_tools(model: &ModelConfig) -> bool {
-    !matches!(model.provider, Provider::Embedded | Provider::Command)
+/// How `model` is spoken to; `None` for what isn't reached over HTTP.
+pub(super) fn spoken(model: &ModelConfig) -> Option<Dialect> {
+    (!matches!(model.provider, Provider::Embedded | Provider::Command)).then(|| dialect(model))
 }
 
 fn dialect(model: &ModelConfig) -> Dialect {

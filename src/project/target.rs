@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::load::file_name;
 use super::models::chat_settings;
-use super::provider::carries_tools;
+use super::provider::spoken;
 use super::scorers::key_names;
 use super::{Models, Project, ProjectError};
 use crate::config::{self, Config};
@@ -56,7 +56,7 @@ impl Project {
         let calls = ModelCalls {
             stack: Arc::new(Stack::new(task, session).for_parts()),
             settings,
-            carries_tools: carries_tools(Self::model(&self.config, ModelRole::Task)),
+            dialect: spoken(Self::model(&self.config, ModelRole::Task)),
             interrupt: session.interrupt.clone(),
         };
         let program = Arc::new(Program::new(options, calls));

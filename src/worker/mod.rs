@@ -189,7 +189,11 @@ impl InFlight {
                 false
             }
             (parsed, _) => {
-                let problem = parsed.err().map_or_else(|| "it has no `id`".to_owned(), |error| error.to_string());
+                let problem = match parsed.as_ref().map(|reply| reply.get("id")) {
+                    Ok(None) => "it has no `id`".to_owned(),
+                    Ok(Some(id)) => format!("its `id` is {id}, and must be the number that was given"),
+                    Err(error) => error.to_string(),
+                };
                 self.fail_oldest(Failure::NoReply(format!(
                     "wrote {}, which is no reply such as {example}: {problem}; print anything else to stderr",
                     quote(line)

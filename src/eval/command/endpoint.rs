@@ -26,8 +26,7 @@ use super::request::{self, Stream};
 use super::response;
 use crate::digest::Digest;
 use crate::eval::ChatSettings;
-use crate::model::Chat;
-use crate::model::{Call, CallError, Completion, Interrupt, ModelRole, Stack, TraceStep};
+use crate::model::{Call, CallError, Chat, Completion, Dialect, Interrupt, ModelRole, Stack, TraceStep};
 
 /// The header that names a call's step. Without it the step is called as the prompt whose messages the call begins with,
 /// and where there is none [`STEP`].
@@ -43,8 +42,8 @@ pub struct ModelCalls {
     pub stack: Arc<Stack>,
     /// How it is asked where the program leaves it open.
     pub settings: ChatSettings,
-    /// Whether the model can be offered tools.
-    pub carries_tools: bool,
+    /// How the model is spoken to, where it is reached over HTTP: others know no tools.
+    pub dialect: Option<Dialect>,
     /// Set when the run is to stop: no call is begun any more.
     pub interrupt: Interrupt,
 }
@@ -110,7 +109,7 @@ async fn complete(State(desks): State<Arc<Desks>>, headers: HeaderMap, body: Byt
         return refused(StatusCode::CONFLICT, "no_row", message);
     };
     let calls = &desks.calls;
-    let mut asked = match request::asked(&body, &calls.settings, calls.carries_tools) {
+    let mut asked = match request::asked(&body, &calls.settings, calls.dialect.as_ref()) {
         Ok(asked) => asked,
         Err(message) => return refused(StatusCode::BAD_REQUEST, "invalid_request_error", &message),
     };
@@ -132,7 +131,7 @@ async fn complete(State(desks): State<Arc<Desks>>, headers: HeaderMap, body: Byt
     match drawn {
         Ok(completions) => answer(&asked.request.model, &completions, asked.stream),
         // The request is what the program made it: asking again gets the same, and the program may know better.
-        Err(error @ CallError::Rejected(_)) => {
+        Err(error) if error.is_refusal() => {
             refused(StatusCode::BAD_REQUEST, "invalid_request_error", &error.to_string())
         }
         Err(error) => {

@@ -57,9 +57,8 @@ struct Seat {
     desk: Arc<Desk>,
 }
 
-/// An answer line.
+/// An answer line. What else stands there is the program's own business.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Answer {
     #[serde(default)]
     output: Value,
@@ -157,8 +156,8 @@ fn prompts(call: &Call) -> Vec<(String, Vec<Message>)> {
 
 /// What an answer line says.
 fn completion(reply: Reply, recorded: Vec<TraceStep>) -> Result<Completion, String> {
-    let answer: Answer = serde_json::from_value(Value::Object(reply))
-        .map_err(|error| format!("its answer has another shape than {EXAMPLE}: {error}"))?;
+    let answer: Answer = serde_path_to_error::deserialize(Value::Object(reply))
+        .map_err(|error| format!("its answer has another shape than {EXAMPLE}: {}: {}", error.path(), error.inner()))?;
     if let Some(error) = answer.error {
         return Err(error);
     }
@@ -179,5 +178,24 @@ fn completion(reply: Reply, recorded: Vec<TraceStep>) -> Result<Completion, Stri
 impl Chat for Program {
     fn complete<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Completion, CallError>> {
         Box::pin(self.answer(call))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_of_another_shape_is_told_with_the_place() {
+        let read = |answer: Value| completion(answer.as_object().unwrap().clone(), Vec::new());
+        let error = |answer: Value| read(answer).unwrap_err();
+        let told = error(json!({"output": "x", "trace": [{"name": "a", "latency_ms": -3}]}));
+        assert!(told.ends_with("trace[0].latency_ms: -3 is no time: give milliseconds from 0"), "{told}");
+        let told = error(json!({"output": "x", "trace": [{"name": "a"}, {"name": "b", "tokens": 7}]}));
+        assert!(told.contains(": trace[1].tokens: invalid type"), "{told}");
+        assert!(error(json!({"ouput": "x"})).contains("has no `output`"));
+        assert_eq!(read(json!({"output": "x", "latency_ms": 5})).unwrap().text, "x");
     }
 }

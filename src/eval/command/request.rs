@@ -8,11 +8,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::eval::ChatSettings;
-use crate::model::{AnswerFormat, ChatRequest, Tools};
+use crate::model::{AnswerFormat, ChatRequest, Dialect, Tools};
 use crate::prompt::{Message, Role};
 
 /// Fields that say nothing about the answer.
-const IDLE: [&str; 5] = ["model", "user", "metadata", "store", "safety_identifier"];
+const IDLE: [&str; 6] = ["model", "user", "metadata", "store", "safety_identifier", "prompt_cache_key"];
 
 /// Fields that are about tools.
 const TOOLS: [&str; 3] = ["tools", "tool_choice", "parallel_tool_calls"];
@@ -66,7 +66,7 @@ struct Body {
 #[derive(Deserialize)]
 struct AskedMessage {
     role: String,
-    content: Content,
+    content: Option<Content>,
 }
 
 #[derive(Deserialize)]
@@ -95,13 +95,16 @@ struct Schema {
     schema: Value,
 }
 
-/// What `body` asks; tools are passed on where they are `carried`.
+/// What `body` asks of a model that is spoken to in `dialect`; without one it knows no tools, and gets parameters as they are
+/// written.
 ///
 /// # Errors
 /// What can't be passed on, in words for the program's author.
-pub(super) fn asked(body: &[u8], settings: &ChatSettings, carried: bool) -> Result<Asked, String> {
+pub(super) fn asked(body: &[u8], settings: &ChatSettings, dialect: Option<&Dialect>) -> Result<Asked, String> {
     let unreadable = |error: serde_json::Error| format!("this is no chat completions request: {error}");
     let mut body: Body = serde_json::from_slice(body).map_err(unreadable)?;
+    // Client libraries write what isn't set as null.
+    body.others.retain(|_, value| !value.is_null());
     let answers = body.n.unwrap_or(1);
     if !(1..=MOST_ANSWERS).contains(&answers) {
         return Err(format!("`n` is {answers}: ask for 1 to {MOST_ANSWERS} answers"));
@@ -110,14 +113,14 @@ pub(super) fn asked(body: &[u8], settings: &ChatSettings, carried: bool) -> Resu
         return Err(format!("`{name}` is not available here; write it as `tools`, which took its place"));
     }
     // No tools at all is what some libraries write as an empty list, and others as null.
-    let is_none = |value: &Value| value.is_null() || value.as_array().is_some_and(Vec::is_empty);
+    let is_none = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
     let mut about_tools = Map::new();
     for name in TOOLS {
         about_tools.extend(body.others.remove_entry(name).filter(|(_, value)| !is_none(value)));
     }
     let named = about_tools.keys().next().map(String::as_str);
     let named = named.or_else(|| body.messages.iter().any(is_about_tools).then_some("tool"));
-    if let Some(name) = named.filter(|_| !carried) {
+    if let Some(name) = named.filter(|_| dialect.is_none()) {
         return Err(format!(
             "`{name}` can't be passed on to this project's task model, which knows no tools; ask for JSON that names the tool, \
              and call it yourself"
@@ -134,7 +137,8 @@ pub(super) fn asked(body: &[u8], settings: &ChatSettings, carried: bool) -> Resu
         Some(Format::JsonObject) => AnswerFormat::Json,
         Some(Format::JsonSchema { json_schema: Schema { name, schema } }) => AnswerFormat::Schema { name, schema },
     };
-    request.extra.extend(body.others.into_iter().filter(|(name, _)| !IDLE.contains(&name.as_str())));
+    body.others.retain(|name, _| !IDLE.contains(&name.as_str()));
+    pass_on(&mut request.extra, body.others, dialect)?;
     let results = body.messages.iter().filter_map(result).collect();
     if has_tools {
         // What the program gives takes the place of the project's.
@@ -144,6 +148,26 @@ pub(super) fn asked(body: &[u8], settings: &ChatSettings, carried: bool) -> Resu
     }
     let stream = (body.stream == Some(true)).then(|| body.stream_options.unwrap_or_default());
     Ok(Asked { request, messages, results, answers, stream })
+}
+
+/// Puts `parameters` into `extra`, as the model's dialect says them.
+fn pass_on(
+    extra: &mut Map<String, Value>,
+    parameters: Map<String, Value>,
+    dialect: Option<&Dialect>,
+) -> Result<(), String> {
+    let Some(dialect) = dialect else {
+        extra.extend(parameters);
+        return Ok(());
+    };
+    for (name, value) in parameters {
+        if !dialect.say(extra, &name, value) {
+            return Err(format!(
+                "`{name}` can't be passed on: this project's task model has no such parameter; leave it out"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Whether `message` is of a tool, or asks for one.
@@ -181,7 +205,13 @@ fn message(asked: &Value) -> Result<Message, String> {
         "assistant" => Role::Assistant,
         other => return Err(format!("a message's role is {other:?}; system, user, assistant and tool are available")),
     };
-    Ok(Message { role, content: asked.content.text() })
+    let content = match asked.content {
+        Some(content) => content.text(),
+        // What a model answers that said nothing.
+        None if role == Role::Assistant => String::new(),
+        None => return Err(format!("a message of the {} has no `content`", asked.role)),
+    };
+    Ok(Message { role, content })
 }
 
 #[cfg(test)]
@@ -201,7 +231,7 @@ mod tests {
     }
 
     fn read(body: &Value) -> Result<ChatRequest, String> {
-        asked(body.to_string().as_bytes(), &settings(), true).map(|asked| asked.request)
+        asked(body.to_string().as_bytes(), &settings(), Some(&Dialect::default())).map(|asked| asked.request)
     }
 
     #[test]
@@ -256,8 +286,9 @@ mod tests {
         ]);
         let tools = json!([{"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}]);
         let body = json!({"messages": messages, "tools": tools, "tool_choice": "auto", "user": "me"});
-        let read = |carried| asked(body.to_string().as_bytes(), &settings(), carried);
-        let whole = read(true).unwrap();
+        let read = |dialect| asked(body.to_string().as_bytes(), &settings(), dialect);
+        let dialect = Dialect::default();
+        let whole = read(Some(&dialect)).unwrap();
         let expected = json!({"tools": tools, "tool_choice": "auto", "messages": messages});
         assert_eq!((json!(whole.request.tools), whole.request.messages.len()), (expected, 0));
         assert_eq!(Value::Object(whole.request.extra.clone()), json!({"top_p": 0.5}));
@@ -267,7 +298,7 @@ mod tests {
             ["Be brief.", "my card"]
         );
         assert_eq!(whole.results, [("c1".to_owned(), json!("gold"))]);
-        assert!(read(false).err().unwrap().contains("`tool_choice` can't be passed on"));
+        assert!(read(None).err().unwrap().contains("`tool_choice` can't be passed on"));
     }
 
     #[test]
@@ -276,15 +307,30 @@ mod tests {
         let plain = read(&json!({"messages": user})).unwrap();
         for none in [json!([]), Value::Null] {
             let body = json!({"messages": user, "tools": none, "tool_choice": null}).to_string();
-            let asked = asked(body.as_bytes(), &settings(), false).unwrap();
+            let asked = asked(body.as_bytes(), &settings(), None).unwrap();
             assert_eq!(asked.request, plain);
         }
     }
 
     #[test]
+    fn parameters_are_said_as_the_model_has_them_or_refused_by_name_and_nulls_are_none() {
+        let user = json!([{"role": "user", "content": "a"}, {"role": "assistant", "content": null}]);
+        let body = json!({"messages": user, "stop": "END", "seed": null, "top_p": 0.25}).to_string();
+        let read = |dialect| asked(body.as_bytes(), &settings(), Some(&dialect));
+        let request = read(Dialect::Anthropic { max_tokens: 9 }).unwrap().request;
+        assert_eq!(Value::Object(request.extra), json!({"top_p": 0.25, "stop_sequences": ["END"]}));
+        assert_eq!((request.messages[1].role, request.messages[1].content.as_str()), (Role::Assistant, ""));
+        let error = read(Dialect::Responses).err().unwrap();
+        assert!(error.starts_with("`stop` can't be passed on"), "{error}");
+        let silent = json!({"messages": [{"role": "user", "content": null}]}).to_string();
+        let error = asked(silent.as_bytes(), &settings(), None).err().unwrap();
+        assert_eq!(error, "a message of the user has no `content`");
+    }
+
+    #[test]
     fn a_stream_is_given_where_it_is_asked_for() {
         let user = json!([{"role": "user", "content": "a"}]);
-        let stream = |body: Value| asked(body.to_string().as_bytes(), &settings(), true).unwrap().stream;
+        let stream = |body: Value| asked(body.to_string().as_bytes(), &settings(), None).unwrap().stream;
         assert_eq!(stream(json!({"messages": user, "stream": false})), None);
         let bare = stream(json!({"messages": user, "stream": true}));
         assert_eq!(bare, Some(Stream { include_usage: false }));

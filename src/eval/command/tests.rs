@@ -14,7 +14,7 @@ use super::endpoint::Endpoint;
 use super::*;
 use crate::eval::ChatSettings;
 use crate::model::testing::{answer, call};
-use crate::model::{Budget, Limit, Limits, Provider, ProviderId, RetryPolicy, Session, Stack, Store};
+use crate::model::{Budget, Dialect, Limit, Limits, Provider, ProviderId, RetryPolicy, Session, Stack, Store};
 use crate::prompt::{Message, Prompt, Role};
 
 /// Says how often it was asked, and what.
@@ -57,7 +57,7 @@ fn calls(session: &Session) -> ModelCalls {
     let settings =
         ChatSettings { model: "echo".into(), deterministic: true, max_concurrency: 4, ..ChatSettings::default() };
     let stack = Arc::new(Stack::new(provider, session).for_parts());
-    ModelCalls { stack, settings, carries_tools: true, interrupt: session.interrupt.clone() }
+    ModelCalls { stack, settings, dialect: Some(Dialect::default()), interrupt: session.interrupt.clone() }
 }
 
 fn options(command: &[&str]) -> ProgramOptions {
@@ -184,7 +184,8 @@ async fn what_is_no_answer_is_an_error_of_the_row_that_says_what_was_found() {
     for (reply, told) in [
         (r#"printf '{"id": %s, "error": "no model"}\n' "$id""#, "no model"),
         (r#"printf '{"id": %s}\n' "$id""#, "has no `output`"),
-        (r#"printf '{"id": %s, "ouput": 1}\n' "$id""#, "unknown field `ouput`"),
+        (r#"printf '{"id": %s, "ouput": 1}\n' "$id""#, "has no `output`"),
+        (r#"printf '{"id": "%s", "output": 1}\n' "$id""#, "and must be the number that was given"),
         (r#"printf '{"id": %s, "output": 1, "trace": [{}]}\n' "$id""#, "missing field `name`"),
         ("echo debugging", "wrote \"debugging\", which is no reply"),
         (r"printf 'caf\351\n'", "isn't UTF-8"),

@@ -1,13 +1,12 @@
 //! The steps of an agent: those that it reports and the model calls that were recorded, put together.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::model::{TraceStep, Usage};
 
-/// A step as a program reports it.
+/// A step as a program reports it. What else it says of it is its own business.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct Reported {
     name: String,
     #[serde(default)]
@@ -16,24 +15,33 @@ pub(super) struct Reported {
     output: Value,
     #[serde(default)]
     error: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "milliseconds")]
     latency_ms: Option<u64>,
     #[serde(default)]
     tokens: Option<Tokens>,
 }
 
 /// Tokens as a program reports them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
 struct Tokens {
     input: u64,
     output: u64,
 }
 
+/// A time as clocks give it, to the millisecond.
+fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let time = Option::<f64>::deserialize(deserializer)?;
+    match time.filter(|time| !(time.is_finite() && *time >= 0.0)) {
+        Some(time) => Err(serde::de::Error::custom(format!("{time} is no time: give milliseconds from 0"))),
+        None => Ok(time.map(|time| time.round() as u64)),
+    }
+}
+
 impl Reported {
     /// The tokens that were spent where nobody but the program saw it.
     fn usage(&self) -> Usage {
-        let Tokens { input, output } = self.tokens.unwrap_or(Tokens { input: 0, output: 0 });
+        let Tokens { input, output } = self.tokens.unwrap_or_default();
         Usage { input, output, ..Usage::default() }
     }
 
@@ -125,7 +133,13 @@ mod tests {
     }
 
     #[test]
-    fn a_step_with_an_unknown_field_is_refused() {
-        assert!(serde_json::from_value::<Vec<Reported>>(json!([{"name": "a", "call": "00"}])).is_err());
+    fn steps_are_taken_as_programs_write_them() {
+        let steps = json!([
+            {"name": "a", "latency_ms": 12.6, "tokens": {"input": 3}, "call": "00", "parent": null},
+            {"name": "b", "latency_ms": null, "tokens": {"output": 4, "total": 4}},
+        ]);
+        let (steps, elsewhere) = merged(reported(steps), Vec::new());
+        assert_eq!((steps[0].latency_ms, steps[1].latency_ms, steps[0].call), (Some(13), None, None));
+        assert_eq!((elsewhere.input, elsewhere.output), (3, 4));
     }
 }
