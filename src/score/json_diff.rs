@@ -15,8 +15,9 @@ use crate::dataset::Example;
 /// - strings: Levenshtein similarity, white space included; numbers: [`NumericDiff`](super::NumericDiff);
 /// - null and null 1, null and anything else 0; values of different kinds: Levenshtein similarity of their JSON.
 ///
-/// A string that holds a JSON object or array is that object or array, at any depth, unless `preserve_strings`. So an
-/// answer that isn't JSON is a string, and a fence around JSON makes it one. Python counts true and false as 1 and 0, and
+/// A string that holds a JSON object or array is that object or array, at any depth, unless `preserve_strings`. An answer that
+/// isn't JSON is a string, and a fence around JSON makes it one. Unlike autoevals, which is given a string whatever the model
+/// meant, the whole answer is read as any JSON, a number too, where a text isn't expected: `42` is 42. Python counts true and false as 1 and 0, and
 /// so does this; autoevals in TypeScript compares their names, letter by letter. Unlike Python, letters beyond ASCII
 /// aren't escaped where the JSON of values of different kinds is compared.
 #[derive(Debug, Clone)]
@@ -91,9 +92,14 @@ impl Grader for JsonDiff {
 
     fn grade(&self, example: &Example, answer: &str) -> Result<Grade, String> {
         let whole = |value: Value| container_in(&value).unwrap_or(value);
-        let (answer, expected) = (whole(Value::from(answer)), whole(expected(example)?.clone()));
+        let expected = whole(expected(example)?.clone());
+        let read = if expected.is_string() { None } else { serde_json::from_str(answer).ok() };
+        let is_json = read.is_some();
+        let answer = read.unwrap_or_else(|| whole(Value::from(answer)));
         let value = self.diff(&answer, &expected);
-        Ok(Grade::graded(value, || self.reason(&answer, &expected)))
+        let reason =
+            || if is_json || expected.is_string() { self.reason(&answer, &expected) } else { "not JSON".to_owned() };
+        Ok(Grade::graded(value, reason))
     }
 }
 
@@ -101,7 +107,7 @@ impl JsonDiff {
     /// Which fields differ, of objects; else nothing more than that they do.
     fn reason(&self, answer: &Value, expected: &Value) -> String {
         let (Value::Object(answer), Value::Object(expected)) = (answer, expected) else {
-            return if answer.is_string() && !expected.is_string() { "not JSON" } else { "differs" }.to_owned();
+            return "differs".to_owned();
         };
         let others = answer.keys().filter(|key| !expected.contains_key(*key));
         let differ = expected.keys().chain(others).filter(|key| {
@@ -151,10 +157,28 @@ mod tests {
         close(&json!(" lead"), json!("lead"), 0.8);
         close(&json!([1.0]), json!("[1]"), 1.0);
         close(&json!({"a": 1}), json!(3), 0.0);
-        close(&json!("null"), json!({"a": 1}), 0.142_857_142_857_142_9);
         close(&json!([[1]]), json!("[2"), 0.199_999_999_999_999_96);
-        close(&json!("true"), json!(true), 0.666_666_666_666_666_7);
         close(&json!({"b": 1, "a": [true, null, 1.5]}), json!("zzzz"), 0.074_074_074_074_074_07);
+    }
+
+    /// autoevals takes these for strings: `true` is 2/3 like true there, and `42` half like 42.
+    #[test]
+    fn a_whole_answer_is_read_as_any_json_where_no_text_is_expected() {
+        let scorer = JsonDiff::new("json_diff", false);
+        for (answer, expected, wanted) in [
+            ("42", json!(42), 1.0),
+            (" 42\n", json!(42), 1.0),
+            ("true", json!(true), 1.0),
+            ("null", json!([1]), 0.0),
+            ("null", json!({"a": 1}), 0.0),
+            ("\"x\"", json!(["x"]), similarity("\"x\"", "[\"x\"]")),
+            ("42", json!("42"), 1.0),
+            ("\"x\"", json!("x"), similarity("\"x\"", "x")),
+        ] {
+            assert_eq!(value(&scorer, expected.clone(), answer), wanted, "{answer} and {expected}");
+        }
+        assert_eq!(reason(&scorer, json!([1]), "null"), "differs");
+        assert_eq!(reason(&scorer, json!(42), "forty-two"), "not JSON");
     }
 
     #[test]
