@@ -31,10 +31,7 @@ pub enum CalibrateError {
     #[error("{0}")]
     NoJudge(String),
     /// A label that can't be compared.
-    #[error(
-        "row `{row}`: metadata field `{field}` is {found}; write a number from 0 to 1, true or false, or one of the \
-         judge's choices: {choices}"
-    )]
+    #[error("row `{row}`: metadata field `{field}` is {found}; write {wanted}")]
     Label {
         /// The row.
         row: String,
@@ -43,7 +40,7 @@ pub enum CalibrateError {
         /// What was found.
         found: String,
         /// What would do.
-        choices: String,
+        wanted: String,
     },
     /// No row has both fields.
     #[error(
@@ -156,7 +153,7 @@ fn human(judge: &Judge, example: &Example, name: &str) -> Result<Option<Human>, 
     let said = example.metadata.get(name).filter(|value| !value.is_null());
     if let Some(said) = said.filter(|said| !said.is_object()) {
         let value = value(said, |word| judge.value_of(word));
-        let value = value.ok_or_else(|| unusable(example, name, said, judge.words()))?;
+        let value = value.ok_or_else(|| unusable(example, name, said, wanted(judge)))?;
         return Ok(Some(Human { value, by_criterion: Vec::new() }));
     }
     let by_name = said.and_then(Value::as_object);
@@ -164,7 +161,8 @@ fn human(judge: &Judge, example: &Example, name: &str) -> Result<Option<Human>, 
     if let Some(unknown) = by_name.and_then(|by_name| by_name.keys().find(|key| !known(key))) {
         let names: Vec<String> = judge.criteria().iter().map(|of| format!("\"{}\"", of.name)).collect();
         let field = format!("{name}.{unknown}");
-        return Err(unusable(example, &field, &Value::Null, format!("the criteria are {}", names.join(" | "))));
+        let said = by_name.and_then(|by_name| by_name.get(unknown)).unwrap_or(&Value::Null);
+        return Err(unusable(example, &field, said, format!("it by the name of a criterion: {}", names.join(" | "))));
     }
     let mut by_criterion = Vec::new();
     for criterion in judge.criteria() {
@@ -172,7 +170,7 @@ fn human(judge: &Judge, example: &Example, name: &str) -> Result<Option<Human>, 
         let said = by_name.and_then(|by_name| by_name.get(&criterion.name)).or_else(|| example.metadata.get(&field));
         let given = said.filter(|value| !value.is_null()).map(|said| {
             let given = value(said, |word| criterion.value_of(word));
-            given.ok_or_else(|| unusable(example, &field, said, criterion.words()))
+            given.ok_or_else(|| unusable(example, &field, said, one_of(&criterion.words())))
         });
         by_criterion.push(given.transpose()?);
     }
@@ -196,8 +194,25 @@ fn value(said: &Value, of_word: impl Fn(&str) -> Option<f64>) -> Option<f64> {
     value.filter(|value| (0.0..=1.0).contains(value))
 }
 
-fn unusable(example: &Example, field: &str, found: &Value, choices: String) -> CalibrateError {
-    CalibrateError::Label { row: example.id.clone(), field: field.to_owned(), found: found.to_string(), choices }
+/// What people may have given an answer as a whole.
+fn wanted(judge: &Judge) -> String {
+    let [first, second, ..] = judge.criteria() else { return one_of(&judge.words()) };
+    let by_name: Vec<String> = [first, second]
+        .iter()
+        .map(|of| format!("\"{}\": {}", of.name, of.words().split(" | ").next().unwrap_or("1")))
+        .collect();
+    format!(
+        "a number from 0 to 1, or true or false, for all criteria together, or what each was given, as {{{}}}",
+        by_name.join(", ")
+    )
+}
+
+fn one_of(words: &str) -> String {
+    format!("a number from 0 to 1, true or false, or one of the judge's choices: {words}")
+}
+
+fn unusable(example: &Example, field: &str, found: &Value, wanted: String) -> CalibrateError {
+    CalibrateError::Label { row: example.id.clone(), field: field.to_owned(), found: found.to_string(), wanted }
 }
 
 fn completion(text: String) -> Completion {

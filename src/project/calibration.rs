@@ -60,7 +60,7 @@ pub struct Agreed {
     pub rows: usize,
     /// Share of rows on which both say the same.
     pub agreement: f64,
-    /// Cohen's kappa; null where both always say the same one thing.
+    /// Cohen's kappa; null where people always say the same one thing, so that there is nothing to agree about.
     pub kappa: Option<f64>,
     /// Its 95 % interval.
     pub kappa_interval: Option<[f64; 2]>,
@@ -76,7 +76,7 @@ impl Agreed {
         let (categories, pairs) = categorised(values, pass_threshold);
         let mut confusion = vec![vec![0; categories.len()]; categories.len()];
         pairs.iter().for_each(|(human, judge)| confusion[*human][*judge] += 1);
-        let found = agreement(&pairs, CONFIDENCE);
+        let found = agreement(&pairs, CONFIDENCE).filter(|_| !is_same_throughout(&confusion));
         let same = pairs.iter().filter(|(human, judge)| human == judge).count();
         Self {
             rows: values.len(),
@@ -88,10 +88,20 @@ impl Agreed {
         }
     }
 
+    /// Whether people gave all answers the same.
+    pub fn is_without_difference(&self) -> bool {
+        is_same_throughout(&self.confusion)
+    }
+
     /// Whether they are shown to agree more than chance would have it.
     fn is_shown(&self) -> bool {
         self.kappa_interval.is_some_and(|[low, _]| low > 0.0)
     }
+}
+
+/// Whether people used one category at most.
+fn is_same_throughout(confusion: &[Vec<usize>]) -> bool {
+    confusion.iter().filter(|row| row.iter().sum::<usize>() > 0).count() < 2
 }
 
 /// How far people and a judge agree on one criterion.
@@ -166,9 +176,12 @@ pub(super) fn calibration(
         .map(|of| Bias { correlation: of.rho, interval: [of.interval.low, of.interval.high] });
     let retest = retest(rated);
     let detectable = [0.0, retest.noise_variance].map(|variance| detectable_gain(dev_rows, dev_rows, variance).0);
-    let (tells_apart, mut verdict) = verdict(agreed.is_shown(), detectable, dev_rows, retest, judge);
-    let apart: Vec<String> =
-        criteria.iter().filter(|of| !of.agreed.is_shown()).map(|of| format!("`{}`", of.criterion)).collect();
+    let (tells_apart, mut verdict) = verdict(&agreed, detectable, dev_rows, retest, judge);
+    let apart: Vec<String> = criteria
+        .iter()
+        .filter(|of| !of.agreed.is_shown() && !of.agreed.is_without_difference())
+        .map(|of| format!("`{}`", of.criterion))
+        .collect();
     if !apart.is_empty() {
         verdict += &format!(" On {} alone it is not shown to agree with people.", apart.join(" and on "));
     }
@@ -245,8 +258,19 @@ fn retest(rated: &[Rated]) -> Retest {
     }
 }
 
-fn verdict(agrees: bool, [without, with]: [f64; 2], dev_rows: usize, retest: Retest, judge: &Judge) -> (bool, String) {
-    if !agrees {
+fn verdict(
+    agreed: &Agreed,
+    [without, with]: [f64; 2],
+    dev_rows: usize,
+    retest: Retest,
+    judge: &Judge,
+) -> (bool, String) {
+    if agreed.is_without_difference() {
+        let message = "It can't be told: people's ratings don't differ, so that there is nothing to agree about. Rate answers of \
+                       which some are better than others.";
+        return (false, message.to_owned());
+    }
+    if !agreed.is_shown() {
         let message = "No: it is not shown to agree with people more than chance would. Sharpen the criteria, use a \
                        larger model, or rate more answers.";
         return (false, message.to_owned());

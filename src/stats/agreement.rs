@@ -1,6 +1,6 @@
 //! How far two ratings of the same things agree, and whether two quantities go together.
 
-use super::interval::Interval;
+use super::interval::{Interval, wilson};
 use super::normal_quantile;
 
 /// How far two raters agree.
@@ -20,7 +20,8 @@ pub struct Agreement {
 /// use one category alone, the same, so that there is nothing to agree about.
 ///
 /// Cohen, "A coefficient of agreement for nominal scales" (Educational and Psychological Measurement 20, 1960), with its
-/// large-sample standard error sqrt(p_o (1 - p_o) / (n (1 - p_e)^2)).
+/// large-sample standard error sqrt(p_o (1 - p_o) / (n (1 - p_e)^2)). Where raters agree on all or nothing that error is zero, which
+/// a few things don't prove: there the interval is that of Wilson's for p_o.
 pub fn agreement(ratings: &[(usize, usize)], confidence: f64) -> Option<Agreement> {
     let n = ratings.len() as f64;
     let categories = ratings.iter().map(|(one, other)| *one.max(other) + 1).max()?;
@@ -37,7 +38,13 @@ pub fn agreement(ratings: &[(usize, usize)], confidence: f64) -> Option<Agreemen
     let kappa = (observed - by_chance) / (1.0 - by_chance);
     let error = (observed * (1.0 - observed) / n).sqrt() / (1.0 - by_chance);
     let half = normal_quantile(f64::midpoint(1.0, confidence)) * error;
-    let interval = Interval { low: (kappa - half).max(-1.0), high: (kappa + half).min(1.0) };
+    let interval = if error > 0.0 {
+        Interval { low: (kappa - half).max(-1.0), high: (kappa + half).min(1.0) }
+    } else {
+        let of_share = wilson(observed * n, n, confidence);
+        let beyond = |share: f64| ((share - by_chance) / (1.0 - by_chance)).clamp(-1.0, 1.0);
+        Interval { low: beyond(of_share.low).min(kappa), high: beyond(of_share.high).max(kappa) }
+    };
     Some(Agreement { n: ratings.len(), agreement: observed, kappa, interval })
 }
 
@@ -122,6 +129,14 @@ mod tests {
         assert_eq!(agreement(&[(1, 1), (1, 1)], 0.95), None);
         assert_eq!(agreement(&[(0, 0), (1, 1)], 0.95).unwrap().kappa, 1.0);
         assert_eq!(agreement(&[(0, 1), (1, 0)], 0.95).unwrap().kappa, -1.0);
+    }
+
+    #[test]
+    fn few_things_that_are_all_agreed_on_prove_little() {
+        let two = agreement(&[(0, 0), (1, 1)], 0.95).unwrap().interval;
+        assert!(two.low < 0.0 && (two.high - 1.0).abs() < 1e-12, "{two:?}");
+        let many = agreement(&table(&[&[50, 0], &[0, 50]]), 0.95).unwrap().interval;
+        assert!(many.low > 0.9 && many.low < 1.0, "{many:?}");
     }
 
     #[test]

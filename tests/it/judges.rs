@@ -354,3 +354,53 @@ fn drafted_python_does_not_run_before_it_is_accepted() {
     let again = project.ratchet(&["scorer", "draft", "--python", "a kind reply", "--yes", "--name", "kind words"]);
     assert!(again.code == 2 && again.err.contains("is there already"), "{}", again.err);
 }
+
+#[test]
+fn what_can_not_write_a_scorer_or_is_not_told_what_for_is_refused_at_once() {
+    let provider = provider();
+    let project = project(&provider, 10..40, TONE);
+    let before = provider.server.stats().requests;
+    let none = project.ratchet(&["scorer", "draft", " "]);
+    assert!(none.code == 2 && none.err.contains("say what a good answer is"), "{}", none.err);
+    let embedded = ["--set", "models.proposer={provider='embedded'}"];
+    let refused = project.ratchet(&[&["scorer", "draft", "a kind reply"][..], &embedded].concat());
+    assert!(refused.code == 2 && refused.err.contains("name a model that can as [models.proposer]"), "{}", refused.err);
+    assert_eq!(provider.server.stats().requests, before);
+    let gone = ["--set", "models.proposer={provider='openai', model='m', base_url='http://127.0.0.1:9/v1', retries=0}"];
+    let down = project.ratchet(&[&["scorer", "draft", "a kind reply"][..], &gone].concat());
+    assert!(down.code == 4 && down.err.contains("check models.proposer.base_url"), "{}", down.err);
+}
+
+#[test]
+fn drafted_python_that_is_none_goes_back_once_with_the_reason() {
+    let broken = r#"{"name": "kind", "code": "def handler(output, expected=None)\n    return 1, None"}"#;
+    let writer = Provider::start(Answers::Fixed(broken.to_owned()), Behaviour::default());
+    let provider = provider();
+    let project = project(&provider, 10..40, TONE);
+    let proposer = format!("models.proposer={{{}}}", writer.table());
+    let ran = project.ratchet(&["scorer", "draft", "--python", "a kind reply", "--set", &proposer]);
+    assert_eq!((ran.code, writer.server.stats().requests), (4, 2), "{}", ran.err);
+    assert!(ran.err.contains("`code` is no Python: ") && ran.err.contains("line 1"), "{}", ran.err);
+}
+
+#[test]
+fn people_who_never_differ_can_not_be_agreed_with_and_several_criteria_are_rated_by_name() {
+    let provider = provider();
+    let project = project(&provider, 10..40, RUBRIC);
+    let rate = |rating: serde_json::Value| {
+        let row = |at: usize| {
+            json!({"id": format!("h{at}"), "input": format!("question {at}"),
+                   "metadata": {"answer": format!("Please come in, about question {at}."), "human": rating}})
+        };
+        (10..40).map(|at| row(at).to_string() + "\n").collect::<String>()
+    };
+    project.write("library.jsonl", rate(json!(1)));
+    let page = project.ratchet(&["scorer", "calibrate"]);
+    assert_eq!(page.code, 0, "{}", page.err);
+    let told = page.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(told.contains("kappa can't be told") && told.contains("people's ratings don't differ"), "{}", page.out);
+    assert!(!told.contains("Sharpen"), "{}", page.out);
+    project.write("library.jsonl", rate(json!("yes")));
+    let refused = project.ratchet(&["scorer", "calibrate"]);
+    assert!(refused.code == 2 && refused.err.contains("{\"kind\": \"yes\", \"complete\": "), "{}", refused.err);
+}
