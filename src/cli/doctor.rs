@@ -1,13 +1,15 @@
 //! `ratchet doctor`: is everything there that a run needs?
 
 use clap::Args;
+use console::Term;
 use prompt_ratchet::project::{Finding, Health, examine};
+use prompt_ratchet::report::wrapped;
 use serde_json::json;
 
 use super::Global;
 use super::exit::{Exit, Failure};
 use super::paint::Paint;
-use super::plain::neutral;
+use super::plain::{WIDTH, neutral};
 use super::report::{print, print_json};
 
 /// Check config, rows, keys, endpoints, models, prices, Python and disk, and say how to mend what is wrong
@@ -36,7 +38,9 @@ impl Doctor {
         if self.json {
             print_json(&json!({ "healthy": exit == Exit::Done, "findings": findings }))?;
         } else {
-            print(&screen(&findings, Paint::stdout()))?;
+            // What a script searches stays on its line.
+            let width = if Term::stdout().is_term() { WIDTH } else { usize::MAX };
+            print(&screen(&findings, width, Paint::stdout()))?;
         }
         Ok(exit)
     }
@@ -51,8 +55,18 @@ fn exit(findings: &[Finding]) -> Exit {
     }
 }
 
-fn screen(findings: &[Finding], paint: Paint) -> String {
+/// Least columns for what is said.
+const LEAST_ROOM: usize = 40;
+
+fn screen(findings: &[Finding], columns: usize, paint: Paint) -> String {
     let width = findings.iter().map(|finding| finding.what.len()).max().unwrap_or(0);
+    let indent = " ".repeat(11 + width);
+    // Long names of addresses leave little room; words are no longer readable in less.
+    let room = columns.saturating_sub(indent.len()).max(LEAST_ROOM);
+    let told = |text: &str, first: &str| {
+        let lines = wrapped(&format!("{first}{}", neutral(text).replace('\n', " ")), room, &" ".repeat(first.len()));
+        lines.join(&format!("\n{indent}"))
+    };
     let mut text = String::new();
     for Finding { what, health, found, mend } in findings {
         let mark = match health {
@@ -61,9 +75,9 @@ fn screen(findings: &[Finding], paint: Paint) -> String {
             Health::Skipped => paint.dim("skipped"),
             Health::Wrong | Health::Unusable => paint.bad("WRONG  "),
         };
-        text += &format!("{mark}  {what:width$}  {}\n", neutral(found).replace('\n', "\n    "));
+        text += &format!("{mark}  {what:width$}  {}\n", told(found, ""));
         if let Some(mend) = mend {
-            text += &format!("{:9}{:width$}  -> {}\n", "", "", neutral(mend));
+            text += &format!("{indent}{}\n", told(mend, "-> "));
         }
     }
     text
@@ -72,6 +86,20 @@ fn screen(findings: &[Finding], paint: Paint) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_found_and_what_to_do_fit_80_columns() {
+        let finding = Finding {
+            what: "task call".into(),
+            health: Health::Wrong,
+            found: "word ".repeat(40).trim().into(),
+            mend: Some("advice ".repeat(30).trim().into()),
+        };
+        let screen = screen(&[finding], 80, Paint::none());
+        assert!(screen.lines().count() > 5 && screen.lines().all(|line| line.len() <= 80), "{screen}");
+        assert!(screen.lines().skip(1).all(|line| line.starts_with(&" ".repeat(20))), "{screen}");
+        assert_eq!((screen.matches("word").count(), screen.matches("-> ").count()), (40, 1));
+    }
 
     #[test]
     fn what_has_to_be_changed_counts_before_what_is_out_of_reach() {

@@ -74,6 +74,18 @@ fn words(plan: &Plan, width: usize) -> String {
     for line in lines {
         text += &(wrapped(&line, width, INDENT).join("\n") + "\n");
     }
+    let assumed = [(&plan.task, "task"), (&plan.proposer, "proposer")]
+        .into_iter()
+        .chain(plan.judge.iter().map(|of| (of, "judge")));
+    let assumed: Vec<String> =
+        assumed.filter_map(|(of, role)| Some(format!("{} of the {role}", count(of.assumed_output?)))).collect();
+    if !assumed.is_empty() {
+        let line = format!(
+            "At most assumes so many tokens an answer: {}; `max_tokens` of the model's table lowers it",
+            assumed.join(", ")
+        );
+        text += &(wrapped(&line, width, INDENT).join("\n") + "\n");
+    }
     let notes = format!(
         "Stored answers cost nothing and are not taken into account. Likely answers are as long as those expected: a \
          model that reasons writes more. Built-in prices are of {}.",

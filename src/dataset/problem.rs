@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::example::Split;
 use super::source::Format;
+use super::split::FEWEST_FOR_TEST;
 use crate::text::plural;
 
 /// How many problems an error spells out; the others are counted.
@@ -290,7 +291,12 @@ fn join(rows: &[RowRef]) -> String {
 fn few_rows(f: &mut fmt::Formatter<'_>, [train, dev, test]: [usize; 3]) -> fmt::Result {
     let total = train + dev + test;
     write!(f, "only {} ({train} train, {dev} dev, {test} test): ", plural(total, "row"))?;
-    if test == 0 {
+    if test == 0 && total >= FEWEST_FOR_TEST {
+        f.write_str(
+            "the rows' own splits and groups leave no row for test, so that no gain can be confirmed on rows the search never \
+             saw. Let some rows name test as their split, or leave the split out",
+        )
+    } else if test == 0 {
         f.write_str(
             "there is no test split, so that no gain can be confirmed on rows the search never saw; scores are on \
              rows that it selected on. Add rows, 30 or more in all, for a test split",

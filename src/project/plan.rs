@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::configured::has_own;
 use super::{PlannedProgram, Project, ProjectError};
 use crate::config::{ModelConfig, Provider};
 use crate::dataset::{Example, Split};
@@ -88,6 +89,8 @@ pub struct PlannedModel {
     pub input_tokens: u64,
     /// Tokens written a call.
     pub output_tokens: u64,
+    /// Most tokens that one of its answers is taken to have, where no `max_tokens` says it; null where one does.
+    pub assumed_output: Option<u64>,
 }
 
 /// Calls, tokens and money.
@@ -233,12 +236,16 @@ impl Project {
     fn planned(&self, role: ModelRole, size: &Size) -> PlannedModel {
         let model = Self::model(&self.config, role);
         let price = super::limits::price(model);
+        // The task's limit isn't one for those that share its table.
+        let limit = model.max_tokens.filter(|_| has_own(&self.config, role));
         PlannedModel {
             model: model.model.clone().unwrap_or_else(|| embedded::NAME.to_owned()),
             input_price: price.map(|price| price.input),
             output_price: price.map(|price| price.output),
             input_tokens: size.likely.input,
             output_tokens: size.likely.output,
+            assumed_output: (model.provider != Provider::Embedded && role != ModelRole::Embedder && limit.is_none())
+                .then(|| most_output(model, None)),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::set::checked;
+use super::wrapped::ROUNDING;
 use super::{Judge, Score, ScoreError, Scorer, ScorerSetupError, Scoring};
 use crate::dataset::Example;
 use crate::model::{BoxFuture, Completion};
@@ -62,7 +63,7 @@ impl Group {
                 let whole: f64 = self.scorers.iter().map(|(_, weight)| weight).sum();
                 let sum: f64 = with_weights().map(|(value, weight)| value * weight).sum();
                 // Rounding must not keep a mean below the threshold that it is.
-                f64::from(u8::from(sum / whole + 1e-12 >= threshold))
+                f64::from(u8::from(sum / whole + ROUNDING >= threshold))
             }
         }
     }

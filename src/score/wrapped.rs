@@ -31,9 +31,12 @@ impl Wrapped {
     }
 }
 
+/// What rounding may take from a value that is a threshold: a mean of tenths, or 1 less 1 less a value.
+pub(super) const ROUNDING: f64 = 1e-12;
+
 /// All or nothing of what a scorer gave, and why nothing.
 fn all_or_nothing(Score { scorer, value, reason, criterion }: Score, threshold: f64) -> Score {
-    if value >= threshold {
+    if value + ROUNDING >= threshold {
         return Score { scorer, value: 1.0, reason: None, criterion: None };
     }
     let reason = reason.unwrap_or_else(|| format!("gave {value:.2}, of at least {threshold}"));
@@ -42,8 +45,7 @@ fn all_or_nothing(Score { scorer, value, reason, criterion }: Score, threshold: 
 
 /// The opposite of all or nothing, from the opposite of what a scorer gave.
 fn nothing_or_all(opposite: Score, threshold: f64) -> Score {
-    // 1 less 1 less a value is that value but for rounding, which must not keep it below the threshold that it is.
-    if 1.0 - opposite.value + 1e-12 >= threshold {
+    if 1.0 - opposite.value + ROUNDING >= threshold {
         return Score { value: 0.0, ..opposite };
     }
     Score { value: 1.0, reason: None, criterion: None, ..opposite }
@@ -119,6 +121,13 @@ mod tests {
         let unlike = Wrapped::not(Arc::new(Levenshtein::new("levenshtein", None)));
         assert_eq!(value(&unlike, "abcd", "abcx"), 0.25);
         assert!(try_score(&unlike, Value::Null, "x").is_err(), "an error stays one");
+    }
+
+    #[test]
+    fn rounding_keeps_no_value_below_the_threshold_that_it_is() {
+        let tenths = 0.7 + 0.1;
+        assert!(tenths < 0.8);
+        assert_eq!(value(&Wrapped::threshold(gives("x", tenths), 0.8), "a", "a"), 1.0);
     }
 
     #[test]

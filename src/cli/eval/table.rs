@@ -3,7 +3,7 @@
 use std::fmt;
 
 use prompt_ratchet::eval::{Objective, Outcome, Summary};
-use prompt_ratchet::report::{Breakdown, Classified, Confusion, Group, interval, percent, plural, wrapped};
+use prompt_ratchet::report::{Breakdown, Classified, Confusion, Group, LengthBias, interval, percent, plural, wrapped};
 
 use crate::cli::measure::left_out;
 use crate::cli::plain::{WIDTH, cell, line, paragraph};
@@ -61,8 +61,8 @@ impl fmt::Display for Page<'_> {
         if !length.is_empty() {
             writeln!(f, "\nlength of answers and judge's scores")?;
         }
-        for length in length {
-            writeln!(f, "{}", paragraph(&length.words(), WIDTH, "    ", 2))?;
+        for line in LengthBias::lines(&length) {
+            writeln!(f, "{}", paragraph(&line, WIDTH, "    ", 2))?;
         }
         if let Some(certainty) = self.breakdown.certainty() {
             writeln!(f, "\n{}", wrapped(&certainty.words(), WIDTH, "  ").join("\n"))?;
