@@ -141,7 +141,7 @@ impl Health {
     /// whatever becomes of the provider.
     pub(super) fn is_probe_due(&self) -> bool {
         let tries = self.down.as_ref().map_or(0, |down| down.tries);
-        !self.has_begun() || self.is_cleared || (tries >= FIRST_PROBE && tries % 2 == 0)
+        !self.has_begun() || self.is_cleared || (tries >= FIRST_PROBE && tries.is_multiple_of(2))
     }
 
     /// A call goes as the one that tries.

@@ -280,7 +280,7 @@ async fn a_bad_row_that_is_the_only_one_left_is_given_up_in_some_minutes() {
 #[tokio::test(start_paused = true)]
 async fn rows_that_always_fail_are_given_up_once_one_that_was_answered_shows_that_the_provider_is_there() {
     for max_concurrency in [1, 4, 16] {
-        let is_bad = |draw: usize| draw % 12 == 0;
+        let is_bad = |draw: usize| draw.is_multiple_of(12);
         let provider =
             Simulated::new(move |draw, _| if is_bad(draw.parse().unwrap()) { failure() } else { echo(draw) });
         let (limit, retry) = layers(&provider, &settings(max_concurrency));
