@@ -81,6 +81,22 @@ pub fn create_folder(folder: &Path) -> Result<(), DurableError> {
     }
 }
 
+/// Creates `folder`, and those above it where missing, durably; false where something has this name already. Of several
+/// that try at once, one gets true.
+pub fn create_new_folder(folder: &Path) -> Result<bool, DurableError> {
+    let parent = folder_of(folder);
+    loop {
+        create_folder(&parent)?;
+        match fs::create_dir(folder) {
+            Ok(()) => return sync_folder(&parent).map(|()| true),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(false),
+            // Whoever made the folder above has taken it away again since.
+            Err(error) if error.kind() == ErrorKind::NotFound && !parent.exists() => {}
+            Err(error) => return Err(DurableError::io("create the folder", folder)(error)),
+        }
+    }
+}
+
 /// Removes the temporary files that a killed process may have left in `folder` and below, so that a resumed run ends
 /// with the same files as one that was never killed. Only for a folder that nobody else writes to (see [`super::Lock`]).
 pub fn remove_leftovers(folder: &Path) -> Result<(), DurableError> {

@@ -10,7 +10,9 @@ mod atomic;
 mod lock;
 mod log;
 
-pub use atomic::{create_folder, remove_leftovers, remove_leftovers_here, write, write_unsynced, write_with};
+pub use atomic::{
+    create_folder, create_new_folder, remove_leftovers, remove_leftovers_here, write, write_unsynced, write_with,
+};
 pub use lock::Lock;
 pub use log::Log;
 
@@ -18,14 +20,14 @@ pub use log::Log;
 #[derive(Debug, thiserror::Error)]
 pub enum DurableError {
     /// The operating system refused.
-    #[error("cannot {action} {}: {source}{}", path.display(), advice(source.kind()))]
+    #[error("cannot {action} {}: {reason}{}", path.display(), advice(reason.kind()))]
     Io {
         /// What was tried, as a verb: "write", "open".
         action: &'static str,
         /// The file or folder concerned.
         path: PathBuf,
-        /// The operating system's reason.
-        source: io::Error,
+        /// The operating system's reason. It is told in the message, and so isn't a source to be told again.
+        reason: io::Error,
     },
     /// A line before the last of a log is not one JSON value: no crash does that.
     #[error(
@@ -63,7 +65,7 @@ impl DurableError {
     /// For `map_err`: adds what was tried and where.
     fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_path_buf();
-        move |source| Self::Io { action, path, source }
+        move |reason| Self::Io { action, path, reason }
     }
 }
 
@@ -76,6 +78,7 @@ fn advice(kind: io::ErrorKind) -> &'static str {
         io::ErrorKind::ReadOnlyFilesystem => ". The file system is read-only: choose a folder that can be written",
         io::ErrorKind::PermissionDenied => ". Check who owns it and its permissions",
         io::ErrorKind::NotADirectory => ". A part of the path is a file: move it away or choose another folder",
+        io::ErrorKind::AlreadyExists => ". A file has this name: move it away or choose another name",
         io::ErrorKind::IsADirectory => ". A folder has this name: move it away or choose another name",
         io::ErrorKind::NotFound => ". Check the path",
         _ => "",
@@ -92,5 +95,6 @@ mod tests {
         let message = error.to_string();
         assert!(message.starts_with("cannot write runs/1/journal.jsonl: "), "{message}");
         assert!(message.contains("Free some space"), "{message}");
+        assert!(std::error::Error::source(&error).is_none(), "the reason would be told twice");
     }
 }

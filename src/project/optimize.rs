@@ -102,13 +102,13 @@ pub async fn optimize(
     let end = project.end(now, Duration::ZERO)?;
     let past = PullsLedger::read(&project.runs())?.past();
     let name = project.name();
-    let id = RunFolder::new_id(&project.runs(), &name, now);
-    let use_ = Use { payer: id.clone(), limits: project.limits(), interrupt };
+    // Before anything is paid for: what is asked from here on is this run's, whoever starts another this moment.
+    let mut claim = RunFolder::claim(&project.runs(), &name, &project.config_file, now)?;
+    let use_ = Use { payer: claim.folder().manifest.run.clone(), limits: project.limits(), interrupt };
     let models = ready(project, &use_, |models| end_at(models, &clock, end), watch.as_ref()).await?;
     project.save_splits()?;
-    let folder = RunFolder::planned(&project.runs(), &id, &name, &project.config_file, now);
-    project.write_snapshot(&folder, &past)?;
-    folder.begin()?;
+    project.write_snapshot(claim.folder(), &past)?;
+    let folder = claim.begin()?;
     run(project.for_run(), models, folder, clock, watch).await
 }
 
@@ -129,6 +129,7 @@ pub async fn resume(
     if reported && state(&folder.events().unwrap_or_default()).0 == RunState::Finished {
         return Err(OptimizeError::Finished(folder.manifest.run));
     }
+    let _lock = folder.lock(&clock::timestamp(clock.now()))?;
     check_programs(root, &folder)?;
     let mut project = Project::of_snapshot(root, &folder, []).await?;
     let payer = folder.manifest.run.clone();
@@ -214,6 +215,7 @@ async fn try_all(project: &Project, models: &Models) -> Result<(), (ModelRole, U
     })
 }
 
+/// Sees the run in `folder` to its end; whoever calls holds its lock.
 async fn run(
     project: Project,
     models: Models,
@@ -221,7 +223,6 @@ async fn run(
     clock: Arc<dyn Clock>,
     watch: Arc<dyn Watch>,
 ) -> Result<Optimized, OptimizeError> {
-    let _lock = folder.lock(&clock::timestamp(clock.now()))?;
     durable::remove_leftovers(&folder.path).map_err(RunError::from)?;
     let (journal, events) = Journal::open(&folder.path)?;
     if let Some(repaired) = journal.repaired() {

@@ -107,8 +107,7 @@ mod tests {
     use crate::durable;
 
     fn run(root: &Path) -> RunFolder {
-        let folder = RunFolder::planned(root, "r", "r", Path::new("ratchet.toml"), Duration::ZERO);
-        folder.begin().unwrap();
+        let folder = RunFolder::claim(root, "r", Path::new("ratchet.toml"), Duration::ZERO).unwrap().begin().unwrap();
         let texts = ["a", "b", "c"].map(|word| format!("{word} {{{{ input }}}}"));
         durable::write(&folder.snapshot().join("prompts/p"), texts[0].as_bytes()).unwrap();
         let summary = json!({"score": 0.5, "interval": {"low": 0.0, "high": 1.0}, "examples": 1, "errors": 0});

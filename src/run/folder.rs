@@ -9,7 +9,7 @@ use super::files::write_json;
 use super::{Event, FORMAT, RunEnded, RunError, read_events};
 use crate::clock;
 use crate::digest::Digest;
-use crate::durable::Lock;
+use crate::durable::{self, Lock};
 
 const MANIFEST: &str = "run.json";
 
@@ -45,6 +45,54 @@ pub struct RunFolder {
     pub manifest: Manifest,
 }
 
+/// The folder of a run that is about to begin, taken for this process. Dropped before the run has begun, it leaves nothing
+/// behind.
+#[derive(Debug)]
+pub struct Claim {
+    folder: RunFolder,
+    /// `None` only while the claim is being made or given up.
+    lock: Option<Lock>,
+    /// There was no folder of runs before.
+    is_first: bool,
+    has_begun: bool,
+}
+
+impl Claim {
+    /// The folder, which is no run's yet.
+    pub fn folder(&self) -> &RunFolder {
+        &self.folder
+    }
+
+    /// Makes it a run folder by writing `run.json`: last, when the snapshot is there, so that every run that is found
+    /// can be resumed. It stays locked for as long as there is the claim.
+    ///
+    /// # Errors
+    /// The folder can't be written.
+    pub fn begin(&mut self) -> Result<RunFolder, RunError> {
+        write_json(&self.folder.path.join(MANIFEST), &self.folder.manifest)?;
+        self.has_begun = true;
+        Ok(self.folder.clone())
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if self.has_begun {
+            return;
+        }
+        // Given back first: some systems remove no file that is open. Nobody else takes a folder that is there already.
+        self.lock = None;
+        // What can't be removed is listed as a run that never began.
+        let _ = std::fs::remove_dir_all(&self.folder.path);
+        if self.is_first
+            && let Some(runs) = self.folder.path.parent()
+        {
+            // Stays where another run has been put into it.
+            let _ = std::fs::remove_dir(runs);
+        }
+    }
+}
+
 /// The runs of a project.
 #[derive(Debug, Default)]
 pub struct Listing {
@@ -52,7 +100,8 @@ pub struct Listing {
     pub runs: Vec<RunFolder>,
     /// Folders whose `run.json` is damaged or of a newer format, with what is wrong, sorted by path.
     pub passed_over: Vec<(PathBuf, RunError)>,
-    /// Folders with a snapshot and no `run.json`, of runs that were killed before they began (or begin this moment), sorted.
+    /// Folders with a lock or a snapshot and no `run.json`, in which nobody works: of runs that were killed before they
+    /// began. Sorted.
     pub unbegun: Vec<PathBuf>,
 }
 
@@ -67,14 +116,25 @@ pub enum RunState {
 }
 
 impl RunFolder {
-    /// The id of a run of `name` that begins at `now` (since the Unix epoch): no run under `runs` has it yet.
-    pub fn new_id(runs: &Path, name: &str, now: Duration) -> String {
+    /// Takes a folder of its own under `runs` for a run of project `name` that is about to begin at `now` (since the Unix
+    /// epoch): no other start has it, also not one of the same second, and no other process works in it.
+    ///
+    /// # Errors
+    /// A folder can't be made.
+    pub fn claim(runs: &Path, name: &str, config: &Path, now: Duration) -> Result<Claim, RunError> {
         let stem = format!("{}-{}", compact(&clock::timestamp(now)), slug(name));
-        let taken = |id: &String| runs.join(id).exists();
-        std::iter::once(stem.clone())
-            .chain((2..).map(|number| format!("{stem}-{number}")))
-            .find(|id| !taken(id))
-            .unwrap_or(stem)
+        let is_first = !runs.exists();
+        let mut number = 1;
+        loop {
+            let id = if number == 1 { stem.clone() } else { format!("{stem}-{number}") };
+            let folder = Self::planned(runs, &id, name, config, now);
+            if durable::create_new_folder(&folder.path)? {
+                let mut claim = Claim { folder, lock: None, is_first, has_begun: false };
+                claim.lock = Some(claim.folder.lock(&claim.folder.manifest.started)?);
+                return Ok(claim);
+            }
+            number += 1;
+        }
     }
 
     /// The run `id` of project `name`, which begins at `now`; nothing is written yet.
@@ -88,15 +148,6 @@ impl RunFolder {
             config: config.to_path_buf(),
         };
         Self { path: runs.join(id), manifest }
-    }
-
-    /// Makes it a run folder by writing `run.json`: last, when the snapshot is there, so that every run that is found
-    /// can be resumed.
-    ///
-    /// # Errors
-    /// The folder can't be written.
-    pub fn begin(&self) -> Result<(), RunError> {
-        write_json(&self.path.join(MANIFEST), &self.manifest)
     }
 
     /// Opens the run folder at `path`.
@@ -125,7 +176,8 @@ impl RunFolder {
         let mut listing = Listing::default();
         for path in std::fs::read_dir(runs).into_iter().flatten().flatten().map(|entry| entry.path()) {
             if !path.join(MANIFEST).is_file() {
-                if path.join(SNAPSHOT).is_dir() {
+                let is_claimed = path.join(SNAPSHOT).is_dir() || path.join(LOCK).is_file();
+                if is_claimed && !Lock::holder(&path.join(LOCK)).is_ok_and(|holder| holder.is_some()) {
                     listing.unbegun.push(path);
                 }
                 continue;
@@ -271,10 +323,35 @@ mod tests {
 
     fn create(runs: &Path, name: &str) -> RunFolder {
         let now = Duration::from_secs(1_000_000_000);
-        let id = RunFolder::new_id(runs, name, now);
-        let folder = RunFolder::planned(runs, &id, name, Path::new("ratchet.toml"), now);
-        folder.begin().unwrap();
-        folder
+        RunFolder::claim(runs, name, Path::new("ratchet.toml"), now).unwrap().begin().unwrap()
+    }
+
+    #[test]
+    fn runs_that_start_at_the_same_moment_have_a_folder_each() {
+        let root = tempfile::tempdir().unwrap();
+        let runs = root.path().join("runs");
+        let ids: Vec<String> = std::thread::scope(|scope| {
+            let starts: Vec<_> = (0..8).map(|_| scope.spawn(|| create(&runs, "tickets").manifest.run)).collect();
+            starts.into_iter().map(|start| start.join().unwrap()).collect()
+        });
+        assert_eq!(ids.iter().collect::<std::collections::BTreeSet<_>>().len(), 8, "{ids:?}");
+        assert_eq!(RunFolder::list(&runs).runs.len(), 8);
+    }
+
+    #[test]
+    fn a_start_that_comes_to_nothing_leaves_nothing_behind() {
+        let root = tempfile::tempdir().unwrap();
+        let runs = root.path().join("runs");
+        let claim = |name| RunFolder::claim(&runs, name, Path::new("ratchet.toml"), Duration::ZERO).unwrap();
+        drop(claim("a"));
+        assert!(!runs.exists());
+        let (given_up, mut goes_on) = (claim("a"), claim("a"));
+        assert!(RunFolder::list(&runs).unbegun.is_empty(), "both begin this moment");
+        assert!(goes_on.folder().holder().unwrap().is_some());
+        drop(given_up);
+        let begun = goes_on.begin().unwrap();
+        assert_eq!(RunFolder::list(&runs).runs, [begun]);
+        assert_eq!(std::fs::read_dir(&runs).unwrap().count(), 1);
     }
 
     #[test]
