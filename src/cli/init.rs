@@ -9,7 +9,7 @@ use prompt_ratchet::report::plural;
 
 use super::Global;
 use super::exit::{Exit, Failure};
-use super::plain::{WIDTH, line, neutral};
+use super::plain::{WIDTH, for_stderr, line, neutral};
 use super::report::print;
 
 /// Most labels that are listed.
@@ -65,8 +65,9 @@ impl Init {
         let scaffold = Scaffold::plan(&self.data, &self.dir, &model).map_err(failure)?;
         scaffold.write(self.force).map_err(failure)?;
         if !global.quiet {
-            for warning in &scaffold.warnings {
-                eprintln!("warning: {}", neutral(&warning.to_string()));
+            let warnings = scaffold.warnings.iter().map(ToString::to_string);
+            for warning in scaffold.guess.doubts.iter().map(ToString::to_string).chain(warnings) {
+                eprintln!("{}", for_stderr(&format!("warning: {}", neutral(&warning))));
             }
         }
         print(&summary(&scaffold, &self.dir))?;

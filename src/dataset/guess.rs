@@ -1,6 +1,7 @@
 //! Guessing which column is what in a file that no one has described yet, by names and by content.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io::BufRead;
 
 use serde_json::Value;
@@ -55,6 +56,14 @@ const ID: &[&str] = &["id", "uid", "uuid", "guid", "row_id", "example_id", "key"
 const TAGS: &[&str] = &["tags", "tag", "labels", "keywords"];
 const SPLIT: &[&str] = &["split", "fold", "subset"];
 
+/// From so many words on, a name is none.
+const WORDS_OF_A_SENTENCE: usize = 5;
+
+/// A column's name as the lists above have it.
+fn as_name(column: &str) -> String {
+    column.trim().to_lowercase().replace([' ', '-'], "_")
+}
+
 /// What a file seems to hold.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Guess {
@@ -70,6 +79,48 @@ pub struct Guess {
     pub columns: Vec<String>,
     /// How many rows there are.
     pub rows: usize,
+    /// What the file seems to have wrong.
+    pub doubts: Vec<Doubt>,
+}
+
+/// Something that a person should look at in a file before what is guessed from it is used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Doubt {
+    /// The first line, which names the columns, looks like a row of data.
+    NoHeader {
+        /// What the columns are called for it.
+        names: Vec<String>,
+    },
+    /// Labels that are equal but for upper and lower case.
+    LabelsAlike {
+        /// Each of them, as often as it is spelled differently.
+        spellings: Vec<Vec<String>>,
+    },
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoHeader { names } => {
+                let names: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
+                write!(
+                    f,
+                    "the first line names the columns, and looks like a row of data ({}), which is then lost: put a line \
+                     with names above it, as input,expected",
+                    names.join(", ")
+                )
+            }
+            Self::LabelsAlike { spellings } => {
+                let alike: Vec<String> = spellings.iter().map(|labels| labels.join(" = ")).collect();
+                write!(
+                    f,
+                    "labels are equal but for upper and lower case ({}): spell each one way, or write `ignore_case = true` \
+                     in [[scorers]] and keep one of each in the prompt",
+                    alike.join(", ")
+                )
+            }
+        }
+    }
 }
 
 /// Reads a whole file of any of the formats and guesses. Fails where rows can't be read.
@@ -82,13 +133,18 @@ pub fn guess(source: &Source) -> Result<Guess, DatasetError> {
 struct Sheet {
     columns: BTreeMap<String, Vec<Option<Value>>>,
     rows: usize,
+    /// The names in a header line, in its order; none where the format has no such line.
+    header: Vec<String>,
 }
 
 fn columns(input: &mut dyn BufRead, format: Format) -> Result<Sheet, Problems> {
-    let mut sheet = Sheet { columns: BTreeMap::new(), rows: 0 };
+    let mut sheet = Sheet { columns: BTreeMap::new(), rows: 0, header: Vec::new() };
     let mut problems = Problems::default();
     read(input, format, &mut |item| match item {
-        Item::Header(names) => sheet.columns.extend(names.into_iter().map(|name| (name, Vec::new()))),
+        Item::Header(names) => {
+            sheet.columns.extend(names.iter().map(|name| (name.clone(), Vec::new())));
+            sheet.header = names;
+        }
         Item::Bad(line, fault) => problems.add(line, fault),
         Item::Row(RawRow { cells, .. }) => {
             for (name, value) in cells.into_iter().filter(|(_, value)| !value.is_null()) {
@@ -139,7 +195,36 @@ impl Sheet {
             ..Fields::default()
         };
         let labels = expected.as_ref().and_then(|name| few_values(self.rows, self.values(name)));
-        Guess { fields, input, expected, labels, rows: self.rows, columns: self.columns.into_keys().collect() }
+        let doubts = self.doubts(labels.as_deref());
+        Guess { fields, input, expected, labels, rows: self.rows, columns: self.columns.into_keys().collect(), doubts }
+    }
+
+    fn doubts(&self, labels: Option<&[(String, usize)]>) -> Vec<Doubt> {
+        let mut doubts = Vec::new();
+        let is_doubtful = |name: &String| self.is_value(name) || name.split_whitespace().count() >= WORDS_OF_A_SENTENCE;
+        if !self.has_usual_name() && self.header.iter().any(is_doubtful) {
+            doubts.push(Doubt::NoHeader { names: self.header.clone() });
+        }
+        let mut alike: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (label, _) in labels.unwrap_or_default() {
+            alike.entry(label.to_lowercase()).or_default().push(label.clone());
+        }
+        let spellings: Vec<_> = alike.into_values().filter(|spellings| spellings.len() > 1).collect();
+        if !spellings.is_empty() {
+            doubts.push(Doubt::LabelsAlike { spellings });
+        }
+        doubts
+    }
+
+    /// Whether a column is called as what stands in it, or as a number.
+    fn is_value(&self, column: &str) -> bool {
+        column.parse::<f64>().is_ok()
+            || self.values(column).flatten().any(|value| value.as_str().is_some_and(|text| text.trim() == column))
+    }
+
+    fn has_usual_name(&self) -> bool {
+        let usual = [INPUT, HEADING, EXPECTED, ID, TAGS, SPLIT].concat();
+        self.header.iter().any(|name| usual.contains(&as_name(name).as_str()))
     }
 
     fn values(&self, column: &str) -> impl Iterator<Item = Option<&Value>> {
@@ -148,10 +233,8 @@ impl Sheet {
 
     /// Takes the column with the first of these names, in any case, that passes.
     fn named(&self, free: &mut BTreeSet<String>, names: &[&str], fits: fn(&Self, &str) -> bool) -> Option<String> {
-        let found = names.iter().find_map(|name| {
-            free.iter()
-                .find(|column| column.trim().to_lowercase().replace([' ', '-'], "_") == *name && fits(self, column))
-        })?;
+        let found =
+            names.iter().find_map(|name| free.iter().find(|column| as_name(column) == *name && fits(self, column)))?;
         let found = found.clone();
         free.take(&found)
     }
@@ -168,8 +251,10 @@ impl Sheet {
         self.values(column).flatten().all(Value::is_string)
     }
 
+    /// Mostly texts or objects: of the odd row that isn't, the loader says where it is.
     fn is_input(&self, column: &str) -> bool {
-        self.values(column).flatten().all(|value| value.is_string() || value.is_object())
+        let fits = self.values(column).flatten().filter(|value| value.is_string() || value.is_object()).count();
+        2 * fits >= self.values(column).flatten().count()
     }
 
     fn is_split(&self, column: &str) -> bool {
@@ -231,6 +316,29 @@ mod tests {
         assert_eq!(guess.fields.expected.as_deref(), Some("Category"));
         assert_eq!(guess.fields.id.as_deref(), Some("Ticket ID"));
         assert_eq!(guess.labels, Some(vec![("x".into(), 2), ("y".into(), 2)]));
+    }
+
+    #[test]
+    fn a_first_line_that_looks_like_a_row_is_doubted() {
+        let doubted = |text: &str| matches!(of(text, Format::Csv).doubts[..], [Doubt::NoHeader { .. }]);
+        assert!(doubted("the rose was bright,red\nthe sky was clear,blue\nfire,red\nsea,blue\nice,blue\n"));
+        assert!(doubted("what is the capital of france,Paris\nand of italy,Rome\n"));
+        assert!(doubted("4,some text\n5,more text\n"));
+        assert!(!doubted("text,label\nred,red\nthe label,blue\n"));
+        assert!(!doubted("id,Which of our desks should answer this message?\n1,lending\n2,spaces\n"));
+    }
+
+    #[test]
+    fn labels_that_differ_by_case_are_doubted_and_white_space_is_nothing() {
+        let guess = of("text,label\na,red\nb, Red\nc,red \nd,blue\ne,blue\nf,Red\n", Format::Csv);
+        assert_eq!(guess.labels, Some(vec![("Red".into(), 2), ("blue".into(), 2), ("red".into(), 2)]));
+        assert_eq!(guess.doubts, [Doubt::LabelsAlike { spellings: vec![vec!["Red".into(), "red".into()]] }]);
+    }
+
+    #[test]
+    fn one_odd_input_does_not_hide_the_column() {
+        let text = "{\"input\": \"a\"}\n{\"input\": 5}\n{\"input\": \"b\"}\n";
+        assert_eq!(of(text, Format::Jsonl).input, ["input"]);
     }
 
     #[test]

@@ -19,7 +19,7 @@ mod split;
 mod split_map;
 
 pub use example::{Dataset, Example, PackedDataset, Split};
-pub use guess::{Guess, guess};
+pub use guess::{Doubt, Guess, guess};
 pub use identity::fingerprint;
 pub use load::{Loaded, load};
 pub use lock::SplitLock;

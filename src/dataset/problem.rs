@@ -120,8 +120,10 @@ pub enum Fault {
     NotAnObject(&'static str),
     #[error("found {0} where the list of rows should be: write a list, or an object with the list as `examples`")]
     NotAList(&'static str),
-    #[error("{found} cells where the header has {header} columns: quote cells that contain the separator")]
+    #[error("{} where the header has {}: {}", plural(*.found, "cell"), plural(*.header, "column"), cells_advice(*.found, *.header))]
     CellCount { found: usize, header: usize },
+    #[error("each line is an object of its own: this looks like JSONL; rename the file so that it ends in .jsonl")]
+    LooksLikeJsonl,
     #[error("a quote opened in this row is never closed")]
     UnclosedQuote,
     #[error("the header names column `{0}` twice: rename one of them")]
@@ -156,6 +158,14 @@ pub enum Fault {
     BadLock(String),
     #[error("the lock file has version {found}, this program knows up to {known}: use a newer ratchet")]
     NewerLock { found: u64, known: u64 },
+}
+
+fn cells_advice(found: usize, header: usize) -> &'static str {
+    if found > header {
+        "put cells that contain the separator in quotes"
+    } else {
+        "an empty cell needs its separator too; put cells that span lines in quotes"
+    }
 }
 
 /// Names between commas, the first twelve.

@@ -15,7 +15,7 @@ use super::problem::{DatasetError, Fault};
 use super::source::{Format, Source};
 
 /// One row as the file has it.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct RawRow {
     /// The line it begins on, from 1.
     pub line: usize,
@@ -24,7 +24,7 @@ pub(super) struct RawRow {
 }
 
 /// What a reader finds, in file order.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Item {
     /// The columns of a header line.
     Header(Vec<String>),
@@ -56,7 +56,7 @@ pub(super) fn read(input: &mut dyn BufRead, format: Format, emit: &mut dyn FnMut
     match format {
         Format::Jsonl => json::lines(input, emit),
         Format::Json => whole(input, emit, json::document),
-        Format::Csv => table::records(input, format, b',', emit),
+        Format::Csv => table::separated(input, emit),
         Format::Tsv => table::records(input, format, b'\t', emit),
         Format::Yaml => whole(input, emit, yaml::document),
     }
@@ -159,6 +159,20 @@ mod tests {
         assert_eq!(yaml, [row(2, json!({"input": "a", "expected": "no"})), row(5, json!({"input": "b", "weight": 2}))]);
     }
 
+    #[test]
+    fn a_csv_of_another_separator_is_told_by_a_header_without_commas() {
+        let header = Item::Header(vec!["input".into(), "a b".into()]);
+        for separator in [";", "\t", "|"] {
+            let text = format!("\"input\"{separator}a b\r\n\"x,{separator}\n\"{separator}y\n");
+            let row = row(2, json!({"input": format!("x,{separator}\n"), "a b": "y"}));
+            assert_eq!(all(text.as_bytes(), Format::Csv), [header.clone(), row], "{separator:?}");
+        }
+        let comma = all(b"\"input; a|b\",c;d\nx,y\n", Format::Csv);
+        assert_eq!(comma[0], Item::Header(vec!["input; a|b".into(), "c;d".into()]));
+        let single = all(b"\"say; what\"\nx\n", Format::Csv);
+        assert_eq!(single[0], Item::Header(vec!["say; what".into()]));
+    }
+
     fn bad(items: &[Item]) -> Vec<(Option<usize>, String)> {
         items
             .iter()
@@ -181,11 +195,17 @@ mod tests {
 
         let found = bad(&all(b"a,b\n1,2\n1,2,3\n4,5\n", Format::Csv));
         assert_eq!(found, [(Some(3), Fault::CellCount { found: 3, header: 2 }.to_string())]);
+        let found = bad(&all(b"a,b\n1,2\n1\n", Format::Csv));
+        assert!(found[0].1.starts_with("1 cell where the header has 2 columns: an empty cell"), "{found:?}");
         let found = bad(&all(b"a,b\n1,2\n\"1,2\n4,5\n", Format::Csv));
         assert_eq!(found, [(Some(3), Fault::UnclosedQuote.to_string())]);
 
         let found = bad(&all(b"[{\"input\": 1},\n {\"input\" 2}]", Format::Json));
         assert_eq!(found[0].0, Some(2));
+        let found = bad(&all(b"{\"input\": \"a\"}\n\n{\"input\": \"b\"}\n", Format::Json));
+        assert_eq!(found, [(Some(3), Fault::LooksLikeJsonl.to_string())]);
+        let found = bad(&all(b"- input: a\n  input: b\n", Format::Yaml));
+        assert!(found[0].1.contains("`input` twice") && !found[0].1.contains("Policy"), "{found:?}");
         let found = bad(&all(b"- input: a\n- input: [b\n", Format::Yaml));
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].0 >= Some(2), "{found:?}");

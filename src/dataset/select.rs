@@ -183,7 +183,7 @@ impl Labels {
     /// The label of a row, where it has one.
     pub fn label_of(&self, example: &Example) -> Option<String> {
         match &self.field {
-            None => example.expected_text(),
+            None => example.expected_text().map(|text| text.trim().to_owned()),
             Some(field) => as_label(expected_map(example)?.get(field)?),
         }
     }
@@ -270,9 +270,12 @@ impl FewValues {
     }
 }
 
+/// Without the white space around it, which tells no two labels apart.
 fn as_label(value: &Value) -> Option<String> {
     match value {
-        Value::String(text) => Some(text.clone()).filter(|text| text.chars().count() <= 80 && !text.contains('\n')),
+        Value::String(text) => {
+            Some(text.trim()).filter(|text| text.chars().count() <= 80 && !text.contains('\n')).map(str::to_owned)
+        }
         Value::Bool(flag) => Some(flag.to_string()),
         Value::Number(number) if !number.is_f64() => Some(number.to_string()),
         _ => None,
@@ -295,6 +298,15 @@ mod tests {
         let splits = (0..100).map(|at| Split::ALL[at % 3]).collect();
         let rows = Arc::new(examples.iter().collect());
         PackedDataset { fingerprint: super::super::fingerprint(&examples), rows, splits }
+    }
+
+    #[test]
+    fn white_space_around_a_label_makes_no_other_label() {
+        let labels = labels_of(|at| json!(["red", " red", "blue ", "blue"][at % 4])).unwrap();
+        assert_eq!(labels, [("blue".to_owned(), 50), ("red".to_owned(), 50)]);
+        let rows = dataset(|at| json!(["red", " red"][at % 2]));
+        let set = Labels { field: None, counts: labels };
+        assert_eq!(set.label_of(&rows.rows.get(1).unwrap()).as_deref(), Some("red"));
     }
 
     fn labels_of(expected: impl Fn(usize) -> Value) -> Option<Vec<(String, usize)>> {

@@ -66,7 +66,8 @@ impl Source {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct SourceTable {
-    /// The dataset file: .jsonl, .json, .csv, .tsv or .yaml.
+    /// The dataset file: .jsonl, .json, .csv, .tsv or .yaml. A .csv is read with semicolons, tabs or bars between its cells
+    /// where its header has those and no comma.
     path: PathBuf,
     /// Which columns hold which fields.
     #[serde(default)]

@@ -42,6 +42,10 @@ fn free_instruction(dataset: &PackedDataset) -> String {
              fields, nothing else."
         );
     }
+    if expected.iter().all(Value::is_array) {
+        return "Answer the following. Respond with only the items of the answer, between commas, nothing else."
+            .to_owned();
+    }
     "Answer the following. Respond with only the answer, nothing else.".to_owned()
 }
 

@@ -231,6 +231,8 @@ fn scorer(dataset: &PackedDataset) -> FirstScorer {
         of("numeric", "", None, "the expected answers are numbers")
     } else if all(Value::is_object) {
         of("json_fields", "", Some(1.0), "the expected answers are JSON objects")
+    } else if all(Value::is_array) {
+        of("set_match", "", Some(1.0), "the expected answers are lists")
     } else if all(|value| value.as_str().is_some_and(|text| text.chars().count() <= SHORT_ANSWER)) {
         of("exact_match", "ignore_case = true\n", None, "the expected answers are short")
     } else {
@@ -352,6 +354,13 @@ mod tests {
     }
 
     #[test]
+    fn an_input_that_is_no_text_is_named_with_its_line() {
+        let rows = "{\"input\": \"a\", \"expected\": \"x\"}\n{\"input\": 7, \"expected\": \"y\"}\n";
+        let error = planned("a.jsonl", rows).unwrap_err().to_string();
+        assert!(error.contains("a.jsonl:2: `input` must be a text (in quotes)"), "{error}");
+    }
+
+    #[test]
     fn columns_of_any_name_reach_the_prompt() {
         let rows = "Help me,I \"can't\" log in,reset\nHello there,where is it,find\nOdd one,third text here,look\n";
         let scaffold = planned("a.csv", &format!("Subject,Body,answer\n{rows}")).unwrap();
@@ -371,6 +380,7 @@ mod tests {
         assert_eq!(of(r#", "expected": "answer #""#), "exact_match");
         assert_eq!(of(r#", "expected": "1#.5""#), "numeric");
         assert_eq!(of(r#", "expected": {"a": #}"#), "json_fields");
+        assert_eq!(of(r#", "expected": ["a", "b#"]"#), "set_match");
         assert_eq!(of(&format!(", \"expected\": \"# {}\"", "long ".repeat(30))), "levenshtein");
         assert_eq!(of(""), "regex");
     }

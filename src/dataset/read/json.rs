@@ -36,7 +36,7 @@ pub(super) fn document(text: &str, emit: &mut dyn FnMut(Item)) {
     }
     let rows = match serde_json::from_str::<Document<&RawValue>>(text) {
         Ok(Document(rows)) => rows,
-        Err(error) => return emit(bad(&error, 1)),
+        Err(error) => return emit(second_of_lines(text).unwrap_or_else(|| bad(&error, 1))),
     };
     let (mut line, mut seen) = (1, 0);
     for raw in rows {
@@ -46,6 +46,14 @@ pub(super) fn document(text: &str, emit: &mut dyn FnMut(Item)) {
         seen = at;
         emit(row(raw.get(), line));
     }
+}
+
+/// Where the second of two objects on lines of their own stands: a document has but one value.
+fn second_of_lines(text: &str) -> Option<Item> {
+    let is_object = |line: &str| matches!(serde_json::from_str(line), Ok(Strict(Value::Object(_))));
+    let mut lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
+    let ((_, first), (number, second)) = (lines.next()?, lines.next()?);
+    (is_object(first) && is_object(second)).then_some(Item::Bad(Some(number), Fault::LooksLikeJsonl))
 }
 
 fn row(text: &str, line: usize) -> Item {

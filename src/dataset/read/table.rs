@@ -1,4 +1,5 @@
-//! CSV and TSV, streamed record by record. The first record is the header; cells may be quoted and then span lines.
+//! CSV and TSV, streamed record by record. The first record is the header; cells may be quoted and then span lines. The
+//! separator of a CSV is the comma, or where its header has none, the semicolon, tab or bar that stands there.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, BufRead, Read};
@@ -47,6 +48,57 @@ impl Read for Watch<'_> {
         }
         Ok(count)
     }
+}
+
+/// Separators that spreadsheets and databases write into files that are called CSV.
+const OTHER_SEPARATORS: [u8; 3] = [b';', b'\t', b'|'];
+
+/// The records of a CSV, by the separator of its header.
+pub(super) fn separated(input: &mut dyn BufRead, emit: &mut dyn FnMut(Item)) {
+    let head = match header(input) {
+        Ok(head) => head,
+        Err(error) => return emit(Item::Bad(Some(1), Fault::Io(error.to_string()))),
+    };
+    let separator = separator(&head);
+    records(&mut head.as_slice().chain(input), Format::Csv, separator, emit);
+}
+
+/// Takes the first line with something in it, and as much as it spans in quotes.
+fn header(input: &mut dyn BufRead) -> io::Result<Vec<u8>> {
+    let (mut head, mut quotes, mut any) = (Vec::new(), 0, false);
+    loop {
+        let bytes = input.fill_buf()?;
+        if bytes.is_empty() {
+            return Ok(head);
+        }
+        let ends = |byte: &u8| {
+            quotes += usize::from(*byte == b'"');
+            any |= !byte.is_ascii_whitespace();
+            any && quotes % 2 == 0 && matches!(byte, b'\n' | b'\r')
+        };
+        let end = bytes.iter().position(ends);
+        let taken = end.map_or(bytes.len(), |at| at + 1);
+        head.extend_from_slice(&bytes[..taken]);
+        input.consume(taken);
+        if end.is_some() {
+            return Ok(head);
+        }
+    }
+}
+
+fn separator(header: &[u8]) -> u8 {
+    let mut is_quoted = false;
+    let bare: Vec<u8> = header
+        .iter()
+        .copied()
+        .filter(|byte| {
+            is_quoted ^= *byte == b'"';
+            !is_quoted
+        })
+        .collect();
+    let count = |separator: u8| bare.iter().filter(|byte| **byte == separator).count();
+    let other = OTHER_SEPARATORS.into_iter().filter(|other| count(*other) > 0).max_by_key(|other| count(*other));
+    if count(b',') > 0 { b',' } else { other.unwrap_or(b',') }
 }
 
 /// All records after the header. A column without a name (as some tools write for a row number) is left out.

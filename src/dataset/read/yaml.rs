@@ -19,6 +19,8 @@ pub(super) fn document(text: &str, emit: &mut dyn FnMut(Item)) {
         with_snippet: false,
         // `no` is a text, as YAML 1.2 has it: a label may well be called that.
         strict_booleans: true,
+        // `Strict` refuses them, in our own words.
+        duplicate_keys: serde_saphyr::options::DuplicateKeyPolicy::LastWins,
         budget: serde_saphyr::budget! {
             max_events: usize::MAX,
             max_nodes: usize::MAX,
