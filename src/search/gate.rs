@@ -215,13 +215,15 @@ pub(super) fn points(difference: f64) -> String {
     format!("{:+.1} points", 100.0 * difference)
 }
 
-/// About how many rows would show a difference of this size at 95 % with 80 % power; 0 where none would.
+/// About how many rows would show a difference of this size at 95 % with 80 % power; 0 where none would, or where fewer than
+/// there are would on average, so that luck was against it.
 pub(super) fn rows_to_show(comparison: &Comparison) -> u64 {
     if comparison.difference <= 0.0 || comparison.standard_error <= 0.0 {
         return 0;
     }
     let sd = comparison.standard_error * (comparison.rows.len() as f64).sqrt();
-    rows_needed(comparison.difference, sd, 0.95, 0.8)
+    let needed = rows_needed(comparison.difference, sd, 0.95, 0.8);
+    if needed > comparison.rows.len() as u64 { needed } else { 0 }
 }
 
 #[cfg(test)]

@@ -20,6 +20,11 @@ impl Interval {
         self.low <= value && value <= self.high
     }
 
+    /// The same, as far as it must reach to hold zero.
+    pub(super) fn with_zero(self) -> Self {
+        Self { low: self.low.min(0.0), high: self.high.max(0.0) }
+    }
+
     pub(super) fn around(centre: f64, half_width: f64, bounds: (f64, f64)) -> Self {
         Self {
             low: (centre - half_width).clamp(bounds.0, bounds.1),

@@ -65,7 +65,7 @@ pub fn macro_f1_difference<R: Rng + ?Sized>(
         high: (difference - low * found.divisor).clamp(-1.0, 1.0),
     };
     if p_value > 1.0 - confidence {
-        interval = Interval { low: interval.low.min(0.0), high: interval.high.max(0.0) };
+        interval = interval.with_zero();
     }
     let Measured { before, after, standard_error, .. } = found;
     MacroF1Difference { before, after, standard_error, interval, p_value }

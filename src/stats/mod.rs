@@ -22,9 +22,7 @@ pub use cells::Cells;
 pub use interval::{Interval, bootstrap, bootstrap_paired, mean_interval, wilson};
 pub use labels::{LabelScore, Labelled, bootstrap_macro_f1, label_scores, macro_f1};
 pub use labels_paired::{MacroF1Difference, macro_f1_difference};
-pub use paired::{
-    PairedDifference, matched_pairs_interval, mcnemar_exact, mcnemar_mid_p, paired_difference, sign_test,
-};
+pub use paired::{PairedDifference, matched_pairs_interval, mcnemar_exact, paired_difference, sign_test};
 pub use power::{minimum_detectable_effect, rows_needed};
 pub use repeats::pass_at;
 pub use sequential::{EProcess, spend};
