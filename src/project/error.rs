@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::scorers::path_to;
 use crate::config::{Config, ConfigError, Place};
-use crate::dataset::DatasetError;
+use crate::dataset::{DatasetError, Split};
 use crate::model::{CallError, EndpointError};
 use crate::prompt::PromptError;
 use crate::propose::StrategyError;
@@ -88,6 +88,19 @@ pub enum ProjectError {
          mean score"
     )]
     NoLabels,
+    /// A split that every run needs has no rows.
+    #[error(
+        "{}: there are no {split} rows, {}; let some rows name `{split}` as their split, or leave the split out of the rows \
+         to have them assigned",
+        dataset.display(),
+        if *split == Split::Dev { "on which every edit must prove itself before it is kept" } else { "from which edits are made" }
+    )]
+    NoRows {
+        /// The dataset, as the config names it.
+        dataset: PathBuf,
+        /// The split.
+        split: Split,
+    },
     /// A budget with which no run can begin.
     #[error(
         "budget: {} of the task model can't cover the baseline, which takes {least}; raise `budget.calls`",

@@ -72,6 +72,12 @@ impl Project {
         Limits { together: ceiling(budget.usd, budget.calls, budget.tokens), by_role }
     }
 
+    /// Refuses a dataset on which nothing can be tried, or nothing be kept.
+    pub(super) fn check_splits(&self) -> Result<(), ProjectError> {
+        let without = [Split::Train, Split::Dev].into_iter().find(|split| self.dataset.count(*split) == 0);
+        without.map_or(Ok(()), |split| Err(ProjectError::NoRows { dataset: self.config.dataset.path.clone(), split }))
+    }
+
     /// Refuses a budget with which no run can begin: one in money without the prices, or one that ends within the
     /// baseline, which would leave a run without a single result.
     pub(super) fn check_budget(&self) -> Result<(), ProjectError> {

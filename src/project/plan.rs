@@ -116,8 +116,9 @@ impl Project {
     /// What a run that begins at `now` (since the Unix epoch) would do. No call is made and nothing is written.
     ///
     /// # Errors
-    /// A budget with which no run can begin, as in [`optimize`](super::optimize()).
+    /// Splits or a budget with which no run can begin, as in [`optimize`](super::optimize()).
     pub async fn plan(&self, now: Duration) -> Result<Plan, ProjectError> {
+        self.check_splits()?;
         self.check_budget()?;
         let settings = self.settings();
         let rows = Split::ALL.map(|split| self.dataset.count(split));

@@ -45,7 +45,7 @@ pub fn json(view: &RunView) -> Value {
 }
 
 fn summary(summary: Option<&Summary>) -> Value {
-    summary.map_or(Value::Null, |summary| {
+    summary.filter(|summary| summary.examples > 0).map_or(Value::Null, |summary| {
         json!({
             "score": summary.score,
             "interval": [summary.interval.low, summary.interval.high],

@@ -152,6 +152,7 @@ fn scores(view: &RunView) -> Option<String> {
     Some(text)
 }
 
+/// Where no row ran, there is no score.
 fn score(summary: &Summary) -> String {
     format!("{} {}", percent(summary.score), interval(&summary.interval))
 }

@@ -136,6 +136,41 @@ mod tests {
     }
 
     #[test]
+    fn rows_that_could_not_run_are_named_with_the_reason() {
+        let fixture = testing::changed(|mut events| {
+            let error: crate::eval::OutcomeError = crate::model::CallError::Rejected("too | long".to_owned()).into();
+            let prompts = crate::digest::Digest::of(b"p");
+            let failed = |example: &str| crate::run::RowFailed {
+                prompts,
+                example: example.to_owned(),
+                sample: 0,
+                error: error.clone(),
+            };
+            events.splice(1..1, ["t-1", "t-2"].map(|row| Event::RowFailed(failed(row))));
+            events
+        });
+        let report = markdown(&fixture.view());
+        assert!(report.contains("3 answers could not be had") && report.contains("- `t-1`, `t-2`: "), "{report}");
+        assert!(report.contains("too \\| long"), "{report}");
+    }
+
+    #[test]
+    fn no_rows_are_no_score() {
+        let fixture = testing::changed(|mut events| {
+            for event in &mut events {
+                if let Event::BaselineMeasured(baseline) = event {
+                    (baseline.dev.examples, baseline.dev.score) = (0, 0.0);
+                }
+            }
+            events
+        });
+        let view = fixture.view();
+        assert_eq!(json(&view)["baseline"]["dev"], serde_json::Value::Null);
+        assert!(!markdown(&view).contains("0.0 % ["), "{}", markdown(&view));
+        assert!(!terminal(&view, 80).contains(" 0.0 %"), "{}", terminal(&view, 80));
+    }
+
+    #[test]
     fn a_plateau_and_why_it_ended_the_run_are_told() {
         let words = "no gain for 1 generation: 2 clusters that nothing was asked for come first";
         let why = "3 generations in a row kept nothing, also with 2 other clusters";

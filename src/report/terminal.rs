@@ -72,7 +72,10 @@ fn scores(view: &RunView) -> Vec<String> {
     let objective = view.objective();
     let name = if objective.is_mean_score() { "" } else { objective.words() };
     let mut lines = vec![format!("{name:8} {:23}{:23}difference", "baseline", "winner")];
-    let score = |summary: &Summary| format!("{:>7} {}", percent(summary.score), interval(&summary.interval));
+    let score = |summary: &Summary| match summary.examples {
+        0 => format!("{:>7}", "-"),
+        _ => format!("{:>7} {}", percent(summary.score), interval(&summary.interval)),
+    };
     if let Some(test) = &view.test {
         let comparison = &test.comparison;
         lines.push(format!(

@@ -239,6 +239,25 @@ fn a_row_that_the_provider_refuses_is_missing_and_not_zero() {
 }
 
 #[test]
+fn a_dataset_in_which_no_edit_could_prove_itself_is_refused_by_optimize_and_scored_by_eval() {
+    let project = Project::new();
+    let rows: String = (0..40)
+        .map(|at| {
+            format!(
+                "{{\"input\": \"a message about room {at}\", \"expected\": \"{}\", \"split\": \"{}\"}}\n",
+                ["spaces", "lending"][at % 2],
+                ["train", "test"][at % 4 / 3]
+            )
+        })
+        .collect();
+    project.write("library.jsonl", rows);
+    for arguments in [&["optimize"][..], &["optimize", "--dry-run"]] {
+        refused(&project, arguments, 2, &["library.jsonl: there are no dev rows", "name `dev` as their split"]);
+    }
+    assert_eq!(project.ratchet(&["eval"]).code, 0);
+}
+
+#[test]
 fn a_row_whose_scorer_throws_is_missing_and_not_zero() {
     let has_python = std::process::Command::new("python3").arg("--version").output().is_ok();
     if !has_python && std::env::var("RATCHET_REQUIRE_PYTHON").is_err() {

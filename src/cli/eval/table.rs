@@ -76,6 +76,9 @@ impl fmt::Display for Page<'_> {
 /// `score 61.4 %, 95 % interval [56.2, 66.3]`.
 pub fn score_line(summary: &Summary, objective: &Objective) -> String {
     let (name, score) = (objective.kind().words(), percent(summary.score));
+    if summary.examples == 0 {
+        return format!("{name} -, no row ran");
+    }
     format!("{name} {}, 95 % interval {}", console::style(score).bold(), interval(&summary.interval))
 }
 
