@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use prompt_ratchet::model::ModelRole;
 use prompt_ratchet::report::{
-    ablation, interval, one_line, p_value, percent, plural, points, signed, signed_interval, tally, wrapped,
+    Unran, ablation, interval, one_line, p_value, percent, plural, points, signed, signed_interval, tally, wrapped,
 };
 use prompt_ratchet::run::{
     Ablated, BaselineMeasured, Decision, Diagnosed, Dropped, Event, FellBack, GenerationEnded, IncumbentMeasured,
@@ -36,6 +36,8 @@ pub struct Narration {
     was_judged: bool,
     /// Whether a generation is under way.
     is_within: bool,
+    unran: Unran,
+    has_told_unran: bool,
 }
 
 impl Narration {
@@ -52,6 +54,8 @@ impl Narration {
             dropped: Vec::new(),
             was_judged: false,
             is_within: false,
+            unran: Unran::default(),
+            has_told_unran: false,
         }
     }
 
@@ -63,7 +67,11 @@ impl Narration {
     /// The lines that `event` is worth; often none.
     pub fn lines(&mut self, event: &Event) -> Vec<String> {
         match event {
-            Event::Progress(_) | Event::Measured(_) | Event::RowFailed(_) | Event::AskFailed(_) => Vec::new(),
+            Event::Progress(_) | Event::Measured(_) | Event::AskFailed(_) => Vec::new(),
+            Event::RowFailed(failed) => {
+                self.unran.take(failed);
+                Vec::new()
+            }
             Event::Provider(notice) => self.said("provider", &notice.words()),
             Event::FellBack(change) => self.fell_back(change),
             Event::RunStarted(started) => self.started(started),
@@ -84,6 +92,7 @@ impl Narration {
             decision => {
                 let mut lines = self.proposals();
                 lines.extend(self.decision(decision));
+                lines.extend(self.unran());
                 lines
             }
         }
@@ -131,7 +140,17 @@ impl Narration {
         if errors > 0 {
             text += &format!("; {} could not run", plural(errors, "row"));
         }
-        self.said("baseline", &text)
+        let mut lines = self.said("baseline", &text);
+        lines.extend(self.unran());
+        lines
+    }
+
+    /// Rows that could not run: those that were met first, once; what comes later is in the report.
+    fn unran(&mut self) -> Vec<String> {
+        if self.unran.is_empty() || std::mem::replace(&mut self.has_told_unran, true) {
+            return Vec::new();
+        }
+        self.unran.lines().iter().flat_map(|line| self.said("not run", line)).collect()
     }
 
     fn measured_anew(&self, measured: &IncumbentMeasured) -> Vec<String> {

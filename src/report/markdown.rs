@@ -4,7 +4,7 @@
 use super::escape::{cell_code, code, fenced, inline};
 use super::numbers::{percent, plural, points, signed, signed_interval, tally};
 use super::terminal::{headline, when};
-use super::{CandidateView, Origin, RunView, ablation, interval, p_value, spending, tried};
+use super::{CandidateView, Origin, RunView, ablation, interval, p_value, spending, tried, unran};
 use crate::config::Objective;
 use crate::eval::Summary;
 use crate::model::ModelRole;
@@ -145,8 +145,9 @@ fn scores(view: &RunView) -> Option<String> {
     }
     if view.rows_failed > 0 {
         text += &format!(
-            "{} could not be had; such rows are missing from a comparison, never counted as wrong.\n",
-            plural(view.rows_failed, "answer")
+            "{} could not be had; such rows are missing from a comparison, never counted as wrong:\n\n{}",
+            plural(view.rows_failed, "answer"),
+            unran::markdown(&view.unran)
         );
     }
     Some(text)
@@ -154,7 +155,10 @@ fn scores(view: &RunView) -> Option<String> {
 
 /// Where no row ran, there is no score.
 fn score(summary: &Summary) -> String {
-    format!("{} {}", percent(summary.score), interval(&summary.interval))
+    match summary.examples {
+        0 => "-".to_owned(),
+        _ => format!("{} {}", percent(summary.score), interval(&summary.interval)),
+    }
 }
 
 /// Models that took over in the midst of the run.

@@ -6,6 +6,7 @@
 //! | `view.rs` | [`RunView`]: a run's events gathered by what they are about |
 //! | `markdown.rs`, `tried.rs`, `spending.rs` | `report.md`, section by section |
 //! | `ablation.rs` | which hunks of what was kept went again |
+//! | `unran.rs` | rows that could not run, and why |
 //! | `terminal.rs` | the screen after a run |
 //! | `json.rs` | the `--json` object |
 //! | `breakdown.rs`, `least.rs`, `classify.rs`, `finding.rs` | one evaluation taken apart, by label with F1, and what a comparison of two amounts to |
@@ -26,6 +27,7 @@ mod numbers;
 mod spending;
 mod terminal;
 mod tried;
+mod unran;
 mod view;
 
 #[cfg(test)]
@@ -42,6 +44,7 @@ pub use length::LengthBias;
 pub use markdown::markdown;
 pub use numbers::{cost, count, duration, interval, p_value, percent, plural, points, signed, signed_interval, tally};
 pub use terminal::{headline, terminal, wrapped};
+pub use unran::Unran;
 pub use view::{CandidateView, Fate, GenerationView, Origin, RunView};
 
 use crate::durable;

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::Unran;
 use crate::config::Objective;
 use crate::dataset::Example;
 use crate::diagnose::FailureCluster;
@@ -42,6 +43,8 @@ pub struct RunView {
     pub limits: Vec<LimitReached>,
     /// Answers that could not be had, over all candidates.
     pub rows_failed: usize,
+    /// The rows that could not run, and why.
+    pub unran: Unran,
     /// Calls, tokens, money and time.
     pub spent: Spent,
     /// Uses of this dataset's dev and test by all runs of the project together.
@@ -152,6 +155,7 @@ impl RunView {
             ended: None,
             limits: Vec::new(),
             rows_failed: 0,
+            unran: Unran::default(),
             spent: Spent::read(&folder.path),
             uses: UseCount::default(),
             examples: BTreeMap::new(),
@@ -165,7 +169,10 @@ impl RunView {
     fn take(&mut self, event: Event) {
         match event {
             Event::RunStarted(started) => self.started = Some(started),
-            Event::RowFailed(_) => self.rows_failed += 1,
+            Event::RowFailed(failed) => {
+                self.rows_failed += 1;
+                self.unran.take(&failed);
+            }
             Event::LimitReached(reached) => self.limits.push(reached),
             Event::BaselineMeasured(baseline) => self.baseline = Some(baseline),
             Event::IncumbentMeasured(measured) => self.anew = Some(measured),

@@ -222,6 +222,8 @@ fn goes_on_without(project: &Project, settings: &[&str], bad: &[&str]) {
     assert_eq!(errors.iter().sum::<u64>(), failed.len() as u64);
     let report = std::fs::read_to_string(project.run().join("report.md")).unwrap();
     assert!(report.contains("could not be had"), "{report}");
+    assert_eq!(ran.err.matches("not run  m").count(), 1, "{}", ran.err);
+    assert!(failed.iter().all(|row| report.contains(&format!("`{row}`")) && ran.err.contains(row)), "{report}");
 
     let scored = with(&["eval", "--split", "all", "--json"]).json();
     assert_eq!(scored["errors"].as_u64(), Some(bad.len() as u64), "{scored}");
