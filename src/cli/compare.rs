@@ -109,14 +109,18 @@ impl Compare {
         let rows = bench.rows(&splits, &self.filter, self.limit.map(|limit| limit as usize))?;
         let [a, b] = [sides[0].prompts(&bench)?, sides[1].prompts(&bench)?];
         let selected_on = sides.iter().any(Side::is_chosen) && splits.iter().any(|split| *split != Split::Test);
-        if texts(&a) == texts(&b) {
+        // A prompt compared with itself asks nothing of the rows.
+        let is_same = texts(&a) == texts(&b);
+        if is_same {
             bench.note("note: A and B are the same text");
         }
         let (rows, quoted) = unquoted(&rows, &[&a, &b])?;
         bench.leave_out_addresses().await?;
         let before = bench.measure(&a, &rows, "A").await?;
         let after = bench.measure(&b, &rows, "B").await?;
-        bench.book(&splits, &format!("compare-{}-{}", a.digest().short(), b.digest().short()), true)?;
+        if !is_same {
+            bench.book(&splits, &format!("compare-{}-{}", a.digest().short(), b.digest().short()), true, &rows)?;
+        }
         let pass_threshold = bench.project.config.pass_threshold;
         let objective = bench.project.objective();
         let comparison = objective.compare(&before.evaluation.outcomes, &after.evaluation.outcomes, pass_threshold);

@@ -119,7 +119,7 @@ impl Eval {
             }
         };
         let used = bench.stream(&prompts, &rows, "eval", &mut take).await?;
-        bench.book(&splits, &format!("eval-{}", prompts.digest().short()), false)?;
+        bench.book(&splits, &format!("eval-{}", prompts.digest().short()), false, &rows)?;
         let title = format!("{} on {}", prompts.names(), split_names(&splits));
         Ok(Evaluated { title, breakdown, used, quoted, export })
     }

@@ -90,7 +90,7 @@ impl Failures {
         };
         bench.leave_out_addresses().await?;
         let measured = bench.measure(&prompts, &rows, "failures").await?;
-        bench.book(&splits, &format!("eval-{}", prompts.digest().short()), false)?;
+        bench.book(&splits, &format!("eval-{}", prompts.digest().short()), false, &rows)?;
         bench.note(&measured.used.words());
         let pass_threshold = bench.project.config.pass_threshold;
         let summary = measured.summary();

@@ -382,9 +382,9 @@ impl Bench {
         bar
     }
 
-    /// Saves the splits that the scores rest on, and counts this use of them under `name`: the same look at the same
-    /// rows counts once. Test is counted always, dev where a question was put to it.
-    pub fn book(&mut self, splits: &[Split], name: &str, questions_dev: bool) -> Result<(), Failure> {
+    /// Saves the splits that the scores rest on, and counts this use of them under `name`: a look at no more than the
+    /// same `rows` counts once. Test is counted always, dev where a question was put to it.
+    pub fn book(&mut self, splits: &[Split], name: &str, questions_dev: bool, rows: &Rows) -> Result<(), Failure> {
         let unsaved = self.project.unsaved_splits();
         self.project.save_splits()?;
         if let Some(path) = unsaved {
@@ -398,8 +398,11 @@ impl Bench {
             return Ok(());
         }
         let runs = self.project.runs();
-        let dataset = self.project.dataset.fingerprint;
-        let ledger = SplitUses::record(&runs, dataset, name, uses)?;
+        let (dataset, splits) = (self.project.dataset.fingerprint, &self.project.dataset.splits);
+        let is_held_out = |at: usize| rows.place(at).is_some_and(|place| splits[place] != Split::Train);
+        let looked_at = (0..rows.len()).filter(|at| is_held_out(*at)).count();
+        SplitUses::know(&runs, &self.project.dataset)?;
+        let ledger = SplitUses::look(&runs, dataset, name, uses, looked_at)?;
         if uses.test > 0 {
             let total = ledger.total(dataset).test;
             let times = if total == 1 { "the first time".to_owned() } else { format!("{total} times by now") };

@@ -238,6 +238,7 @@ async fn run(
         .allot(&allotted.0, move |allotted| Allotted(allotted.clone()).write(&path).map_err(|error| error.to_string()));
     let models = Arc::new(models);
     watch.begin(&folder);
+    SplitUses::know(folder.path.parent().unwrap_or(Path::new("")), &project.dataset)?;
     let output = Arc::new(Output {
         journal,
         live: LiveFile::new(&folder, Arc::clone(&clock), Arc::clone(&models)),

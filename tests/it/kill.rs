@@ -154,9 +154,9 @@ fn begun(project: &Project) -> Option<PathBuf> {
 
 /// What a project keeps beside its runs, without the runs' names: uses of the splits.
 fn uses(project: &Project) -> Vec<Value> {
-    let uses: BTreeMap<String, BTreeMap<String, Value>> =
-        serde_json::from_str(&project.read("runs/split-uses.json")).unwrap();
-    uses.into_values().flat_map(BTreeMap::into_values).collect()
+    let ledger: Value = serde_json::from_str(&project.read("runs/split-uses.json")).unwrap();
+    let datasets = ledger["datasets"].as_object().unwrap().values();
+    datasets.flat_map(|dataset| dataset["uses"].as_object().unwrap().values().cloned()).collect()
 }
 
 /// What a killed process left half written among the runs, but for a run that it hadn't begun.

@@ -136,7 +136,7 @@ async fn score(
     let (rows, quoted) = eval.scored(rows.clone(), &prompts)?;
     let measured = bench.measure_stored_first(&prompts, &rows, "eval").await?;
     let splits = SplitChoice::splits(eval.split);
-    bench.book(&splits, &format!("eval-{}", prompts.digest().short()), false)?;
+    bench.book(&splits, &format!("eval-{}", prompts.digest().short()), false, &rows)?;
     let outcomes = measured.evaluation.outcomes;
     let (objective, pass_threshold) = (bench.project.objective(), bench.project.config.pass_threshold);
     let title = format!("{} on {}", prompts.names(), split_names(&splits));
