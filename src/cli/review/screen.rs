@@ -6,7 +6,7 @@ use prompt_ratchet::report::{one_line, percent, plural, points, wrapped};
 use prompt_ratchet::review::{Blocked, ChangedRow, Choice, Hunk, HunkId, Revision};
 
 use super::super::paint::Paint;
-use super::super::plain::{folded, line, neutral};
+use super::super::plain::{folded, line, neutral, paragraph};
 use super::super::report::screen_width;
 use super::Session;
 
@@ -102,46 +102,39 @@ fn it(ids: &[HunkId]) -> &'static str {
 
 /// `text` behind `indent`, and behind two spaces more where it goes on.
 fn lines(text: &str, width: usize, indent: &str) -> String {
-    let hanging = format!("{indent}  ");
-    format!("{indent}{}\n", wrapped(text, width.saturating_sub(indent.len()), &hanging).join("\n"))
+    let room = width.saturating_sub(indent.len() + 2);
+    format!("{indent}{}\n", wrapped(text, room, "").join(&format!("\n{indent}  ")))
 }
 
-/// Rows `from` on, at most `most` of them.
-pub fn rows(changed: &[ChangedRow], from: usize, most: usize) -> String {
+/// The rows that a revision fixed or broke.
+pub fn rows(changed: &[ChangedRow], width: usize) -> String {
     let paint = Paint::stdout();
     let count = |change| changed.iter().filter(|row| row.change == change).count();
-    let mut text = String::new();
-    if from == 0 {
-        text += &format!(
-            "\nOn dev and train this revision fixed {} and broke {}.\n",
-            plural(count(Change::Fixed), "row"),
-            plural(count(Change::Broken), "row")
-        );
-    }
-    for row in changed.iter().skip(from).take(most) {
+    let mut text = format!(
+        "\nOn dev and train this revision fixed {} and broke {}.\n",
+        plural(count(Change::Fixed), "row"),
+        plural(count(Change::Broken), "row")
+    );
+    for row in changed {
         let what = match row.change {
             Change::Broken => paint.bad("broken"),
             _ => paint.good("fixed"),
         };
         text += &format!("\n{what} {} ({})\n", one_line(&row.example.id, 60), row.split);
-        text += &field("input", &row.example.input_text());
+        text += &field("input", &row.example.input_text(), width);
         if let Some(expected) = row.example.expected_text() {
-            text += &field("expected", &expected);
+            text += &field("expected", &expected, width);
         }
-        text += &field("before", &row.before.answer);
-        text += &field("after", &row.after.answer);
-    }
-    let shown = (from + most).min(changed.len());
-    if shown < changed.len() {
-        text += &format!("\n{} more: press s again\n", plural(changed.len() - shown, "row"));
+        text += &field("before", &row.before.answer, width);
+        text += &field("after", &row.after.answer, width);
     }
     text
 }
 
-fn field(name: &str, value: &str) -> String {
-    let indent = " ".repeat(12);
-    let text = wrapped(&one_line(value, ROW_WIDTH), screen_width().saturating_sub(indent.len()), &indent).join("\n");
-    format!("  {name:<8}  {text}\n")
+fn field(name: &str, value: &str, width: usize) -> String {
+    let head = format!("  {name:<8}  ");
+    let text = paragraph(&one_line(value, ROW_WIDTH), width.saturating_sub(head.len()), "", usize::MAX);
+    format!("{head}{}\n", text.replace('\n', &format!("\n{}", " ".repeat(head.len()))))
 }
 
 /// All hunks with what was chosen.
@@ -206,6 +199,16 @@ pub fn commands(session: &Session) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_field_goes_on_below_itself_over_the_whole_width() {
+        let text = field("before", &"word ".repeat(60), 80);
+        let lines: Vec<&str> = text.lines().collect();
+        // Thirteen words and the twelve columns before them: a fourteenth would be too many.
+        assert_eq!(lines[0].len(), 12 + 13 * 5 - 1, "{text}");
+        assert!(lines[1].starts_with("            word") && lines[1].len() == lines[0].len(), "{text}");
+        assert!(field("after", &"x".repeat(200), 80).lines().all(|line| line.len() <= 80));
+    }
 
     #[test]
     fn headers_of_a_diff_are_no_changed_lines() {

@@ -4,16 +4,14 @@ use std::path::Path;
 use std::process::Command;
 
 use console::{Key, Term};
-use prompt_ratchet::review::{ChangedRow, Choice, Choices, Hunk, HunkId, changed_rows};
+use prompt_ratchet::report::wrapped;
+use prompt_ratchet::review::{Choice, Choices, Hunk, HunkId, changed_rows};
 
 use super::super::exit::{Exit, Failure};
 use super::super::paint::Paint;
 use super::super::plain::pages;
-use super::super::report::print;
+use super::super::report::{print, screen_width};
 use super::{Session, screen};
-
-/// Rows shown at a time.
-const PAGE: usize = 8;
 
 const KEYS: &str = "  a accept   take the hunk as it is
   r reject   leave it out, with those that build on it
@@ -66,8 +64,8 @@ pub fn walk(session: &mut Session) -> Result<Ended, Failure> {
 
 struct Steps<'a> {
     term: &'a Term,
-    /// Rows of the revision at hand: its generation, the rows, how many were shown.
-    rows: Option<(u32, Vec<ChangedRow>, usize)>,
+    /// Rows of the revision at hand: its generation, the pages of them, which is next.
+    rows: Option<(u32, Vec<String>, usize)>,
 }
 
 impl Steps<'_> {
@@ -75,10 +73,10 @@ impl Steps<'_> {
     fn choose(&mut self, session: &mut Session, id: HunkId) -> Result<Option<Ended>, Failure> {
         let Some((_, hunk)) = session.revisions.hunk(id) else { return Ok(Some(Ended::Left(Exit::Done))) };
         let hunk = hunk.clone();
-        if let Some((_, _, shown)) = &mut self.rows {
-            *shown = 0;
+        if let Some((_, _, next)) = &mut self.rows {
+            *next = 0;
         }
-        let pages = pages(&screen::hunk(session, id), usize::from(self.term.size().0), 'm');
+        let pages = pages(&screen::hunk(session, id), self.height(), 'm');
         let mut page = 0;
         print(&pages[page])?;
         let more = if pages.len() > 1 { "m more, " } else { "" };
@@ -146,9 +144,8 @@ impl Steps<'_> {
         }
         let others: Vec<HunkId> = lost.iter().map(|blocked| blocked.id).filter(|other| *other != id).collect();
         if !others.is_empty() {
-            let question =
-                format!("This also rejects {}, which can't be made then. y yes, n no: ", screen::listed(&others));
-            if !self.is_sure(&question)? {
+            self.say(&format!("This also rejects {}, which can't be made then.", screen::listed(&others)))?;
+            if !self.is_sure("Reject all of these? y yes, n no: ")? {
                 return Ok(false);
             }
         }
@@ -182,13 +179,19 @@ impl Steps<'_> {
         if self.rows.as_ref().is_none_or(|(generation, ..)| *generation != revision.generation) {
             let threshold = session.view.started.as_ref().map_or(1.0, |started| started.pass_threshold);
             let rows = changed_rows(&session.folder, &revision.judged, threshold)?;
-            self.rows = Some((revision.generation, rows, 0));
+            let pages = pages(&screen::rows(&rows, screen_width()), self.height(), 's');
+            self.rows = Some((revision.generation, pages, 0));
         }
-        if let Some((_, rows, shown)) = &mut self.rows {
-            print(&screen::rows(rows, *shown, PAGE))?;
-            *shown = if *shown + PAGE < rows.len() { *shown + PAGE } else { 0 };
+        if let Some((_, pages, next)) = &mut self.rows {
+            print(&pages[*next])?;
+            *next = (*next + 1) % pages.len();
         }
         Ok(())
+    }
+
+    /// Lines of the screen.
+    fn height(&self) -> usize {
+        usize::from(self.term.size().0)
     }
 
     fn undo(&self, session: &mut Session) -> Result<bool, Failure> {
@@ -205,7 +208,7 @@ impl Steps<'_> {
     }
 
     fn say(&self, words: &str) -> Result<(), Failure> {
-        print(&format!("{}\n", Paint::stdout().open(words)))
+        print(&format!("{}\n", Paint::stdout().open(wrapped(words, screen_width(), "").join("\n"))))
     }
 
     /// One key that means something, echoed.
