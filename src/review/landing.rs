@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 
-use crate::prompt::{MergeConflict, PromptSet, merge};
+use crate::prompt::{MergeConflict, Prompt, PromptSet, merge};
 
 /// What a result means for the prompt files as they are now.
 #[derive(Debug, Clone)]
@@ -32,11 +32,44 @@ pub struct Collision {
     pub reason: String,
 }
 
-/// Merges `theirs` into `ours`; both descend from `base`.
+/// Merges `theirs` into `ours`; both descend from `base`. How lines end is nobody's change: they end in the result as they
+/// do in `ours`.
 ///
 /// # Errors
 /// Both change the same lines in two ways, or the merge is no valid prompt.
 pub fn land(base: &PromptSet, ours: &PromptSet, theirs: &PromptSet) -> Result<Landing, Box<Collision>> {
+    let endings: Option<Vec<&str>> = ours.iter().map(|prompt| ending(prompt.text())).collect();
+    let plain = |set: &PromptSet| rewritten(set, |_, text| text.replace("\r\n", "\n"));
+    // A file whose lines end now so, now so is compared as it stands: there is no one way to write it back.
+    let Some((endings, [base, ours, theirs])) =
+        endings.zip(plain(base).zip(plain(ours)).zip(plain(theirs)).map(|((base, ours), theirs)| [base, ours, theirs]))
+    else {
+        return land_as_is(base, ours, theirs);
+    };
+    let landing = land_as_is(&base, &ours, &theirs)?;
+    let prompts = rewritten(&landing.prompts, |at, text| match endings.get(at) {
+        Some(&"\r\n") => text.replace('\n', "\r\n"),
+        _ => text.to_owned(),
+    });
+    Ok(Landing { prompts: prompts.unwrap_or(landing.prompts), ..landing })
+}
+
+/// How all lines of `text` end; `None` where some end otherwise.
+fn ending(text: &str) -> Option<&'static str> {
+    match (text.matches("\r\n").count(), text.matches('\n').count()) {
+        (0, _) => Some("\n"),
+        (both, all) => (both == all).then_some("\r\n"),
+    }
+}
+
+/// The prompts of `set` with other texts, given the place and the text of each.
+fn rewritten(set: &PromptSet, text: impl Fn(usize, &str) -> String) -> Option<PromptSet> {
+    let one = |(at, prompt): (usize, &Prompt)| Prompt::parse(prompt.name(), &text(at, prompt.text())).ok();
+    let prompts: Option<Vec<Prompt>> = set.iter().enumerate().map(one).collect();
+    PromptSet::new(prompts?).ok()
+}
+
+fn land_as_is(base: &PromptSet, ours: &PromptSet, theirs: &PromptSet) -> Result<Landing, Box<Collision>> {
     let prompts =
         merge(base, &[ours, theirs]).map_err(|conflict| Box::new(collision(base, ours, theirs, &conflict)))?;
     let has_changed =
@@ -107,7 +140,6 @@ fn pick(text: &str, lines: &Range<usize>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::prompt::Prompt;
 
     fn set(text: &str) -> PromptSet {
         PromptSet::one(Prompt::parse("p", text).unwrap()).unwrap()
@@ -124,6 +156,20 @@ mod tests {
         let landing = landed(BASE, "A\nb\nc\nd\n{{ input }}\n").unwrap();
         assert_eq!(landing.prompts.first().text(), "A\nb\nc\nd\n{{ input }}\n");
         assert!(landing.merged.is_empty());
+    }
+
+    #[test]
+    fn other_line_endings_are_no_change_and_stay_as_the_file_has_them() {
+        let crlf = |text: &str| text.replace('\n', "\r\n");
+        let theirs = "A\nb\nnew\nc\nd\n{{ input }}\n";
+        let landing = landed(&crlf(BASE), theirs).unwrap();
+        assert_eq!(landing.prompts.first().text(), crlf(theirs));
+        assert!(landing.merged.is_empty());
+        let landing = land(&set(&crlf(BASE)), &set(BASE), &set(&crlf(BASE).replace("a\r\n", "A\n"))).unwrap();
+        assert_eq!(landing.prompts.first().text(), BASE.replace('a', "A"));
+        let mixed = BASE.replace("c\n", "c\r\n");
+        let landing = land(&set(&mixed), &set(&mixed), &set(&mixed.replace("a\n", "A\n"))).unwrap();
+        assert_eq!(landing.prompts.first().text(), mixed.replace("a\n", "A\n"));
     }
 
     #[test]
