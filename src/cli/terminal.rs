@@ -1,11 +1,12 @@
 //! What a person sees of a run while it goes on: a line in the scrollback for each decision, and below them, on a
 //! terminal, two lines that move. All of it goes to stderr.
 
-use std::sync::{Mutex, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use console::Term;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use console::{Term, truncate_str};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use prompt_ratchet::model::Spend;
 use prompt_ratchet::project::Watch;
 use prompt_ratchet::report::{cost, count, one_line, percent, plural};
@@ -21,15 +22,25 @@ const PLAIN_WIDTH: usize = 80;
 const WIDEST: usize = 100;
 
 /// The moving lines of a stage that runs rows.
-const ROWS: &str = "{spinner} {prefix:.bold}  {bar:20.cyan/dim} {pos}/{len} rows  {elapsed}\n  {wide_msg}";
+const ROWS: &str = "{spinner} {stage:.bold}  {bar:20.cyan/dim} {rows}  {elapsed}\n  {told}";
 
 /// The moving lines of a stage that waits for proposals.
-const WAIT: &str = "{spinner} {prefix:.bold}  {elapsed}\n  {wide_msg}";
+const WAIT: &str = "{spinner} {stage:.bold}  {elapsed}\n  {told}";
+
+/// What the moving lines say. They are drawn from another thread at any time: all of it is set at once, so that no figure of
+/// one stage stands beside the words of another.
+#[derive(Debug, Clone, Default)]
+struct Moving {
+    stage: String,
+    rows: String,
+    told: String,
+}
 
 /// Shows a run's events.
 pub struct Terminal {
     /// The moving lines; absent where stderr is no terminal.
     bar: Option<ProgressBar>,
+    moving: Arc<Mutex<Moving>>,
     /// Absent where decisions aren't shown.
     state: Option<Mutex<State>>,
     /// Whether notes are shown.
@@ -47,12 +58,12 @@ struct State {
 impl Terminal {
     /// Shows nothing at all.
     pub fn silent() -> Self {
-        Self { bar: None, state: None, notes: false }
+        Self { bar: None, moving: Arc::default(), state: None, notes: false }
     }
 
     /// Shows notes only.
     pub fn notes() -> Self {
-        Self { bar: None, state: None, notes: true }
+        Self { bar: None, moving: Arc::default(), state: None, notes: true }
     }
 
     /// Shows decisions, as lines.
@@ -61,7 +72,7 @@ impl Terminal {
         let width = if term.is_term() { usize::from(term.size().1).clamp(40, WIDEST) } else { PLAIN_WIDTH };
         let narration = Narration::new(Paint::stderr(), width);
         let state = State { narration, under_way: UnderWay::default(), dev: None };
-        Self { bar: None, state: Some(Mutex::new(state)), notes: true }
+        Self { bar: None, moving: Arc::default(), state: Some(Mutex::new(state)), notes: true }
     }
 
     /// Shows decisions as lines and, where stderr is a terminal, what is under way below them.
@@ -69,14 +80,34 @@ impl Terminal {
         let mut terminal = Self::lines();
         terminal.bar = Term::stderr().is_term().then(|| {
             let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-            bar.set_prefix("starting");
-            if let Ok(style) = ProgressStyle::with_template(WAIT) {
-                bar.set_style(style);
-            }
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
+        terminal.show(Moving { stage: "starting".to_owned(), ..Moving::default() }, (0, 0));
         terminal
+    }
+
+    /// Shows `moving` and `done` of `of` rows; no bar where `of` is 0.
+    fn show(&self, moving: Moving, (done, of): (usize, usize)) {
+        let Some(bar) = &self.bar else { return };
+        // A key reads what is there when it is drawn.
+        let key = |pick: fn(&Moving) -> &String| {
+            let moving = Arc::clone(&self.moving);
+            move |_: &ProgressState, out: &mut dyn fmt::Write| {
+                // A line that can't be drawn is drawn the next time.
+                let _ = out.write_str(pick(&moving.lock().unwrap_or_else(PoisonError::into_inner)));
+            }
+        };
+        if let Ok(style) = ProgressStyle::with_template(if of == 0 { WAIT } else { ROWS }) {
+            let style =
+                style.with_key("stage", key(|moving| &moving.stage)).with_key("rows", key(|moving| &moving.rows));
+            bar.set_style(style.with_key("told", key(|moving| &moving.told)));
+        }
+        bar.update(|state| {
+            *self.moving.lock().unwrap_or_else(PoisonError::into_inner) = moving;
+            state.set_len(of as u64);
+            state.set_pos(done as u64);
+        });
     }
 
     fn print(&self, line: &str) {
@@ -87,16 +118,11 @@ impl Terminal {
     }
 
     fn progress(&self, state: &mut State, progress: &Progress, spend: &Spend) {
-        let Some(bar) = &self.bar else { return };
+        if self.bar.is_none() {
+            return;
+        }
         state.under_way.take(progress);
         let (done, of, score) = state.under_way.sum();
-        let style = ProgressStyle::with_template(if of == 0 { WAIT } else { ROWS });
-        if let Ok(style) = style {
-            bar.set_style(style);
-        }
-        bar.set_prefix(stage_title(progress.generation, progress.stage, state.narration.generations()));
-        bar.set_length(of as u64);
-        bar.set_position(done as u64);
         let mut parts = vec![one_line(&state.under_way.trying(progress), 32)];
         if done > 0 {
             parts.push(format!("score {}", percent(score)));
@@ -111,19 +137,24 @@ impl Terminal {
             parts.push(cost(spend));
         }
         parts.extend(state.dev.map(|dev| format!("best dev {}", percent(dev))));
-        bar.set_message(parts.join(", "));
+        let width = usize::from(Term::stderr().size().1).saturating_sub(2);
+        let moving = Moving {
+            stage: stage_title(progress.generation, progress.stage, state.narration.generations()),
+            rows: format!("{done}/{of} rows"),
+            told: truncate_str(&parts.join(", "), width, "…").into_owned(),
+        };
+        self.show(moving, (done, of));
     }
 
     /// Between two stages no rows are under way.
     fn rest(&self, state: &State, event: &Event) {
-        let Some(bar) = &self.bar else { return };
-        if let Ok(style) = ProgressStyle::with_template(WAIT) {
-            bar.set_style(style);
-        }
-        bar.set_message("");
-        if let Event::GenerationStarted(started) = event {
-            bar.set_prefix(format!("generation {}/{}", started.generation, state.narration.generations()));
-        }
+        let stage = match event {
+            Event::GenerationStarted(started) => {
+                format!("generation {}/{}", started.generation, state.narration.generations())
+            }
+            _ => self.moving.lock().unwrap_or_else(PoisonError::into_inner).stage.clone(),
+        };
+        self.show(Moving { stage, ..Moving::default() }, (0, 0));
     }
 }
 

@@ -600,6 +600,8 @@ pub struct Progress {
     pub stage: &'static str,
     /// What is being tried, in few words.
     pub trying: String,
+    /// Id of the candidate whose rows these are; empty where there are none.
+    pub candidate: String,
     /// Rows done in this stage.
     pub done: usize,
     /// Rows of this stage.

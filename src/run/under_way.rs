@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Progress;
 
-/// Rows under way, by stage and by what is being tried.
+/// Rows under way, by stage and candidate: two candidates may be of one strategy.
 #[derive(Debug, Default)]
 pub struct UnderWay {
     generation: u32,
@@ -25,7 +25,7 @@ impl UnderWay {
         self.generation = progress.generation;
         self.tasks.retain(|_, task| task.done < task.of);
         if progress.of > 0 {
-            self.tasks.insert((progress.stage, progress.trying.clone()), progress.clone());
+            self.tasks.insert((progress.stage, progress.candidate.clone()), progress.clone());
         }
     }
 
@@ -42,7 +42,7 @@ impl UnderWay {
 
     /// What is being tried, the latest first.
     pub fn trying(&self, latest: &Progress) -> String {
-        let others = self.tasks.keys().filter(|(_, trying)| *trying != latest.trying).count();
+        let others = self.tasks.keys().filter(|(_, candidate)| *candidate != latest.candidate).count();
         if others == 0 { latest.trying.clone() } else { format!("{} and {others} more", latest.trying) }
     }
 }
@@ -52,7 +52,8 @@ mod tests {
     use super::*;
 
     fn progress(stage: &'static str, trying: &str, done: usize, of: usize, score: f64) -> Progress {
-        Progress { generation: 1, stage, trying: trying.to_owned(), done, of, score }
+        let (trying, candidate) = trying.split_once(' ').unwrap_or((trying, trying));
+        Progress { generation: 1, stage, trying: trying.to_owned(), candidate: candidate.to_owned(), done, of, score }
     }
 
     #[test]
@@ -65,6 +66,16 @@ mod tests {
         assert_eq!(under_way.trying(&latest), "define-boundary and 1 more");
         under_way.take(&progress("race", "add-rule", 11, 20, 0.5));
         assert_eq!(under_way.sum().1, 20, "what is done goes");
+    }
+
+    #[test]
+    fn two_candidates_of_one_strategy_are_two() {
+        let mut under_way = UnderWay::default();
+        under_way.take(&progress("race", "prune a", 15, 16, 1.0));
+        let latest = progress("race", "prune b", 1, 5, 0.0);
+        under_way.take(&latest);
+        assert_eq!(under_way.sum(), (16, 21, 15.0 / 16.0));
+        assert_eq!(under_way.trying(&latest), "prune and 1 more");
     }
 
     #[test]

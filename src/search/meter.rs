@@ -89,7 +89,13 @@ impl<'a> Meter<'a> {
         let (unknown, mut outcomes) = self.take_recorded(digest, rows, sample);
         if !unknown.is_empty() {
             let tally = Mutex::new(Tally::default());
-            let on_outcome = |outcome: &Outcome| self.show(&tally, unknown.len(), outcome, doing);
+            let candidate = digest.short();
+            let on_outcome = |outcome: &Outcome| {
+                // Told in the order in which they are counted.
+                let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+                let (done, score) = tally.take(outcome, self.objective);
+                self.sight(doing, &candidate, (done, unknown.len()), score);
+            };
             let evaluation = self.evaluate.evaluate(prompts, &unknown, sample, &on_outcome).await?;
             if let Some(outage) = outage(&evaluation.outcomes) {
                 return Err(outage.clone().into());
@@ -157,7 +163,7 @@ impl<'a> Meter<'a> {
 
     /// Says what is being done before any row of it is.
     pub fn announce(&self, doing: &Doing) {
-        self.sight(doing, 0, 0, 0.0);
+        self.sight(doing, "", (0, 0), 0.0);
     }
 
     /// Rows not known yet, and the outcomes of those whose error is on record, which become known on the way.
@@ -192,18 +198,12 @@ impl<'a> Meter<'a> {
         }
     }
 
-    fn show(&self, tally: &Mutex<Tally>, of: usize, outcome: &Outcome, doing: &Doing) {
-        let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
-        let (done, score) = tally.take(outcome, self.objective);
-        drop(tally);
-        self.sight(doing, done, of, score);
-    }
-
-    fn sight(&self, doing: &Doing, done: usize, of: usize, score: f64) {
+    fn sight(&self, doing: &Doing, candidate: &str, (done, of): (usize, usize), score: f64) {
         let progress = Progress {
             generation: doing.generation,
             stage: doing.stage,
             trying: doing.trying.clone(),
+            candidate: candidate.to_owned(),
             done,
             of,
             score,
