@@ -136,7 +136,9 @@ impl Seen {
         let mut say = |head: &str, text: String| {
             lines.extend(wrapped(&format!("{head:<9}{}", one_line(&text, usize::MAX)), width, INDENT));
         };
-        if let Some(live) = &self.live {
+        if let Some(generation) = self.journalled_generation() {
+            say("at", format!("generation {generation}/{}, as its journal has it", view.last_generation()));
+        } else if let Some(live) = &self.live {
             say("at", self.stage(live));
         }
         if let (Some(before), Some(after)) = (view.baseline_dev(), view.winner_dev()) {
@@ -159,7 +161,8 @@ impl Seen {
                 duration(seconds)
             ),
         );
-        if let Some((live, last)) = self.live.as_ref().and_then(|live| Some((live, live.last.as_ref()?))) {
+        let live = self.live.as_ref().filter(|_| self.journalled_generation().is_none());
+        if let Some((live, last)) = live.and_then(|live| Some((live, live.last.as_ref()?))) {
             let ago = |at: &str| self.ago(at).map_or(at.to_owned(), |ago| format!("{} ago", duration(ago as f64)));
             let event = last.event.replace('_', " ");
             say("last", format!("{event}, {}; sign of life {}", ago(&last.at), ago(&live.updated)));
@@ -210,11 +213,24 @@ impl Seen {
         text
     }
 
-    /// What was used, and for how long: from the live file while there is one.
+    /// The generation that a run which stopped was in by its journal, where its live file is behind it: a process that is
+    /// killed writes no last one.
+    fn journalled_generation(&self) -> Option<u32> {
+        let live = self.live.as_ref().filter(|_| !self.is_going_on())?;
+        let journalled = self.view.generations.last().map(|generation| generation.number)?;
+        (journalled > live.generation).then_some(journalled)
+    }
+
+    /// What was used, and for how long: from the live file while there is one, unless the run stopped and has accounted
+    /// for more.
     fn spent(&self) -> (&Spend, f64) {
+        let booked = &self.view.spent;
+        let asked = |spend: &Spend| spend.total().live + spend.total().stored;
         match &self.live {
-            Some(live) => (&live.spend, live.seconds),
-            None => (&self.view.spent.spend, self.view.spent.seconds),
+            Some(live) if self.is_going_on() || asked(&live.spend) >= asked(&booked.spend) => {
+                (&live.spend, live.seconds)
+            }
+            _ => (&booked.spend, booked.seconds),
         }
     }
 
@@ -222,7 +238,9 @@ impl Seen {
         let (spend, seconds) = self.spent();
         let total = spend.total();
         let live = self.live.as_ref();
-        let stage = live.filter(|live| !live.stage.is_empty()).map(|live| {
+        let journalled = self.journalled_generation();
+        let at = journalled.map(|generation| json!({ "generation": generation, "stage": null }));
+        let stage = live.filter(|live| journalled.is_none() && !live.stage.is_empty()).map(|live| {
             json!({
                 "generation": live.generation,
                 "stage": live.stage,
@@ -245,7 +263,7 @@ impl Seen {
             "since": live.filter(|_| self.is_going_on()).map(|live| &live.since),
             "updated": live.map(|live| &live.updated),
             "now": clock::timestamp(self.now),
-            "at": stage,
+            "at": at.or(stage),
             "generations": self.view.started.as_ref().map(|started| started.generations),
             "kept": self.view.kept().len(),
             "baseline_dev": self.view.baseline_dev().map(|dev| dev.score),
@@ -331,6 +349,20 @@ mod tests {
         assert_eq!(seen.eta(), None, "a race may be over at any block");
         seen.live = Some(Live { paused: Some("the provider is out".to_owned()), ..live() });
         assert_eq!(seen.json()["state"], "paused");
+    }
+
+    #[test]
+    fn a_killed_run_whose_live_file_is_behind_is_told_from_its_journal_and_its_books() {
+        let keep = tempfile::tempdir().unwrap();
+        let mut seen = unfinished(keep.path(), Some(Live { generation: 0, stage: "noise".to_owned(), ..live() }));
+        seen.view = RunView::read(&RunFolder::open(Path::new(GOLDEN)).unwrap()).unwrap();
+        seen.view.ended = None;
+        let last = seen.view.generations.last().unwrap().number;
+        let text = seen.text(80);
+        assert!(text.contains(&format!("at       generation {last}/")) && !text.contains("30 of 40"), "{text}");
+        assert_eq!(seen.json()["at"]["generation"], last);
+        let calls = seen.view.spent.spend.total().live;
+        assert!(calls > 0 && seen.json()["calls"] == calls, "{text}");
     }
 
     #[test]
