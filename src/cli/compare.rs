@@ -222,7 +222,7 @@ impl Compare {
         writeln!(f, "\n{name} {difference}, 95 % interval {interval}, {}", p_value(comparison.p_value))?;
         if let Some(MacroF1 { value, interval }) = rows.macro_f1.as_ref().filter(|_| rows.objective.is_mean_score()) {
             let (difference, interval) = (points(*value), signed_interval(interval));
-            writeln!(f, "macro F1 {difference}, 95 % interval {interval} (paired bootstrap); not what decides")?;
+            writeln!(f, "macro F1 {difference}, 95 % interval {interval}; not what decides")?;
         }
         let verdict = match finding {
             Finding::Better | Finding::Worse => format!("B is {finding}"),

@@ -137,7 +137,7 @@ pub fn main() -> ExitCode {
             if as_json {
                 machine::say("error", serde_json::json!({ "message": message, "exit": failure.exit as u8 }));
             } else {
-                eprintln!("error: {message}");
+                eprintln!("{}", plain::for_stderr(&format!("error: {message}")));
             }
             failure.exit.into()
         }

@@ -1,7 +1,7 @@
 //! Text of rows, answers and files on a terminal: shown as text, whatever it holds.
 
-use console::{Alignment, measure_text_width, pad_str, truncate_str};
-use prompt_ratchet::report::plural;
+use console::{Alignment, Term, measure_text_width, pad_str, truncate_str};
+use prompt_ratchet::report::{plural, wrapped};
 
 /// Widest line of a table.
 pub const WIDTH: usize = 80;
@@ -34,6 +34,22 @@ pub fn paragraph(text: &str, width: usize, indent: &str, most: usize) -> String 
         lines.push(format!("{before}{}", rest[..cut].trim_end()));
         (rest, before) = (&rest[cut..], indent);
     }
+}
+
+/// `text` for stderr: on a terminal its lines are broken between words, and what goes on is behind two spaces. Elsewhere, as
+/// in a log, it stays as it is.
+pub fn for_stderr(text: &str) -> String {
+    let term = Term::stderr();
+    if term.is_term() { broken(text, usize::from(term.size().1)) } else { text.to_owned() }
+}
+
+fn broken(text: &str, width: usize) -> String {
+    let lines = text.split('\n').map(|line| match measure_text_width(line) > width {
+        // What is set in, such as a quoted part of a file, stands as it is.
+        true if !line.starts_with(' ') => wrapped(line, width.max(40), "  ").join("\n"),
+        _ => line.to_owned(),
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// `text` on one line of exactly `width` columns.
@@ -124,6 +140,14 @@ mod tests {
         assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown:?}");
         assert!(shown.starts_with("a␛]0;title␇␛[2Jb"));
         assert!(!line(text, 80).contains(['\u{1b}', '\n', '\u{202e}']));
+    }
+
+    #[test]
+    fn a_message_is_broken_between_words_and_what_it_quotes_is_not() {
+        let text = format!("error: {}\n  {}", "word ".repeat(12), "quoted ".repeat(12));
+        let lines: Vec<String> = broken(&text, 40).split('\n').map(str::to_owned).collect();
+        assert_eq!(lines.len(), 3, "{lines:?}");
+        assert!(lines[0].len() <= 40 && lines[1].starts_with("  word") && lines[2].len() > 80, "{lines:?}");
     }
 
     #[test]

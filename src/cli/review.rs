@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::Global;
 use super::exit::{Exit, Failure};
+use super::plain::for_stderr;
 use super::report::{print, print_json};
 use super::runs::runs_folder;
 
@@ -110,7 +111,7 @@ impl Review {
         }
         if self.accept_all || !self.accept.is_empty() || !self.reject.is_empty() {
             for note in self.choose(&mut session)? {
-                eprintln!("{note}");
+                eprintln!("{}", for_stderr(&note));
             }
         } else if !self.json && !session.open_hunks().is_empty() {
             if !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
@@ -140,7 +141,7 @@ impl Review {
         if self.json {
             print_json(&json_of(session, None))?;
         } else if !global.quiet {
-            eprintln!("{}", nothing_to("review", &session.view));
+            eprintln!("{}", for_stderr(&nothing_to("review", &session.view)));
         }
         Ok(Exit::Done)
     }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use console::{measure_text_width, truncate_str};
 use prompt_ratchet::config::Config;
 use prompt_ratchet::report::{RunView, one_line, percent, terminal};
 use prompt_ratchet::run::{RunError, RunFolder, RunState, unique_length};
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::Global;
 use super::exit::{Exit, Failure};
-use super::plain::neutral;
+use super::plain::{WIDTH, line, neutral};
 use super::report::{print, print_json, screen_width};
 
 /// List the runs of this project, or show one
@@ -87,6 +88,9 @@ pub(super) fn runs_folder(global: &Global) -> Result<PathBuf, Failure> {
     }
 }
 
+/// Place of a run's name among its cells.
+const NAME: usize = 2;
+
 /// One line of the list. A run whose journal can't be read is listed too, with the reason.
 struct Line {
     folder: RunFolder,
@@ -119,7 +123,18 @@ fn list(runs: &Path, as_json: bool) -> Result<(), Failure> {
     let length = unique_length(&ids);
     let head = ["run", "started", "name", "gens", "kept", "dev", "result"].map(str::to_owned).to_vec();
     let rows = lines.iter().map(|line| line.cells(length));
-    print(&aligned(&std::iter::once(head).chain(rows).collect::<Vec<_>>()))
+    print(&table(std::iter::once(head).chain(rows).collect()))
+}
+
+/// The lines, none wider than [`WIDTH`]: names, which are mostly the same, have what the other columns leave.
+fn table(mut rows: Vec<Vec<String>>) -> String {
+    let widest = |rows: &[Vec<String>]| aligned(rows).lines().map(measure_text_width).max().unwrap_or(0);
+    let over = widest(&rows).saturating_sub(WIDTH);
+    let names = rows.iter().map(|row| measure_text_width(&row[NAME])).max().unwrap_or(0);
+    for row in &mut rows {
+        row[NAME] = line(&row[NAME], names.saturating_sub(over).max(8));
+    }
+    aligned(&rows).lines().map(|text| format!("{}\n", truncate_str(text, WIDTH, "…"))).collect()
 }
 
 impl Line {
@@ -128,7 +143,7 @@ impl Line {
         let mut id = self.folder.short_id();
         id.truncate(length);
         let started = manifest.started.replace('T', " ").chars().take(16).collect();
-        let mut cells = vec![id, started, one_line(&manifest.name, 20)];
+        let mut cells = vec![id, started, one_line(&manifest.name, 30)];
         match &self.view {
             Err(problem) => cells.push(format!("damaged: {}", one_line(problem, 60))),
             Ok(view) => {
@@ -201,6 +216,18 @@ pub(super) fn aligned(rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_list_is_as_wide_as_a_terminal_at_most() {
+        let row = |name: &str, result: &str| -> Vec<String> {
+            ["3f2a", "2026-11-29 03:38", name, "10", "6", "33.0 % to 100.0 %", result].map(str::to_owned).to_vec()
+        };
+        let text = table(vec![row("name", "result"), row("a-project-with-a-long-name", "better on test")]);
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        assert!(text.contains("a-projec") && text.contains("better on test"), "{text}");
+        let damaged = ["3f2a", "2026-11-29 03:38", "name", &"damaged ".repeat(12)].map(str::to_owned).to_vec();
+        assert!(table(vec![damaged]).chars().count() <= 81);
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell_and_the_last_one_is_ragged() {

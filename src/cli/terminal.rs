@@ -14,6 +14,7 @@ use prompt_ratchet::run::{Ablated, Decision, Event, Progress, UnderWay};
 
 use super::narration::Narration;
 use super::paint::Paint;
+use super::plain::for_stderr;
 
 /// Columns of a line where stderr is no terminal.
 const PLAIN_WIDTH: usize = 80;
@@ -161,7 +162,7 @@ impl Terminal {
 impl Watch for Terminal {
     fn note(&self, line: &str) {
         if self.notes {
-            self.print(&one_line(line, usize::MAX));
+            self.print(&for_stderr(&one_line(line, usize::MAX)));
         }
     }
 
