@@ -62,8 +62,10 @@ impl History {
                     history.candidates.insert(merged.candidate.clone(), merged.prompts.clone());
                 }
                 Event::Ablated(ablated) => {
-                    let prompts = ablated.shortened.as_ref().map(|shortened| shortened.prompts.clone());
-                    history.candidates.extend(prompts.map(|prompts| (ablated.candidate.clone(), prompts)));
+                    let prompts = ablated.shortened.as_ref().map_or(&ablated.prompts, |shortened| &shortened.prompts);
+                    if !prompts.is_empty() {
+                        history.candidates.insert(ablated.candidate.clone(), prompts.clone());
+                    }
                 }
                 Event::GenerationEnded(ended) => history.incumbents.push((ended.generation, ended.incumbent.clone())),
                 _ => {}

@@ -442,6 +442,9 @@ pub struct Ablated {
     /// The hard guard for which the hunk stays all the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<String>,
+    /// The prompts without the hunk, by name, where it stays; empty in runs of before they were kept.
+    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub prompts: std::collections::BTreeMap<String, String>,
     /// The new incumbent, where the hunk went.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shortened: Option<Shortened>,

@@ -66,18 +66,16 @@ impl Files {
     }
 
     fn take_ablated(&self, state: &mut State, ablated: &Ablated) -> Result<(), RunError> {
-        if let Some(shortened) = &ablated.shortened {
+        let (prompts, diff) = match &ablated.shortened {
+            Some(shortened) => (&shortened.prompts, shortened.diff.clone()),
+            None => (&ablated.prompts, state.diff_from(&ablated.parent, &ablated.prompts)),
+        };
+        if !prompts.is_empty() {
             let proposal = json!({ "parent": ablated.parent, "shortens": ablated.revision });
-            self.write_candidate(
-                state,
-                &New {
-                    generation: ablated.generation,
-                    id: &ablated.candidate,
-                    proposal,
-                    diff: &shortened.diff,
-                    prompts: &shortened.prompts,
-                },
-            )?;
+            let (generation, id) = (ablated.generation, ablated.candidate.as_str());
+            self.write_candidate(state, &New { generation, id, proposal, diff: &diff, prompts })?;
+        }
+        if ablated.shortened.is_some() {
             state.kept = Some((ablated.generation, ablated.candidate.clone()));
         }
         state.note(ablated.generation, &ablated.candidate, "ablated", json!(ablated));
@@ -112,8 +110,7 @@ impl Files {
         prompts: &BTreeMap<String, String>,
     ) -> Result<Option<PromptSet>, RunError> {
         write_prompts(&self.folder, "best.prompt", prompts)?;
-        let parsed: Option<Vec<Prompt>> = prompts.iter().map(|(name, text)| Prompt::parse(name, text).ok()).collect();
-        let best = parsed.and_then(|prompts| PromptSet::new(prompts).ok());
+        let best = parsed(prompts);
         if let Some(best) = &best {
             durable::write(&self.folder.join("best.diff"), baseline.unified_diff(best).as_bytes())?;
         }
@@ -172,7 +169,19 @@ impl Files {
     }
 }
 
+fn parsed(prompts: &BTreeMap<String, String>) -> Option<PromptSet> {
+    let parsed: Option<Vec<Prompt>> = prompts.iter().map(|(name, text)| Prompt::parse(name, text).ok()).collect();
+    PromptSet::new(parsed?).ok()
+}
+
 impl State {
+    /// What `prompts` change in those of the candidate `parent`, or in the baseline where that is none.
+    fn diff_from(&self, parent: &str, prompts: &BTreeMap<String, String>) -> String {
+        let parent = self.prompts.get(parent).and_then(parsed);
+        let from = parent.as_ref().unwrap_or(&self.baseline);
+        parsed(prompts).map_or_else(String::new, |prompts| from.unified_diff(&prompts))
+    }
+
     fn note(&mut self, generation: u32, candidate: &str, stage: &'static str, value: Value) {
         self.verdicts.entry((generation, candidate.to_owned())).or_default().insert(stage, value);
     }

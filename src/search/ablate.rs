@@ -280,6 +280,7 @@ impl Search<'_> {
             interval: projected.interval,
             margin,
             guard,
+            prompts: if went.is_some() { BTreeMap::new() } else { texts(&candidate.prompts) },
             shortened: went.as_ref().map(|revision| Shortened {
                 prompts: texts(&revision.prompts),
                 tokens: revision.prompts.tokens(),
