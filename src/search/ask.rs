@@ -120,7 +120,8 @@ impl Search<'_> {
         pinned.chain(others).map(shown).collect()
     }
 
-    /// Rows to choose examples from: those that fail here, then rows of the same labels, balanced.
+    /// Rows to choose examples from: those that fail here, then rows of the same labels and of those that they were taken
+    /// for, balanced: a boundary has two sides.
     fn example_rows(
         &self,
         choice: &Choice,
@@ -129,7 +130,7 @@ impl Search<'_> {
         quoted: &BTreeSet<String>,
     ) -> Vec<ShownRow> {
         let wanted: BTreeSet<String> = match &choice.cluster {
-            Some(_) => failing.iter().filter_map(|outcome| outcome.example.expected_text()).collect(),
+            Some(_) => failing.iter().flat_map(|outcome| sides(outcome)).collect(),
             None => BTreeSet::new(),
         };
         let first: BTreeSet<&str> = failing.iter().map(|outcome| outcome.example.id.as_str()).collect();
@@ -153,6 +154,12 @@ impl Search<'_> {
         rows.truncate(EXAMPLES);
         rows
     }
+}
+
+/// What a row expects, and what it was answered.
+fn sides(outcome: &Outcome) -> impl Iterator<Item = String> {
+    let answered = outcome.result.as_ref().ok().map(|answer| answer.completion.text.trim().to_owned());
+    outcome.example.expected_text().into_iter().chain(answered)
 }
 
 fn members<'a>(cluster: &FailureCluster, outcomes: &'a [Outcome], limit: usize) -> Vec<&'a Outcome> {

@@ -170,7 +170,8 @@ impl<'a> Bench<'a> {
         let mut labels = self.expected.clone();
         labels.truncate(3);
         labels.extend(self.answered.clone().filter(|label| !self.expected.contains(label)));
-        let shown: Vec<&Row> = self.rows.iter().copied().filter(|row| !self.is_shown(row)).collect();
+        // No others may be quoted: among the failing and the passing rows are some that guard the task.
+        let shown: Vec<&Row> = self.ask.train.iter().filter(|row| !self.is_shown(row)).collect();
         let mut lines = Vec::new();
         for label in &labels {
             let rows = representative(label, &shown);

@@ -26,6 +26,9 @@ const ROWS: &[(&str, &str)] = &[
 const STRATEGIES: [&str; 7] =
     ["define-boundary", "boundary-examples", "add-rule", "output-format", "clarify-task", "restructure", "prune"];
 
+/// One of the rows that fail, which guards the task.
+const PINNED: usize = 4;
+
 fn json(value: &str) -> String {
     serde_json::to_string(value).unwrap()
 }
@@ -37,10 +40,16 @@ fn request(strategy: &str, variant: usize, prompt: &str, tried: &str) -> ChatReq
     };
     let failing: String = (4..8).map(|at| row(at, "repair")).chain((8..10).map(|at| row(at, "repair"))).collect();
     let passing: String = [0, 1, 2, 3, 10, 11].map(|at| row(at, ROWS[at].1)).concat();
+    // As the search has it: only where examples are asked for, and without a row that is pinned.
+    let train = ROWS.iter().enumerate().filter(|(at, _)| strategy == "boundary-examples" && *at != PINNED);
+    let train: String = train
+        .map(|(at, (text, label))| format!("- id: r{at}\n  input: {}\n  expected: {}\n", json(text), json(label)))
+        .collect();
+    let train = if train.is_empty() { train } else { format!("\n## Train rows\n{train}") };
     let content = format!(
         "## Task\nSort messages.\n\n## Strategy\nname: {strategy}\nDo it.\n\n## Prompt\n### file: shop.prompty\n````\n{}\n````\n\n\
          ## Failing rows\n{failing}\n## Passing rows that must stay passing\n{passing}\n\
-         ## Labels\n- repair: 40 train rows\n- rental: 38 train rows\n- order: 30 train rows\n\n\
+         ## Labels\n- repair: 40 train rows\n- rental: 38 train rows\n- order: 30 train rows\n{train}\n\
          ## Tried before\n{tried}\n\n## Reply\nvariant: {variant}\nOne JSON object.\n",
         prompt.trim_end()
     );
@@ -133,6 +142,14 @@ fn row_text_never_becomes_a_template_of_its_own() {
 }
 
 #[test]
+fn only_train_rows_are_quoted() {
+    for variant in 0..24 {
+        let text = improved("boundary-examples", variant, PROMPT);
+        assert!(text.contains(" -> rental") && !text.contains(ROWS[PINNED].0), "{text}");
+    }
+}
+
+#[test]
 fn what_was_tried_before_is_not_proposed_again() {
     let first = Embedded::new().answer(&request("add-rule", 0, PROMPT, ""));
     let value: serde_json::Value = serde_json::from_str(&first).unwrap();
@@ -191,7 +208,8 @@ fn request_of_fields(strategy: &str, variant: usize, prompt: &str) -> ChatReques
     }
     let fields = "## Fields\n- queue, train rows by value: {\"order\":30,\"rental\":38,\"repair\":40}\n\
                   - tone, train rows by value: {\"asks\":50,\"tells\":58}\n";
-    let labels = content.find("## Labels").unwrap()..content.find("\n## Tried").unwrap();
+    let end = content.find("\n## Train").or(content.find("\n## Tried")).unwrap();
+    let labels = content.find("## Labels").unwrap()..end;
     content.replace_range(labels, fields);
     *content = content.replace("## Failing rows\n", "## Failing rows\nkind: criterion\ncluster: queue (6 rows)\n");
     request
