@@ -150,9 +150,14 @@ impl Diagnosis {
         if let [one] = matching[..] {
             return Ok(one);
         }
-        let ids: Vec<&str> = self.clusters.iter().map(|cluster| cluster.id.as_str()).collect();
-        let problem = if matching.is_empty() { "no cluster" } else { "several clusters" };
-        Err(Failure::usage(anyhow::anyhow!("{problem} `{}`; there are: {}", line(id, 40), ids.join(", "))))
+        let names =
+            |clusters: &[&FailureCluster]| clusters.iter().map(|one| one.id.as_str()).collect::<Vec<_>>().join(", ");
+        let id = line(id, 40);
+        Err(Failure::usage(if matching.is_empty() {
+            anyhow::anyhow!("no cluster `{id}`; there are: {}", names(&self.clusters.iter().collect::<Vec<_>>()))
+        } else {
+            anyhow::anyhow!("several clusters begin with `{id}`: {}", names(&matching))
+        }))
     }
 
     fn page(&self, run: Option<&str>) -> String {

@@ -61,6 +61,11 @@ fn provider(name: &str) -> Result<Provider, String> {
 impl Init {
     /// Runs the command.
     pub fn run(self, global: &Global) -> Result<Exit, Failure> {
+        if let Some((key, _)) = global.overrides.first() {
+            return Err(Failure::usage(anyhow::anyhow!(
+                "--set {key}: there is no config yet; leave it out, and change {CONFIG_FILE} when it is written"
+            )));
+        }
         let model = self.first_model()?;
         let scaffold = Scaffold::plan(&self.data, &self.dir, &model).map_err(failure)?;
         scaffold.write(self.force).map_err(failure)?;

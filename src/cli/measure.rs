@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::ValueEnum;
@@ -140,6 +141,8 @@ pub struct Bench {
     pub project: Project,
     quiet: bool,
     interrupt: CancellationToken,
+    /// Whether nothing is asked, so that Ctrl-C has nothing to stop.
+    is_idle: Arc<AtomicBool>,
 }
 
 impl Bench {
@@ -156,13 +159,14 @@ impl Bench {
 
     /// Scores in `project`, which is loaded already.
     pub fn of(project: Project, global: &Global) -> Self {
-        let quiet = global.quiet;
+        let (quiet, is_idle) = (global.quiet, Arc::new(AtomicBool::new(false)));
+        let idle = Arc::clone(&is_idle);
         let interrupt = interrupt(move |line| {
-            if !quiet {
+            if !quiet && !idle.load(Ordering::Relaxed) {
                 eprintln!("{line}");
             }
         });
-        let bench = Self { project, quiet: global.quiet, interrupt };
+        let bench = Self { project, quiet: global.quiet, interrupt, is_idle };
         for warning in &bench.project.warnings {
             bench.note(&format!("warning: {warning}"));
         }
@@ -234,9 +238,16 @@ impl Bench {
         self.interrupt.is_cancelled()
     }
 
-    /// Waits for Ctrl-C.
-    pub async fn interrupted(&self) {
-        self.interrupt.cancelled().await;
+    /// Waits for `wanted` while nothing is asked; `None` after Ctrl-C.
+    pub async fn idle<T>(&self, wanted: impl Future<Output = T>) -> Option<T> {
+        self.is_idle.store(true, Ordering::Relaxed);
+        tokio::select! {
+            came = wanted => {
+                self.is_idle.store(false, Ordering::Relaxed);
+                Some(came)
+            }
+            () = self.interrupt.cancelled() => None,
+        }
     }
 
     /// Scores `prompts` on `rows` and keeps all outcomes.

@@ -77,6 +77,9 @@ pub struct Resume {
     /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
+    /// Refused with a reason, and so not among the options that the help names
+    #[arg(long = "set", id = "overrides", value_name = "KEY=VALUE", value_parser = super::key_value, hide = true)]
+    _overrides: Vec<(String, String)>,
 }
 
 impl Optimize {

@@ -13,7 +13,8 @@ use crate::dataset::Source;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Name of the project, used in run folders; see [`Config::name`] for the default.
+    /// Name of the project, used in run folders. By default the stem of this file's name, or the name of its folder where
+    /// that is `ratchet`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub name: Option<String>,

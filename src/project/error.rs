@@ -57,7 +57,7 @@ pub enum ProjectError {
         advice: String,
     },
     /// What a key of the config asks for can't be had.
-    #[error("{place}: {error}")]
+    #[error("{place}: {}", behind(place, error))]
     At {
         /// Where the key was written.
         place: Place,
@@ -184,6 +184,13 @@ pub enum ProjectError {
     /// The response store can't be opened.
     #[error(transparent)]
     Store(#[from] CallError),
+}
+
+/// What `error` says behind `place`. Some errors begin with the key, which `--set` has named already.
+fn behind(place: &Place, error: &ProjectError) -> String {
+    let told = error.to_string();
+    let Place::Override(key) = place else { return told };
+    told.strip_prefix(&format!("{key}: ")).map_or_else(|| told.clone(), str::to_owned)
 }
 
 impl ProjectError {

@@ -15,7 +15,7 @@ pub fn revision(folder: &RunFolder, name: &str) -> Result<PromptSet, RunError> {
     let unknown = |message: String| RunError::Unreadable { path: folder.path.clone(), message };
     let History { baseline, candidates, incumbents } = History::of(&folder.events()?);
     let id = match name {
-        "baseline" => return starting(folder),
+        "baseline" | "gen0" => return starting(folder),
         "winner" => incumbents.last().map(|(_, id)| id.clone()).unwrap_or_default(),
         _ => match name.strip_prefix("gen").and_then(|number| number.parse::<u32>().ok()) {
             Some(number) => {

@@ -75,6 +75,11 @@ fn a_setting_that_is_wrong_is_refused() {
     setting_refused("scorers=[{type='python', path='none.py'}]", &["none.py"]);
     let key = "models.task={provider='openai', model='m', api_key_env='RATCHET_TEST_NO_SUCH_KEY'}";
     setting_refused(key, &["models.task.api_key_env", "RATCHET_TEST_NO_SUCH_KEY", "export"]);
+    let own_key = "models.task.api_key_env='RATCHET_TEST_NO_SUCH_KEY'";
+    let told = "error: --set models.task.api_key_env: the environment variable RATCHET_TEST_NO_SUCH_KEY";
+    let project = Project::new();
+    let openai = ["eval", "--set", "models.task.provider='openai'", "--set", "models.task.model='m'", "--set", own_key];
+    refused(&project, &openai, 2, &[told]);
     setting_refused("models.task.provider=openai", &["model"]);
     setting_refused("dataset=${RATCHET_TEST_NO_SUCH}/a.jsonl", &["--set dataset: ", "RATCHET_TEST_NO_SUCH"]);
     setting_refused("scorers=[{type='regex', pattern='('}]", &["--set scorers: ", "regex"]);

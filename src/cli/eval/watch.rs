@@ -56,10 +56,10 @@ pub async fn watch(eval: &Eval, global: &Global) -> Result<Exit, Failure> {
         if scored.is_some() && content() == seen {
             bench.note(&format!("waiting for {names} to be saved; Ctrl-C ends"));
         }
-        seen = tokio::select! {
-            settled = settled(content, seen) => settled,
-            () = bench.interrupted() => return Ok(Exit::Done),
-        };
+        match bench.idle(settled(content, seen)).await {
+            Some(settled) => seen = settled,
+            None => return Ok(Exit::Done),
+        }
     }
 }
 
