@@ -158,10 +158,11 @@ fn file(strategies: &[Arc<Strategy>], name: &str) -> Result<String, Failure> {
     };
     // A JSON string is YAML too, whatever it holds.
     Ok(format!(
-        "---\nsummary: {}\nkinds: [{}]\nquotes_rows: {}\n---\n{}\n",
+        "---\nsummary: {}\nkinds: [{}]\nquotes_rows: {}\nof_labels: {}\n---\n{}\n",
         json!(strategy.summary),
         strategy.kinds.join(", "),
         strategy.quotes_rows,
+        strategy.of_labels,
         strategy.instruction.trim_end()
     ))
 }

@@ -16,11 +16,12 @@ use crate::diagnose::FailureCluster;
 const KINDS: [&str; 6] = ["confusion", "format", "refusal", "empty", "truncated", "criterion"];
 
 /// The built-in strategies: name and file.
-const BUILT_IN: [(&str, &str); 7] = [
+const BUILT_IN: [(&str, &str); 8] = [
     ("add-rule", include_str!("../../strategies/add-rule.md")),
     ("boundary-examples", include_str!("../../strategies/boundary-examples.md")),
     ("clarify-task", include_str!("../../strategies/clarify-task.md")),
     ("define-boundary", include_str!("../../strategies/define-boundary.md")),
+    ("define-labels", include_str!("../../strategies/define-labels.md")),
     ("output-format", include_str!("../../strategies/output-format.md")),
     ("prune", include_str!("../../strategies/prune.md")),
     ("restructure", include_str!("../../strategies/restructure.md")),
@@ -58,6 +59,10 @@ pub struct Strategy {
     pub kinds: Vec<String>,
     /// Whether its job is to quote train rows as examples.
     pub quotes_rows: bool,
+    /// Whether it is for tasks of labels alone: it is shown train rows of every label, and is the first of those for the
+    /// task as a whole to be asked.
+    #[serde(default)]
+    pub of_labels: bool,
     /// The instruction to the proposer.
     pub instruction: String,
     /// Where it comes from.
@@ -126,6 +131,8 @@ struct FrontMatter {
     kinds: Vec<String>,
     #[serde(default)]
     quotes_rows: bool,
+    #[serde(default)]
+    of_labels: bool,
 }
 
 /// The built-in strategies and those in `dir` (`*.md`; one named like a built-in strategy takes its place), without
@@ -223,6 +230,7 @@ fn parse(name: &str, file: &str, text: &str, origin: Origin) -> Result<Strategy,
         summary: front.summary,
         kinds: front.kinds,
         quotes_rows: front.quotes_rows,
+        of_labels: front.of_labels,
         instruction: body.trim().to_owned(),
         origin,
     })
@@ -239,7 +247,7 @@ mod tests {
     #[test]
     fn the_built_in_strategies_load_and_every_kind_of_failure_but_the_whole_task_has_one() {
         let strategies = load_strategies(None, &[]).unwrap();
-        assert_eq!(strategies.len(), 7);
+        assert_eq!(strategies.len(), 8);
         for kind in KINDS {
             assert!(strategies.iter().any(|strategy| strategy.kinds.iter().any(|of| of == kind)), "{kind}");
         }
@@ -261,13 +269,21 @@ mod tests {
         fs::write(dir.path().join("being-written.md"), "").unwrap();
         fs::write(dir.path().join("restructure.md"), include_str!("../../strategies/restructure.md")).unwrap();
         let strategies = load_strategies(Some(dir.path()), &["add-rule".to_owned()]).unwrap();
-        let expected =
-            ["boundary-examples", "clarify-task", "define-boundary", "output-format", "prune", "restructure", "tone"];
+        let expected = [
+            "boundary-examples",
+            "clarify-task",
+            "define-boundary",
+            "define-labels",
+            "output-format",
+            "prune",
+            "restructure",
+            "tone",
+        ];
         assert_eq!(names(&strategies), expected);
-        let origins: Vec<Origin> = strategies[4..].iter().map(|strategy| strategy.origin).collect();
+        let origins: Vec<Origin> = strategies[5..].iter().map(|strategy| strategy.origin).collect();
         assert_eq!(origins, [Origin::Project, Origin::BuiltIn, Origin::Project]);
-        assert_eq!(strategies[4].instruction, "Do it my way.");
-        assert_eq!(load_strategies(Some(&dir.path().join("none")), &[]).unwrap().len(), 7);
+        assert_eq!(strategies[5].instruction, "Do it my way.");
+        assert_eq!(load_strategies(Some(&dir.path().join("none")), &[]).unwrap().len(), 8);
     }
 
     #[test]
@@ -275,10 +291,10 @@ mod tests {
         let error = |name: &str| load_strategies(None, &[name.to_owned()]).unwrap_err().to_string();
         assert_eq!(error("prun"), "there is no strategy `prun` to disable; did you mean `prune`?");
         assert!(error("xyz").ends_with(
-            "there are add-rule, boundary-examples, clarify-task, define-boundary, output-format, prune, restructure, \
-             format-line, balanced-examples, leave-out"
+            "there are add-rule, boundary-examples, clarify-task, define-boundary, define-labels, output-format, prune, \
+             restructure, format-line, balanced-examples, leave-out"
         ));
-        assert_eq!(load_strategies(None, &["format-line".to_owned()]).unwrap().len(), 7);
+        assert_eq!(load_strategies(None, &["format-line".to_owned()]).unwrap().len(), 8);
     }
 
     #[test]

@@ -66,6 +66,7 @@ pub(super) fn ask() -> Ask {
         summary: "Say where the line runs".to_owned(),
         kinds: vec!["confusion".to_owned()],
         quotes_rows: false,
+        of_labels: false,
         instruction: "Say where the line runs between the two labels.".to_owned(),
         origin: Origin::BuiltIn,
     });

@@ -21,6 +21,8 @@ const PASSING: usize = 16;
 const PINNED: usize = 8;
 /// Most train rows to choose examples from.
 const EXAMPLES: usize = 24;
+/// Most train rows to learn from what each label means.
+const OF_LABELS: usize = 48;
 /// Most characters shown of what a step of an agent gave back.
 const LONGEST_STEP: usize = 120;
 /// Most earlier attempts shown.
@@ -75,10 +77,13 @@ impl Search<'_> {
                 None => of_several(clusters, outcomes, FAILING),
             };
             let passing = self.passing(choice.cluster.as_ref(), clusters, outcomes);
-            let train_rows = if choice.strategy.quotes_rows {
-                self.example_rows(&choice, &failing, outcomes, quoted)
-            } else {
-                Vec::new()
+            let train_rows = match (choice.strategy.quotes_rows, choice.strategy.of_labels) {
+                (true, _) => example_rows(&choice, &failing, outcomes, quoted),
+                (false, true) => {
+                    let rows = outcomes.iter().map(|outcome| outcome.example.as_ref());
+                    of_each_label(rows, &failing, quoted, OF_LABELS)
+                }
+                (false, false) => Vec::new(),
             };
             asks.push(Ask {
                 seed: self.settings.seed,
@@ -119,41 +124,45 @@ impl Search<'_> {
         let others = outcomes.iter().filter(|outcome| !is_pinned(outcome) && near.contains(&outcome.example.id));
         pinned.chain(others).map(shown).collect()
     }
+}
 
-    /// Rows to choose examples from: those that fail here, then rows of the same labels and of those that they were taken
-    /// for, balanced: a boundary has two sides.
-    fn example_rows(
-        &self,
-        choice: &Choice,
-        failing: &[&Outcome],
-        outcomes: &[Outcome],
-        quoted: &BTreeSet<String>,
-    ) -> Vec<ShownRow> {
-        let wanted: BTreeSet<String> = match &choice.cluster {
-            Some(_) => failing.iter().flat_map(|outcome| sides(outcome)).collect(),
-            None => BTreeSet::new(),
-        };
-        let first: BTreeSet<&str> = failing.iter().map(|outcome| outcome.example.id.as_str()).collect();
-        let mut by_label: BTreeMap<String, Vec<&Outcome>> = BTreeMap::new();
-        let may_be_quoted = |example: &Example| !example.pinned && !quoted.contains(&example.id);
-        for outcome in outcomes.iter().filter(|outcome| may_be_quoted(&outcome.example)) {
-            let label = outcome.example.expected_text().unwrap_or_default();
-            if !first.contains(outcome.example.id.as_str()) && (wanted.is_empty() || wanted.contains(&label)) {
-                by_label.entry(label).or_default().push(outcome);
-            }
-        }
-        let mut rows: Vec<ShownRow> = failing
-            .iter()
-            .filter(|outcome| !outcome.example.pinned)
-            .map(|outcome| example_row(&outcome.example))
-            .collect();
-        let deepest = by_label.values().map(Vec::len).max().unwrap_or(0);
-        for depth in 0..deepest {
-            rows.extend(by_label.values().filter_map(|rows| rows.get(depth)).map(|row| example_row(&row.example)));
-        }
-        rows.truncate(EXAMPLES);
-        rows
+/// Rows to choose examples from: those that fail here, then rows of the same labels and of those that they were taken
+/// for, balanced: a boundary has two sides.
+fn example_rows(
+    choice: &Choice,
+    failing: &[&Outcome],
+    outcomes: &[Outcome],
+    quoted: &BTreeSet<String>,
+) -> Vec<ShownRow> {
+    let wanted: BTreeSet<String> = match &choice.cluster {
+        Some(_) => failing.iter().flat_map(|outcome| sides(outcome)).collect(),
+        None => BTreeSet::new(),
+    };
+    let is_wanted = |row: &&Example| wanted.is_empty() || wanted.contains(&row.expected_text().unwrap_or_default());
+    let mut rows: Vec<ShownRow> =
+        failing.iter().filter(|outcome| !outcome.example.pinned).map(|outcome| example_row(&outcome.example)).collect();
+    let others = outcomes.iter().map(|outcome| outcome.example.as_ref()).filter(is_wanted);
+    rows.extend(of_each_label(others, failing, quoted, EXAMPLES));
+    rows.truncate(EXAMPLES);
+    rows
+}
+
+/// Up to `limit` of `rows`, one of each label in turn: none that is shown as failing, pinned, or quoted already.
+fn of_each_label<'a>(
+    rows: impl Iterator<Item = &'a Example>,
+    failing: &[&Outcome],
+    quoted: &BTreeSet<String>,
+    limit: usize,
+) -> Vec<ShownRow> {
+    let shown: BTreeSet<&str> = failing.iter().map(|outcome| outcome.example.id.as_str()).collect();
+    let is_open = |row: &Example| !row.pinned && !quoted.contains(&row.id) && !shown.contains(row.id.as_str());
+    let mut by_label: BTreeMap<String, Vec<&Example>> = BTreeMap::new();
+    for row in rows.filter(|row| is_open(row)) {
+        by_label.entry(row.expected_text().unwrap_or_default()).or_default().push(row);
     }
+    let deepest = by_label.values().map(Vec::len).max().unwrap_or(0);
+    let in_turn = (0..deepest).flat_map(|depth| by_label.values().filter_map(move |rows| rows.get(depth)));
+    in_turn.take(limit).map(|row| example_row(row)).collect()
 }
 
 /// What a row expects, and what it was answered.

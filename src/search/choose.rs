@@ -66,7 +66,8 @@ pub(super) fn kind(cluster: Option<&FailureCluster>) -> &'static str {
 
 /// Chooses `count` pairs of strategy and cluster. Clusters take turns, largest first, with a turn for the task as a
 /// whole after every `clusters_a_whole`; each turn goes to the strategy that has been chosen least often for that cluster in this
-/// generation, and among those to the one with the best draw.
+/// generation, and among those to the one with the best draw; in the first generation to one that defines all labels
+/// before others.
 pub(super) fn choose(
     clusters: &[FailureCluster],
     strategies: &[Arc<Strategy>],
@@ -92,11 +93,12 @@ pub(super) fn choose(
                 let times =
                     chosen.iter().filter(of_turn).filter(|choice| choice.strategy.name == strategy.name).count();
                 let draw = bandit.draw(&strategy.name, kind(*turn), random.random_range(0.001..0.999));
-                (times, -draw, strategy)
+                let is_first = generation == 1 && strategy.of_labels;
+                (times, !is_first, -draw, strategy)
             })
-            .min_by(|one, other| one.0.cmp(&other.0).then(one.1.total_cmp(&other.1)));
+            .min_by(|one, other| (one.0, one.1).cmp(&(other.0, other.1)).then(one.2.total_cmp(&other.2)));
         match best {
-            Some((_, _, strategy)) => {
+            Some((_, _, _, strategy)) => {
                 chosen.push(Choice { strategy: Arc::clone(strategy), cluster: turn.cloned(), parent: None });
                 dry = 0;
             }
@@ -128,6 +130,7 @@ mod tests {
             summary: String::new(),
             kinds: kinds.iter().map(|kind| (*kind).to_owned()).collect(),
             quotes_rows: false,
+            of_labels: false,
             origin: crate::propose::Origin::BuiltIn,
             instruction: String::new(),
         })
@@ -156,6 +159,18 @@ mod tests {
         assert_eq!(names[2], (None, "whole"));
         assert_ne!(names[0].1, names[3].1, "{names:?}");
         assert_ne!(names[1].1, names[4].1, "{names:?}");
+    }
+
+    #[test]
+    fn all_labels_are_defined_first() {
+        let of_labels = Strategy { of_labels: true, ..(*strategy("labels", &[])).clone() };
+        let strategies = [strategy("a", &["format"]), strategy("whole", &[]), Arc::new(of_labels)];
+        let whole = |generation, seed| {
+            let chosen = choose(&[cluster("x")], &strategies, &Bandit::default(), 1, 2, seed, generation);
+            chosen[1].strategy.name.clone()
+        };
+        assert!((0..20).all(|seed| whole(1, seed) == "labels"));
+        assert!((0..20).any(|seed| whole(2, seed) == "whole"));
     }
 
     #[test]

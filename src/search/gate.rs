@@ -5,6 +5,9 @@
 //! reliable leaderboard for machine learning competitions", ICML 2015). *Is it the model's noise?* The rows that flipped
 //! are sampled afresh, equally often in both arms, until an e-process rejects "both arms answer alike" at the error rate
 //! spent on this generation, or the samples are used up; and the gain must hold on those samples.
+//!
+//! A question may end at half of dev, where that shows a loss: it can only be refused there, never kept, so that stopping
+//! for futility costs no error rate (Lan and Wittes, Biometrics 44, 1988).
 
 use std::collections::BTreeMap;
 
@@ -41,6 +44,16 @@ pub(super) fn verdict(decision: Decision, reason: String, comparison: &Compariso
         e_value: None,
         alpha: None,
     }
+}
+
+/// The rule on half of dev: a candidate that loses there is refused without the other half, which would seldom turn the
+/// loss into a gain above its standard error.
+pub(super) fn halfway(half: &Comparison, of: usize) -> Option<Verdict> {
+    if misses_too_many(half) || half.difference >= 0.0 {
+        return None;
+    }
+    let reason = format!("no gain on dev: {} on the first {} of {of} rows", points(half.difference), half.rows.len());
+    Some(verdict(Decision::Rejected, reason, half))
 }
 
 /// The rule on the first samples: missing rows, then the Ladder. `tokens_saved` is how much shorter the candidate's
@@ -284,6 +297,16 @@ mod tests {
         assert_eq!(decided(&comparison(100, 0, 0, 0), 0).0, Decision::Rejected);
         assert_eq!(decided(&comparison(100, 0, 0, 0), 12).0, Decision::Kept);
         assert_eq!(decided(&comparison(100, 3, 3, 0), 12).0, Decision::Rejected);
+    }
+
+    #[test]
+    fn half_of_dev_refuses_a_loss_and_decides_nothing_else() {
+        let refused = halfway(&comparison(50, 2, 4, 0), 100).unwrap();
+        assert_eq!((refused.decision, refused.rows), (Decision::Rejected, 50));
+        assert_eq!(refused.reason, "no gain on dev: -4.0 points on the first 50 of 100 rows");
+        assert_eq!(halfway(&comparison(50, 3, 3, 0), 100), None);
+        assert_eq!(halfway(&comparison(50, 9, 0, 0), 100), None);
+        assert_eq!(halfway(&comparison(40, 0, 9, 10), 100), None, "too many rows are missing");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::digest::Digest;
 use crate::eval::{Change, Outcome, OutcomeError};
 use crate::model::{Amount, CallError, ModelRole};
 use crate::prompt::PromptSet;
-use crate::propose::{Attempt, Dropped, FreeAsk, Proposed};
+use crate::propose::{Attempt, Dropped, FreeAsk, Proposed, Strategy};
 use crate::run::{self, AskFailed, Decision, Diagnosed, Event, GenerationEnded, GenerationStarted, Stopped};
 
 /// What a search remembers from generation to generation.
@@ -243,8 +243,10 @@ impl Search<'_> {
             found.extend(self.admit(state, widen::DONOR.to_owned(), None, Some(donor), proposed, generation)?);
         }
         let (clusters, seed) = (&plan.clusters, self.settings.seed);
-        let mut choices =
-            choose(clusters, self.strategies, &state.bandit, plan.clusters_a_whole, count, seed, generation);
+        let has_labels = !self.labels().is_empty();
+        let strategies: Vec<Arc<Strategy>> =
+            self.strategies.iter().filter(|strategy| has_labels || !strategy.of_labels).cloned().collect();
+        let mut choices = choose(clusters, &strategies, &state.bandit, plan.clusters_a_whole, count, seed, generation);
         plan.give_parents(&mut choices);
         state.plateau.observe(&choices);
         let parents: Vec<Option<Arc<Parent>>> = choices.iter().map(|choice| choice.parent.clone()).collect();

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use rand::seq::SliceRandom;
+
 use super::ablate::is_not_inferior;
 use super::gate::{self, Confirmation, FirstLook, points};
 use super::generation::{Candidate, State};
@@ -11,12 +13,13 @@ use super::{Halt, Search};
 use crate::dataset::{Example, Split};
 use crate::eval::{Change, Comparison, Outcome, compare};
 use crate::run::{Decision, Verdict};
+use crate::seed;
 use crate::stats::spend;
 
 /// A verdict with what it rests on.
 pub(super) struct Judgement {
     pub verdict: Verdict,
-    /// The candidate on dev, first draws.
+    /// The candidate on dev, first draws: on half of it, where that decided.
     pub dev: Vec<Outcome>,
     /// Dev rows, paired with the incumbent's.
     pub comparison: Comparison,
@@ -49,10 +52,17 @@ impl Search<'_> {
     ) -> Result<Judgement, Halt> {
         let doing = Doing { generation, stage: "gate", trying: candidate.strategy.clone() };
         let arms = Arms { state, candidate, generation };
-        let rows = self.dataset.rows(Split::Dev);
-        let dev = meter.measure(&candidate.prompts, &rows, 0, &doing).await?;
-        let comparison = self.settings.objective.compare(&state.incumbent.dev, &dev, self.settings.pass_threshold);
         let saved = state.incumbent.prompts.tokens() as i64 - candidate.prompts.tokens() as i64;
+        let rows = self.dataset.rows(Split::Dev);
+        // What is shorter may be kept without a gain, which takes all rows.
+        if saved <= 0 {
+            let half = self.half_of_dev(generation);
+            let (dev, comparison) = self.on_dev(meter, &arms, &half, &doing).await?;
+            if let Some(verdict) = gate::halfway(&comparison, rows.len()) {
+                return Ok(Judgement { verdict, dev, comparison });
+            }
+        }
+        let (dev, comparison) = self.on_dev(meter, &arms, &rows, &doing).await?;
         let look = gate::first_look(&comparison, &self.gate(), meter.is_deterministic(), saved);
         let mut verdict = match look {
             FirstLook::Decided(verdict) => verdict,
@@ -73,6 +83,31 @@ impl Search<'_> {
             verdict.reason = reason;
         }
         Ok(Judgement { verdict, dev, comparison })
+    }
+
+    /// The candidate on `rows` of dev, and paired with the incumbent there.
+    async fn on_dev(
+        &self,
+        meter: &Meter<'_>,
+        arms: &Arms<'_>,
+        rows: &[Arc<Example>],
+        doing: &Doing,
+    ) -> Result<(Vec<Outcome>, Comparison), Halt> {
+        let after = meter.measure(&arms.candidate.prompts, rows, 0, doing).await?;
+        let asked: BTreeSet<&str> = rows.iter().map(|row| row.id.as_str()).collect();
+        let incumbent = arms.state.incumbent.dev.iter();
+        let before: Vec<Outcome> =
+            incumbent.filter(|outcome| asked.contains(outcome.example.id.as_str())).cloned().collect();
+        let comparison = self.settings.objective.compare(&before, &after, self.settings.pass_threshold);
+        Ok((after, comparison))
+    }
+
+    /// The half of dev that a generation's question begins with: another one each time, so that none wears out faster.
+    fn half_of_dev(&self, generation: u32) -> Vec<Arc<Example>> {
+        let mut rows = self.dataset.rows(Split::Dev);
+        rows.shuffle(&mut seed::generator(self.settings.seed, generation, "half of dev"));
+        rows.truncate(rows.len() / 2);
+        rows
     }
 
     /// Why a candidate that is shorter by `saved` tokens may take the incumbent's place without a gain, if it may: train

@@ -112,6 +112,23 @@ fn of_a_kept_edit_the_hunk_that_does_nothing_goes_and_the_one_that_helps_stays()
 }
 
 #[test]
+fn a_question_that_shows_a_loss_on_half_of_dev_ends_there() {
+    let mut halves = 0;
+    for seed in 0..4 {
+        for event in World::new(shape(seed), planted).search(&settings(seed)) {
+            let Event::Judged(judged) = event else { continue };
+            let verdict = judged.verdict;
+            let ended_early = verdict.rows == 50;
+            halves += u32::from(ended_early);
+            assert!(ended_early || verdict.rows == 100, "{verdict:?}");
+            assert_eq!(judged.dev.examples, verdict.rows);
+            assert!(!ended_early || verdict.difference < 0.0 && verdict.decision == Decision::Rejected, "{verdict:?}");
+        }
+    }
+    assert!(halves > 0);
+}
+
+#[test]
 fn parts_that_are_switched_off_take_no_part() {
     let world = World::new(shape(1), planted);
     let parts =

@@ -235,6 +235,7 @@ impl World {
                     summary: String::new(),
                     kinds,
                     quotes_rows: false,
+                    of_labels: false,
                     instruction: String::new(),
                     origin: propose::Origin::BuiltIn,
                 })

@@ -71,7 +71,8 @@ impl<'a> Bench<'a> {
             "boundary-examples" => self.boundary_examples(),
             "add-rule" => self.add_rule(),
             "output-format" => self.output_format(),
-            "clarify-task" => self.clarify_task(),
+            "clarify-task" => self.define(&self.ask.labels, self.amount(5, 3)),
+            "define-labels" => self.define(&self.ask.labels, self.amount(8, 4)),
             "restructure" => self.restructure(),
             "prune" => self.prune(),
             _ => self.define_boundary(),
@@ -110,11 +111,7 @@ impl<'a> Bench<'a> {
         self.define(&labels, most)
     }
 
-    /// Describes every label by its rows.
-    fn clarify_task(&self) -> Plan {
-        self.define(&self.ask.labels, self.amount(5, 3))
-    }
-
+    /// Describes each label by its rows.
     fn define(&self, labels: &[String], most: usize) -> Plan {
         let mut plan = Plan::default();
         let mut new_lines = Vec::new();

@@ -23,8 +23,16 @@ const ROWS: &[(&str, &str)] = &[
     ("\"express\" shipping for a helmet?", "order"),
 ];
 
-const STRATEGIES: [&str; 7] =
-    ["define-boundary", "boundary-examples", "add-rule", "output-format", "clarify-task", "restructure", "prune"];
+const STRATEGIES: [&str; 8] = [
+    "define-boundary",
+    "define-labels",
+    "boundary-examples",
+    "add-rule",
+    "output-format",
+    "clarify-task",
+    "restructure",
+    "prune",
+];
 
 /// One of the rows that fail, which guards the task.
 const PINNED: usize = 4;
@@ -105,7 +113,7 @@ fn every_strategy_and_variant_gives_edits_that_apply_exactly_once() {
 #[test]
 fn definitions_examples_and_rules_fix_rows() {
     let before = right(PROMPT);
-    for strategy in ["define-boundary", "boundary-examples", "add-rule", "clarify-task"] {
+    for strategy in ["define-boundary", "define-labels", "boundary-examples", "add-rule", "clarify-task"] {
         let text = improved(strategy, 1, PROMPT);
         assert!(right(&text) > before, "{strategy}: {} of {}, {before} before\n{text}", right(&text), ROWS.len());
     }
