@@ -18,6 +18,7 @@ use super::paint::Paint;
 use super::plain::neutral;
 use super::report::{print, print_json};
 use super::review::{Session, Standing, changed_lines, nothing_to, standing};
+use super::say;
 
 /// Write what a run found into the prompt file: what its review accepted, or the winner
 ///
@@ -82,7 +83,7 @@ impl Apply {
                 print(&Paint::stdout().diff(&neutral(&diffs)))?;
             }
             if !global.quiet {
-                eprint!("{}", self.summary(&changes));
+                say::part(self.summary(&changes));
             }
         }
         Ok(Exit::Done)
@@ -92,7 +93,7 @@ impl Apply {
         if self.json {
             print_json(&self.json(session, session.begun && !self.all, &[]))?;
         } else if !global.quiet {
-            eprintln!("{words}");
+            say::line(words);
         }
         Ok(Exit::Done)
     }
@@ -101,16 +102,16 @@ impl Apply {
     fn say_what(&self, session: &Session, theirs: &PromptSet, reviewed: bool) {
         let run = &session.name;
         if session.view.ended.is_none() {
-            eprintln!("run {run} is unfinished: this is what it has kept so far");
+            say::line(format_args!("run {run} is unfinished: this is what it has kept so far"));
         }
         if !reviewed {
             let why = if self.all { "as --all says" } else { "it has not been reviewed" };
-            eprintln!("run {run}: its winner ({why})");
+            say::line(format_args!("run {run}: its winner ({why})"));
             return;
         }
-        eprintln!("run {run}: what its review accepted");
+        say::line(format_args!("run {run}: what its review accepted"));
         if standing(session, theirs) == Standing::Unmeasured {
-            eprintln!("this text was never measured; `ratchet review {run}` measures it");
+            say::line(format_args!("this text was never measured; `ratchet review {run}` measures it"));
         }
     }
 

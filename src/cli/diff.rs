@@ -11,6 +11,7 @@ use super::paint::Paint;
 use super::report::print;
 use super::review::nothing_to;
 use super::runs::runs_folder;
+use super::say;
 
 /// Show what a run changed in the prompt, as a unified diff
 #[derive(Debug, Args)]
@@ -41,9 +42,9 @@ impl Diff {
         };
         if diff.is_empty() && !global.quiet {
             if view.kept().is_empty() {
-                eprintln!("{}", nothing_to("show", &view));
+                say::line(nothing_to("show", &view));
             } else {
-                eprintln!("nothing was kept, so nothing changed");
+                say::line("nothing was kept, so nothing changed");
             }
         }
         print(&Paint::stdout().diff(&diff))?;

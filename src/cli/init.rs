@@ -11,6 +11,7 @@ use super::Global;
 use super::exit::{Exit, Failure};
 use super::plain::{WIDTH, for_stderr, line, neutral};
 use super::report::print;
+use super::say;
 
 /// Most labels that are listed.
 const LABELS: usize = 12;
@@ -72,7 +73,7 @@ impl Init {
         if !global.quiet {
             let warnings = scaffold.warnings.iter().map(ToString::to_string);
             for warning in scaffold.guess.doubts.iter().map(ToString::to_string).chain(warnings) {
-                eprintln!("{}", for_stderr(&format!("warning: {}", neutral(&warning))));
+                say::line(for_stderr(&format!("warning: {}", neutral(&warning))));
             }
         }
         print(&summary(&scaffold, &self.dir))?;

@@ -4,6 +4,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::say;
 use prompt_ratchet::clock::{self, Clock, SystemClock};
 use prompt_ratchet::eval::Summary;
 use prompt_ratchet::model::{Notice, Spend};
@@ -22,7 +23,7 @@ pub fn say(kind: &str, mut object: Value) {
     object["v"] = json!(VERSION);
     object["type"] = json!(kind);
     object["time"] = json!(clock::timestamp(SystemClock.now()));
-    eprintln!("{object}");
+    say::line(object);
 }
 
 /// Tells a run's events.

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::Global;
 use super::exit::Failure;
 use super::plain;
+use super::say;
 use super::signals::interrupt;
 
 /// `--split`.
@@ -53,7 +54,7 @@ impl SplitChoice {
 /// Says something beside the results, unless all is to be quiet.
 pub fn note(quiet: bool, text: &str) {
     if !quiet {
-        eprintln!("{}", plain::neutral(text));
+        say::line(plain::neutral(text));
     }
 }
 
@@ -163,7 +164,7 @@ impl Bench {
         let idle = Arc::clone(&is_idle);
         let interrupt = interrupt(move |line| {
             if !quiet && !idle.load(Ordering::Relaxed) {
-                eprintln!("{line}");
+                say::line(line);
             }
         });
         let bench = Self { project, quiet: global.quiet, interrupt, is_idle };
@@ -344,7 +345,7 @@ impl Bench {
         models.listen(move |role, notice| {
             let notice = ProviderNotice { role, notice: notice.clone() };
             if let Some(bar) = &notes {
-                bar.suspend(|| eprintln!("{}", one_line(&notice.words(), usize::MAX)));
+                bar.suspend(|| say::line(one_line(&notice.words(), usize::MAX)));
             }
         });
         let evaluator = self.project.evaluator(models);

@@ -29,6 +29,7 @@ mod progress;
 mod report;
 mod review;
 mod runs;
+mod say;
 mod scorer;
 mod signals;
 mod status;
@@ -119,7 +120,7 @@ pub fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: can't start: {error}");
+            say::line(format_args!("error: can't start: {error}"));
             return Exit::CouldNotRun.into();
         }
     };
@@ -137,7 +138,7 @@ pub fn main() -> ExitCode {
             if as_json {
                 machine::say("error", serde_json::json!({ "message": message, "exit": failure.exit as u8 }));
             } else {
-                eprintln!("{}", plain::for_stderr(&format!("error: {message}")));
+                say::line(plain::for_stderr(&format!("error: {message}")));
             }
             failure.exit.into()
         }

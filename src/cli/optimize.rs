@@ -18,6 +18,7 @@ use super::notify::Teller;
 use super::progress::ProgressArgs;
 use super::report::{print_json, show};
 use super::runs::runs_folder;
+use super::say;
 use super::signals::interrupt;
 
 /// Run the whole loop: measure, diagnose, propose, race, gate; then the sealed test
@@ -155,7 +156,7 @@ fn finish(result: Result<Optimized, OptimizeError>, as_json: bool, to_machine: b
                 if to_machine {
                     machine::say("halted", json!({ "run": folder.manifest.run, "resume": command }));
                 } else {
-                    eprintln!("The run is kept and can go on from here: {command}");
+                    say::line(format_args!("The run is kept and can go on from here: {command}"));
                 }
             }
             Err(error.into())

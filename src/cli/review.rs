@@ -14,6 +14,7 @@ use super::exit::{Exit, Failure};
 use super::plain::for_stderr;
 use super::report::{print, print_json};
 use super::runs::runs_folder;
+use super::say;
 
 mod outcome;
 mod screen;
@@ -104,19 +105,19 @@ impl Review {
             return self.nothing_kept(&session, global);
         }
         if !global.quiet && session.view.ended.is_none() {
-            eprintln!("run {} is unfinished: this is what it has kept so far", session.name);
+            say::line(format_args!("run {} is unfinished: this is what it has kept so far", session.name));
         }
         if self.list {
             return self.show(&session, None);
         }
         if self.accept_all || !self.accept.is_empty() || !self.reject.is_empty() {
             for note in self.choose(&mut session)? {
-                eprintln!("{}", for_stderr(&note));
+                say::line(for_stderr(&note));
             }
         } else if !self.json && !session.open_hunks().is_empty() {
             if !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
                 print(&screen::list(&session))?;
-                eprint!("{}", screen::commands(&session));
+                say::part(screen::commands(&session));
                 return Ok(Exit::Usage);
             }
             if let Ended::Left(exit) = steps::walk(&mut session)? {
@@ -141,7 +142,7 @@ impl Review {
         if self.json {
             print_json(&json_of(session, None))?;
         } else if !global.quiet {
-            eprintln!("{}", for_stderr(&nothing_to("review", &session.view)));
+            say::line(for_stderr(&nothing_to("review", &session.view)));
         }
         Ok(Exit::Done)
     }
@@ -217,7 +218,7 @@ impl Review {
 fn left(session: &Session) {
     let chosen = session.hunks() - session.open_hunks().len();
     let hunks = plural(session.hunks(), "hunk");
-    eprintln!("{chosen} of {hunks} chosen; `ratchet review {}` goes on from there", session.name);
+    say::line(format_args!("{chosen} of {hunks} chosen; `ratchet review {}` goes on from there", session.name));
 }
 
 /// That a run has nothing to review, apply or show (`what`), or how to go on with it where it is unfinished.

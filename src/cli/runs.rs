@@ -13,6 +13,7 @@ use super::Global;
 use super::exit::{Exit, Failure};
 use super::plain::{WIDTH, line, neutral};
 use super::report::{print, print_json, screen_width};
+use super::say;
 
 /// List the runs of this project, or show one
 #[derive(Debug, Args)]
@@ -102,10 +103,10 @@ fn list(runs: &Path, as_json: bool) -> Result<(), Failure> {
     for (folder, reason) in &listing.passed_over {
         // The reason of a folder that can't be opened opens with its `run.json`.
         let RunError::Unreadable { message, .. } = reason else { continue };
-        eprintln!("passed over {}: {}", folder.display(), neutral(message));
+        say::line(format_args!("passed over {}: {}", folder.display(), neutral(message)));
     }
     for folder in &listing.unbegun {
-        eprintln!("passed over {}: killed before it began; the folder may be removed", folder.display());
+        say::line(format_args!("passed over {}: killed before it began; the folder may be removed", folder.display()));
     }
     let lines: Vec<Line> = listing
         .runs
@@ -116,7 +117,7 @@ fn list(runs: &Path, as_json: bool) -> Result<(), Failure> {
         return print_json(&Value::Array(lines.iter().map(Line::json).collect()));
     }
     if lines.is_empty() {
-        eprintln!("{} holds no run yet; start one with `ratchet optimize`", runs.display());
+        say::line(format_args!("{} holds no run yet; start one with `ratchet optimize`", runs.display()));
         return Ok(());
     }
     let ids: Vec<String> = lines.iter().map(|line| line.folder.short_id()).collect();

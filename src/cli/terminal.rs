@@ -15,6 +15,7 @@ use prompt_ratchet::run::{Ablated, Decision, Event, Progress, UnderWay};
 use super::narration::Narration;
 use super::paint::Paint;
 use super::plain::for_stderr;
+use super::say;
 
 /// Columns of a line where stderr is no terminal.
 const PLAIN_WIDTH: usize = 80;
@@ -113,8 +114,8 @@ impl Terminal {
 
     fn print(&self, line: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{line}")),
-            None => eprintln!("{line}"),
+            Some(bar) => bar.suspend(|| say::line(line)),
+            None => say::line(line),
         }
     }
 

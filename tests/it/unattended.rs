@@ -1,7 +1,7 @@
 //! What people and machines learn of a run that is left alone, and what becomes of it when its surroundings fail.
 
 use std::io::{BufRead, BufReader};
-use std::process::Child;
+use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
 
 use axum::body::Bytes;
@@ -195,6 +195,28 @@ fn a_webhook_is_told_how_a_run_ended_and_never_ends_one() {
     let ran = run("http://127.0.0.1:9/hook-5e3a", &["optimize", "--json", "--set", "search.generations=1"]);
     assert_eq!(ran.code, 0);
     assert!(ran.err.contains("the webhook was not told: can't be reached") && !ran.err.contains("hook-5e3a"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_ends_the_same_where_nobody_takes_what_it_says() {
+    let gone = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        Stdio::from(writer)
+    };
+    let full = || Stdio::from(std::fs::File::create("/dev/full").unwrap());
+    let run = |stdout: Stdio, stderr: Stdio, code: i32| {
+        let project = Project::new();
+        let mut command = project.command(&["optimize", "--set", "search.generations=1"]);
+        let status = command.env("RUST_LOG", "debug").stdout(stdout).stderr(stderr).status().unwrap();
+        assert_eq!(status.code(), Some(code), "{status}");
+        identity(&project.run())
+    };
+    let calm = run(Stdio::null(), Stdio::null(), 0);
+    assert_same(&calm, &run(Stdio::null(), full(), 0));
+    assert_same(&calm, &run(gone(), gone(), 0));
+    assert_same(&calm, &run(full(), full(), 4));
 }
 
 /// Reads stderr until the run says that it is stopping.

@@ -9,6 +9,7 @@ use prompt_ratchet::eval::{Change, Comparison, Outcome};
 use prompt_ratchet::project::{Project, ProjectError};
 use prompt_ratchet::report::{Breakdown, plural, points};
 
+use super::super::say;
 use super::Eval;
 use super::table::{Page, score_line};
 use crate::cli::Global;
@@ -51,7 +52,7 @@ pub async fn watch(eval: &Eval, global: &Global) -> Result<Exit, Failure> {
         if let Some(Err(failure)) = &scored
             && content() == seen
         {
-            eprintln!("error: {}", plain::neutral(&format!("{:#}", failure.error)));
+            say::line(format_args!("error: {}", plain::neutral(&format!("{:#}", failure.error))));
         }
         if scored.is_some() && content() == seen {
             bench.note(&format!("waiting for {names} to be saved; Ctrl-C ends"));
@@ -73,9 +74,9 @@ async fn load(global: &Global) -> Result<Option<Project>, Failure> {
             Err(ProjectError::Prompt(error)) => error,
             Err(error) => return Err(error.into()),
         };
-        eprintln!("error: {}", plain::neutral(&error.to_string()));
+        say::line(format_args!("error: {}", plain::neutral(&error.to_string())));
         if !global.quiet {
-            eprintln!("waiting for the prompt to be saved; Ctrl-C ends");
+            say::line("waiting for the prompt to be saved; Ctrl-C ends");
         }
         tokio::select! {
             _ = settled(|| contents(&files), before) => {}

@@ -18,6 +18,7 @@ use super::super::Global;
 use super::super::exit::Failure;
 use super::super::paint::Paint;
 use super::super::report::{json_interval, screen_width};
+use super::super::say;
 use super::Session;
 
 /// What is known of the prompts that the choices make.
@@ -81,11 +82,11 @@ async fn measure_now(session: &Session, prompts: PromptSet, global: &Global) -> 
     train.retain(|row| !quoted.contains(&row.id));
     let dev: Vec<Arc<Example>> = project.dataset.rows(Split::Dev).iter().collect();
     if !global.quiet {
-        eprintln!(
+        say::line(format_args!(
             "The run never measured just these edits: measuring them on {} of train and dev.\nStored answers cost \
              nothing.",
             plural(train.len() + dev.len(), "row")
-        );
+        ));
     }
     let bar = progress(2 * (train.len() + dev.len()), global.quiet);
     let (baseline, result) = (Arc::new(session.revisions.baseline.clone()), Arc::new(prompts));

@@ -14,6 +14,7 @@ use prompt_ratchet::project::{Draft as Drafted, DraftError, DraftKind, Models};
 use prompt_ratchet::report::plural;
 use serde_json::{Value, json};
 
+use super::super::say;
 use crate::cli::Global;
 use crate::cli::eval::shown_row;
 use crate::cli::exit::{Exit, Failure};
@@ -93,7 +94,7 @@ impl Draft {
         if self.json || !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
             return Ok(false);
         }
-        eprint!("{question} [y/N] ");
+        say::part(format_args!("{question} [y/N] "));
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer).map_err(Failure::usage)?;
         Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
