@@ -6,7 +6,7 @@ use prompt_ratchet::config::{Config, Notify};
 use prompt_ratchet::eval::OutcomeError;
 use prompt_ratchet::model::{CallError, ModelRole, Notice, Spend};
 use prompt_ratchet::project::{Message, Notifier, OptimizeError, Optimized, Watch};
-use prompt_ratchet::report::{self, RunView, cost, count, duration, headline, one_line};
+use prompt_ratchet::report::{self, RunView, count, duration, headline, one_line, paid};
 use prompt_ratchet::run::{Event, FellBack, ProviderNotice, RunFolder};
 use prompt_ratchet::search::Halt;
 use serde_json::json;
@@ -80,7 +80,7 @@ impl Teller {
                     headline(&view),
                     done.ended.words(),
                     count(total.live),
-                    cost(&view.spent.spend),
+                    paid(&view.spent),
                     duration(view.spent.seconds)
                 );
                 // Why no proposal could be used may be a provider's words.

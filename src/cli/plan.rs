@@ -48,10 +48,16 @@ fn words(plan: &Plan, width: usize) -> String {
         format!("Likely    {}", used(&plan.likely, plan.program.is_some())),
         format!(
             "At most   {}{}",
-            used(&plan.most, plan.program.is_some()),
+            used(&plan.unlimited, plan.program.is_some()),
             plan.program.as_ref().map_or(String::new(), most)
         ),
     ]);
+    if plan.most != plan.unlimited {
+        lines.push(format!(
+            "Limits    leave {}, each at most: the first that is reached ends the run",
+            used(&plan.most, plan.program.is_some())
+        ));
+    }
     if plan.generations_afforded < plan.generations {
         lines.push(format!(
             "Budget    is likely to end the run after {}",

@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::Args;
 use prompt_ratchet::clock::{self, Clock, SystemClock};
 use prompt_ratchet::model::{ModelRole, Spend};
-use prompt_ratchet::report::{RunView, cost, count, duration, headline, one_line, percent, plural, wrapped};
-use prompt_ratchet::run::{Live, RunFolder};
+use prompt_ratchet::report::{RunView, count, duration, headline, json_lost, one_line, paid, percent, plural, wrapped};
+use prompt_ratchet::run::{Live, RunFolder, Spent};
 use serde_json::{Value, json};
 
 use super::Global;
@@ -157,7 +157,7 @@ impl Seen {
                 scored(spend),
                 count(total.stored),
                 plural((total.tokens_in + total.tokens_out) as usize, "token"),
-                cost(spend),
+                paid(&self.booked()),
                 duration(seconds)
             ),
         );
@@ -234,6 +234,12 @@ impl Seen {
         }
     }
 
+    /// The same with what attempts without an answer count as.
+    fn booked(&self) -> Spent {
+        let (spend, seconds) = self.spent();
+        Spent { spend: spend.clone(), seconds, lost: self.view.spent.lost.clone() }
+    }
+
     fn json(&self) -> Value {
         let (spend, seconds) = self.spent();
         let total = spend.total();
@@ -274,6 +280,7 @@ impl Seen {
             "failed": total.failed,
             "tokens": total.tokens_in + total.tokens_out,
             "cost_usd": (total.unpriced == 0).then(|| total.cost.dollars()),
+            "lost": json_lost(&self.booked()),
             "seconds": seconds,
             "last": live.and_then(|live| live.last.as_ref()),
             "paused": live.and_then(|live| live.paused.as_ref()),

@@ -70,12 +70,20 @@ pub struct Ceiling {
     pub money: Option<Money>,
 }
 
-/// A limit that something is above.
-pub(super) struct Above {
+/// A limit, such as one that something is above.
+pub(super) struct Named {
     /// Its key in the config.
     pub key: &'static str,
     /// The limit, in words.
     pub limit: String,
+}
+
+impl Named {
+    /// The limit as it stands in the config, of one role or of all together.
+    pub(super) fn named(&self, role: Option<ModelRole>) -> String {
+        let table = role.map_or(String::new(), |role| format!("{role}."));
+        format!("budget.{table}{} = {}", self.key, self.limit)
+    }
 }
 
 impl Ceiling {
@@ -84,10 +92,20 @@ impl Ceiling {
         *self == Self::default()
     }
 
+    /// Each of its limits by itself, and as it stands in the config.
+    pub(super) fn parts(&self) -> Vec<(Self, Named)> {
+        let none = Self::default();
+        let calls = self.calls.map(|calls| (Self { calls: Some(calls), ..none }, ("calls", calls.to_string())));
+        let tokens = self.tokens.map(|tokens| (Self { tokens: Some(tokens), ..none }, ("tokens", tokens.to_string())));
+        let money = self.money.map(|money| (Self { money: Some(money), ..none }, ("usd", money.to_string())));
+        let parts = [calls, tokens, money].into_iter().flatten();
+        parts.map(|(part, (key, limit))| (part, Named { key, limit })).collect()
+    }
+
     /// The first limit that `amount` is above.
-    pub(super) fn exceeded_by(&self, amount: Amount) -> Option<Above> {
-        fn above<T: PartialOrd + fmt::Display>(key: &'static str, limit: Option<T>, amount: T) -> Option<Above> {
-            limit.filter(|limit| amount > *limit).map(|limit| Above { key, limit: limit.to_string() })
+    pub(super) fn exceeded_by(&self, amount: Amount) -> Option<Named> {
+        fn above<T: PartialOrd + fmt::Display>(key: &'static str, limit: Option<T>, amount: T) -> Option<Named> {
+            limit.filter(|limit| amount > *limit).map(|limit| Named { key, limit: limit.to_string() })
         }
         above("calls", self.calls, amount.calls)
             .or_else(|| above("tokens", self.tokens, amount.tokens))

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::allotment::Allotment;
-use super::amount::{Above, Amount, Limits, took, worst_case};
+use super::amount::{Amount, Limits, took, worst_case};
 use super::{BoxFuture, Call, CallError, Chat, Completion, Ledger, ModelRole, Price, Usage};
 use crate::clock::Clock;
 use crate::money::Money;
@@ -176,10 +176,7 @@ impl Budget {
             .chain(self.limits.by_role.iter().map(|(role, ceiling)| (Some(*role), ceiling, after[*role as usize])));
         scopes.into_iter().find_map(|(role, ceiling, used)| {
             let above = ceiling.exceeded_by(used + kept_back(&state, role))?;
-            Some(CallError::Budget(format!(
-                "what is left of {} does not cover another generation",
-                named(role, &above)
-            )))
+            Some(CallError::Budget(format!("what is left of {} does not cover another generation", above.named(role))))
         })
     }
 
@@ -251,7 +248,7 @@ impl Budget {
                 continue;
             }
             if let Some(above) = ceiling.exceeded_by(wanted.saturating_sub(reserved)) {
-                let limit = named(scope, &above);
+                let limit = above.named(scope);
                 return Room::Never(CallError::Budget(format!("what is left of {limit} does not cover another call")));
             }
             room = Room::Later;
@@ -278,12 +275,6 @@ fn sum(amounts: &ByRole) -> Amount {
 /// What is kept back of one role, or of all together.
 fn kept_back(state: &State, scope: Option<ModelRole>) -> Amount {
     scope.map_or_else(|| sum(&state.kept_back), |role| state.kept_back[role as usize])
-}
-
-/// A limit as it stands in the config.
-fn named(role: Option<ModelRole>, limit: &Above) -> String {
-    let table = role.map_or(String::new(), |role| format!("{role}."));
-    format!("budget.{table}{} = {}", limit.key, limit.limit)
 }
 
 /// What is set aside for one attempt. Dropping it counts all of it as spent.

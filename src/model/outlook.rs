@@ -67,11 +67,29 @@ impl Limits {
         lost: &BTreeMap<ModelRole, Amount>,
         outlook: &Outlook,
     ) -> u64 {
+        self.narrowest(role, spend, lost, outlook).map_or(u64::MAX, |(calls, _)| calls)
+    }
+
+    /// The limit that leaves the fewest calls of `role`, by the same numbers: how many, and the limit as the config has
+    /// it; `None` where nothing limits them.
+    pub fn narrowest(
+        &self,
+        role: ModelRole,
+        spend: &Spend,
+        lost: &BTreeMap<ModelRole, Amount>,
+        outlook: &Outlook,
+    ) -> Option<(u64, String)> {
         let lost_of = |role: &ModelRole| lost.get(role).copied().unwrap_or_default();
         let used = |role: &ModelRole| paid(spend.roles.get(role)) + lost_of(role);
         let together = ModelRole::ALL.iter().fold(Amount::default(), |sum, role| sum + used(role));
-        let own = self.by_role.get(&role).map_or(u64::MAX, |ceiling| outlook.calls_within(ceiling, used(&role)));
-        outlook.calls_within(&self.together, together).min(own)
+        let own = self.by_role.get(&role).map(|ceiling| (Some(role), ceiling, used(&role)));
+        let scopes = std::iter::once((None, &self.together, together)).chain(own);
+        let limits = scopes.flat_map(|(scope, ceiling, used)| {
+            ceiling.parts().into_iter().map(move |(part, limit)| (scope, part, limit, used))
+        });
+        let left = limits.map(|(scope, part, limit, used)| (outlook.calls_within(&part, used), scope, limit));
+        let (calls, scope, limit) = left.min_by_key(|(calls, ..)| *calls)?;
+        Some((calls, limit.named(scope)))
     }
 }
 
@@ -128,5 +146,18 @@ mod tests {
         assert_eq!(program.expected(5), amount(15, 500, 0.5));
         let limits = Limits { together: Ceiling { calls: Some(20), ..Ceiling::default() }, ..Limits::default() };
         assert_eq!(limits.calls_left(ModelRole::Task, &spend, &none, &program), 5, "of 16 calls");
+    }
+
+    #[test]
+    fn the_limit_that_leaves_the_fewest_calls_is_named_as_the_config_has_it() {
+        let outlook = Outlook { seen: amount(10, 1000, 1.0), units: 10, largest: amount(1, 200, 0.5) };
+        let together = Ceiling { calls: Some(20), tokens: Some(1000), ..Ceiling::default() };
+        let own = Ceiling { money: Some(Money::from_dollars(0.7)), ..Ceiling::default() };
+        let limits = Limits { together, by_role: [(ModelRole::Proposer, own)].into() };
+        let narrowest = |role| limits.narrowest(role, &Spend::default(), &BTreeMap::new(), &outlook);
+        assert_eq!(narrowest(ModelRole::Task), Some((8, "budget.tokens = 1000".to_owned())));
+        assert_eq!(narrowest(ModelRole::Proposer), Some((2, "budget.proposer.usd = $0.7000".to_owned())));
+        let (spend, lost) = (Spend::default(), BTreeMap::new());
+        assert_eq!(Limits::default().narrowest(ModelRole::Task, &spend, &lost, &outlook), None);
     }
 }

@@ -79,6 +79,19 @@ impl Account for Purse {
         left.saturating_sub(margin)
     }
 
+    fn limit(&self, role: ModelRole) -> Option<String> {
+        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        let narrowest = |(role, of_one)| {
+            let outlook = self.models.ledger().outlook(role);
+            let (calls, limit) =
+                self.models.budget().limits().narrowest(role, &self.models.spend(), &lost, &outlook)?;
+            Some((calls / of_one, limit))
+        };
+        let is_scored = |(_, of_one): &(ModelRole, u64)| role == ModelRole::Task && *of_one > 0;
+        let roles = std::iter::once((role, 1)).chain(self.scoring().into_iter().filter(is_scored));
+        roles.filter_map(narrowest).min_by_key(|(calls, _)| *calls).map(|(_, limit)| limit)
+    }
+
     fn shortage(&self, calls: &BTreeMap<ModelRole, u64>) -> Option<CallError> {
         let needs = calls.iter().map(|(role, calls)| (*role, self.expected(*role, *calls))).collect();
         self.models.budget().shortage(&needs)

@@ -169,14 +169,31 @@ impl Project {
         Ok(ends.into_iter().chain(until).min())
     }
 
+    /// When a run that begins at `now` has to stop by the time of day; in the past is an error.
+    pub(super) fn until(&self, now: Duration) -> Result<Option<Duration>, ProjectError> {
+        self.config.budget.until.as_deref().map(|text| to_come(text, now, &TimeZone::system())).transpose()
+    }
+
     /// Writes a time of day as the moment that it stands for now, so that a resumed run means the same.
     pub(super) fn settle_until(&mut self, now: Duration) -> Result<(), ProjectError> {
-        if let Some(text) = &self.config.budget.until {
-            let end = until(text, now, &TimeZone::system())?;
+        if let Some(end) = self.until(now)? {
             self.config.budget.until = Some(crate::clock::timestamp(end));
         }
         Ok(())
     }
+}
+
+/// The moment that `text` stands for, which must not be past where a run begins.
+fn to_come(text: &str, now: Duration, zone: &TimeZone) -> Result<Duration, ProjectError> {
+    let end = until(text, now, zone)?;
+    if end > now {
+        return Ok(end);
+    }
+    Err(ProjectError::Time {
+        key: "budget.until",
+        text: text.to_owned(),
+        advice: "that is past; write a time to come, like 07:00 or a date with a time",
+    })
 }
 
 /// `8h` or `1h30m`.
@@ -252,6 +269,9 @@ mod tests {
         assert_eq!(at("2026-02-03T07:00").unwrap(), seconds("2026-02-03T05:00:00Z"));
         assert_eq!(at("2026-02-03 07:00").unwrap(), seconds("2026-02-03T05:00:00Z"));
         assert_eq!(at("2026-02-03T07:00:00Z").unwrap(), seconds("2026-02-03T07:00:00Z"));
+        let past = to_come("2026-01-31T23:30", now, &zone).unwrap_err().to_string();
+        assert!(past.contains("budget.until = \"2026-01-31T23:30\": that is past"), "{past}");
+        assert!(to_come("23:30", now, &zone).is_ok());
         for wrong in ["", "7", "25:00", "tomorrow", "2026-02-30T07:00", "07:00pm"] {
             assert!(at(wrong).is_err(), "{wrong}");
         }

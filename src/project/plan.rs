@@ -55,8 +55,10 @@ pub struct Plan {
     pub proposals: u32,
     /// As it usually goes, within the limits.
     pub likely: PlannedUse,
-    /// If all goes on as long as it may, within the limits.
+    /// If all goes on as long as it may, within the limits: whichever is reached first ends the run.
     pub most: PlannedUse,
+    /// The same without limits.
+    pub unlimited: PlannedUse,
     /// Seconds since the Unix epoch at which the run would stop; null without a limit on time.
     pub ends: Option<u64>,
     /// The smallest gain on dev that can be told from luck if the model has no noise, in [0, 1].
@@ -120,6 +122,7 @@ impl Project {
     pub async fn plan(&self, now: Duration) -> Result<Plan, ProjectError> {
         self.check_splits()?;
         self.check_budget()?;
+        self.until(now)?;
         let settings = self.settings();
         let rows = Split::ALL.map(|split| self.dataset.count(split));
         let guarded = (0..self.dataset.rows.len()).filter(|at| self.dataset.rows.is_pinned(*at)).count();
@@ -140,7 +143,7 @@ impl Project {
         let whole = |generation: Calls, generations| self.whole(&outline, generation, generations);
         let likely = self.used(whole(outline.likely, afforded), sizes.each_ref().map(|size| &size.likely), a_row);
         let most = whole(outline.most, u64::from(settings.generations));
-        let most = self.within_limits(self.used(most, sizes.each_ref().map(|size| &size.most), most_a_row));
+        let unlimited = self.used(most, sizes.each_ref().map(|size| &size.most), most_a_row);
         Ok(Plan {
             dataset: self.config.dataset.path.display().to_string(),
             rows: Rows { train: rows[0], dev: rows[1], test: rows[2] },
@@ -153,7 +156,8 @@ impl Project {
             generations_afforded: u32::try_from(afforded).unwrap_or(u32::MAX),
             proposals: settings.proposals,
             likely: self.within_limits(likely),
-            most,
+            most: self.within_limits(unlimited),
+            unlimited,
             ends: self.end(now, Duration::ZERO)?.map(|end| end.as_secs()),
             detectable_gain,
             rows_for_half,

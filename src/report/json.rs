@@ -5,10 +5,12 @@ use serde_json::{Map, Value, json};
 use super::RunView;
 use crate::eval::Summary;
 use crate::model::ModelRole;
+use crate::run::Spent;
 
 /// What a script wants to know of a run. `baseline.test` and `winner.test` are null while test is sealed, `stopped` is
 /// null while the run is unfinished, `cost_usd` is null where the price of a call isn't known. `calls` has an `embedder` where texts were embedded. `objective`
-/// is there where scores are not the mean score, `warnings` (in words) where something deserves a look before the run is trusted.
+/// is there where scores are not the mean score, `warnings` (in words) where something deserves a look before the run is trusted,
+/// `lost` where attempts without an answer may have been billed.
 pub fn json(view: &RunView) -> Value {
     let test = view.test.as_ref();
     let total = view.spent.spend.total();
@@ -41,7 +43,19 @@ pub fn json(view: &RunView) -> Value {
     if !view.warnings().is_empty() {
         object["warnings"] = json!(view.warnings());
     }
+    if let Some(lost) = json_lost(&view.spent) {
+        object["lost"] = lost;
+    }
     object
+}
+
+/// What attempts without an answer count as, where there were any: `{attempts, tokens, cost_usd}`.
+pub fn json_lost(spent: &Spent) -> Option<Value> {
+    let lost = spent.lost_total();
+    // Where a price isn't known, nothing could be reserved by it.
+    let is_priced = spent.spend.total().unpriced == 0;
+    let dollars = is_priced.then(|| lost.money.dollars());
+    (lost.calls > 0).then(|| json!({ "attempts": lost.calls, "tokens": lost.tokens, "cost_usd": dollars }))
 }
 
 fn summary(summary: Option<&Summary>) -> Value {

@@ -3,7 +3,7 @@
 
 use super::escape::{cell_code, code, fenced, inline};
 use super::numbers::{percent, plural, points, signed, signed_interval, tally};
-use super::terminal::{headline, when};
+use super::terminal::{cut_off, headline, when, why_nothing};
 use super::{CandidateView, Origin, RunView, ablation, interval, p_value, spending, tried, unran};
 use crate::config::Objective;
 use crate::eval::Summary;
@@ -63,13 +63,12 @@ fn head(view: &RunView) -> String {
     if let Some(ended) = &view.ended {
         let most = view.started.as_ref().map_or(0, |started| started.generations);
         let (had, cut) = view.generations_had();
-        let cut =
-            if cut == 0 { String::new() } else { format!(", and {cut} that another model's taking over cut off") };
         text += &format!(
-            "Kept {} of {}. Stopped after {} of at most {most}{cut}: {}. What it cost is at the end.\n",
+            "Kept {} of {}. Stopped after {} of at most {most}{}: {}. What it cost is at the end.\n",
             view.kept().len(),
             plural(view.candidates().count(), "candidate"),
             plural(had, "generation"),
+            cut_off(cut),
             ended.words()
         );
     } else {
@@ -199,12 +198,11 @@ fn kept(view: &RunView) -> String {
         if view.generations.is_empty() {
             return "## Kept\n\nNothing: no generation was begun.\n".to_owned();
         }
-        if view.ended.is_none() {
-            return "## Kept\n\nNothing so far.\n".to_owned();
-        }
-        return "## Kept\n\nNothing. No candidate was really better than the prompt as it is, so nothing was changed and \
-                test was not opened.\n"
-            .to_owned();
+        let Some(ended) = &view.ended else { return "## Kept\n\nNothing so far.\n".to_owned() };
+        return format!(
+            "## Kept\n\nNothing: {}. So nothing was changed and test was not opened.\n",
+            inline(&why_nothing(view, ended))
+        );
     }
     let mut text = "## Kept\n".to_owned();
     for (number, (candidate, judged)) in kept.into_iter().enumerate() {
@@ -305,8 +303,14 @@ fn unresolved(view: &RunView) -> Option<String> {
     } else {
         format!("of the incumbent in generation {}", last.number)
     };
+    // Where calls were short, a later incumbent ran on part of train.
+    let before = view.generations.iter().rev().filter(|generation| generation.number < last.number);
+    let ended = before.filter_map(|generation| generation.ended.as_ref()).next();
+    let of = view.started.as_ref().map_or(0, |started| started.rows[0]);
+    let part = ended.map(|ended| ended.train.examples + ended.train.errors).filter(|ran| *ran < of);
+    let part = part.map_or(String::new(), |ran| format!(" (the {ran} of its {of} rows that this one was run on)"));
     Some(format!(
-        "## What still fails\n\nOn train, {as_of}.\n\n{}",
+        "## What still fails\n\nOn train{part}, {as_of}.\n\n{}",
         table(&["cluster", "what fails", "rows", "share"], rows)
     ))
 }

@@ -39,10 +39,12 @@ pub use certainty::Certainty;
 pub use classify::{Classified, MacroF1, macro_f1_difference};
 pub use escape::one_line;
 pub use finding::Finding;
-pub use json::json;
+pub use json::{json, json_lost};
 pub use length::LengthBias;
 pub use markdown::markdown;
-pub use numbers::{cost, count, duration, interval, p_value, percent, plural, points, signed, signed_interval, tally};
+pub use numbers::{
+    cost, count, duration, interval, p_value, paid, percent, plural, points, signed, signed_interval, tally,
+};
 pub use terminal::{headline, terminal, wrapped};
 pub use unran::Unran;
 pub use view::{CandidateView, Fate, GenerationView, Origin, RunView};

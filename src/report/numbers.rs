@@ -1,6 +1,8 @@
 //! How numbers are written for people: scores in per cent, differences in points (a hundredth each).
 
 use crate::model::Spend;
+use crate::money::Money;
+use crate::run::Spent;
 use crate::stats::Interval;
 pub use crate::text::{count, plural};
 
@@ -75,6 +77,18 @@ pub fn cost(spend: &Spend) -> String {
     }
 }
 
+/// What a run has paid, and what attempts without an answer count as that may have been billed: `$0.0123, and up to
+/// $0.0040 for 3 attempts without an answer`.
+pub fn paid(spent: &Spent) -> String {
+    let (cost, lost) = (cost(&spent.spend), spent.lost_total());
+    let attempts = format!("{} without an answer", plural(lost.calls as usize, "attempt"));
+    match lost.money {
+        _ if lost.calls == 0 => cost,
+        Money::ZERO => format!("{cost}, and {attempts}"),
+        most => format!("{cost}, and up to {most} for {attempts}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,5 +115,17 @@ mod tests {
         assert_eq!(cost(&spend(3, 0)), "$0.0000");
         assert!(cost(&spend(3, 3)).contains("unknown"));
         assert_eq!(cost(&spend(3, 1)), "$0.0000 and 1 call of unknown price");
+    }
+
+    #[test]
+    fn what_attempts_without_an_answer_count_as_stands_beside_what_was_paid() {
+        use crate::model::{Amount, ModelRole};
+        let lost = |calls, dollars| {
+            let amount = Amount { calls, money: Money::from_dollars(dollars), ..Amount::default() };
+            paid(&Spent { lost: [(ModelRole::Task, amount), (ModelRole::Judge, amount)].into(), ..Spent::default() })
+        };
+        assert_eq!(lost(0, 0.0), "$0.0000");
+        assert_eq!(lost(3, 0.01), "$0.0000, and up to $0.0200 for 6 attempts without an answer");
+        assert_eq!(lost(1, 0.0), "$0.0000, and 2 attempts without an answer");
     }
 }

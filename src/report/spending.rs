@@ -2,7 +2,7 @@
 //! that may differ between a run that was resumed and one that was not.
 
 use super::markdown::table;
-use super::{RunView, cost, count, duration};
+use super::{RunView, count, duration, paid};
 use crate::model::RoleSpend;
 
 /// The section.
@@ -14,7 +14,7 @@ pub(super) fn section(view: &RunView) -> String {
     }
     let head = ["calls", "live", "stored", "failed", "tokens read", "tokens written"];
     let mut text = format!("## Spent\n\n{}", table(&head, rows));
-    text += &format!("\nMoney: {}. Time: {}.\n", cost(spend), duration(view.spent.seconds));
+    text += &format!("\nMoney: {}. Time: {}.\n", paid(&view.spent), duration(view.spent.seconds));
     let uses = view.uses;
     text += &format!(
         "\nOver all runs here, dev of this dataset has answered {} and test was opened {}. Each use wears them out a \

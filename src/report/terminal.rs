@@ -1,10 +1,10 @@
 //! The morning screen: what a run came to, on one screen of plain text. Colours are the command line's business.
 
-use super::numbers::{cost, duration, interval, percent, points, signed, signed_interval, tally};
+use super::numbers::{duration, interval, paid, percent, points, signed, signed_interval, tally};
 use super::{CandidateView, Origin, RunView, count, one_line, p_value, plural};
 use crate::eval::Summary;
 use crate::model::Spend;
-use crate::run::FellBack;
+use crate::run::{FellBack, RunEnded, Stopped};
 
 /// Kept revisions that are listed.
 const LISTED: usize = 8;
@@ -20,11 +20,7 @@ pub fn headline(view: &RunView) -> String {
     };
     let Some(test) = &view.test else {
         return match kept {
-            0 if view.generations.is_empty() => format!("nothing kept, {}", ended.words()),
-            0 if view.candidates().next().is_none() && ended.unusable.is_some() => {
-                "nothing kept, not one proposal could be used".to_owned()
-            }
-            0 => "nothing kept, no candidate was really better".to_owned(),
+            0 => format!("nothing kept, {}", why_nothing(view, ended)),
             kept => {
                 let why = match view.test_limit() {
                     Some(reached) => format!("no sealed test, {}", reached.limit.at_test()),
@@ -47,6 +43,19 @@ pub fn headline(view: &RunView) -> String {
     match test.rows_to_show {
         0 => format!("not shown to be better on test, {numbers}"),
         rows => format!("not shown to be better on test, {numbers}; about {} test rows would show it", count(rows)),
+    }
+}
+
+/// Why nothing was kept. That no candidate was better is said only of a run in which the limits left room for all.
+pub(super) fn why_nothing(view: &RunView, ended: &RunEnded) -> String {
+    let is_cut = matches!(ended.stopped, Stopped::Budget | Stopped::Time);
+    match view.unpaid {
+        _ if is_cut || view.generations.is_empty() => ended.words().to_owned(),
+        _ if view.candidates().next().is_none() && ended.unusable.is_some() => {
+            "not one proposal could be used".to_owned()
+        }
+        0 => "no candidate was really better".to_owned(),
+        unpaid => format!("and the budget did not cover {}", plural(unpaid, "proposal")),
     }
 }
 
@@ -107,12 +116,10 @@ fn scores(view: &RunView) -> Vec<String> {
 
 fn kept(view: &RunView, width: usize) -> Vec<String> {
     let kept = view.kept();
-    let mut lines = vec![format!(
-        "Kept {} of {}, in {}",
-        kept.len(),
-        plural(view.candidates().count(), "candidate"),
-        plural(view.generations_had().0, "generation"),
-    )];
+    let (had, cut) = view.generations_had();
+    let (of, had) = (plural(view.candidates().count(), "candidate"), plural(had, "generation"));
+    let head = format!("Kept {} of {of}, in {had}{}", kept.len(), cut_off(cut));
+    let mut lines = wrapped(&head, width, "  ");
     for (candidate, judged) in kept.iter().take(LISTED) {
         let parts: Vec<&CandidateView> = view.parts(candidate);
         let head = format!(
@@ -135,6 +142,11 @@ fn kept(view: &RunView, width: usize) -> Vec<String> {
     lines
 }
 
+/// Generations that don't count among those that the run had.
+pub(super) fn cut_off(cut: usize) -> String {
+    if cut == 0 { String::new() } else { format!(", and {cut} that another model's taking over cut off") }
+}
+
 /// What an edit is for: its cluster, or else its rationale.
 fn purpose(part: &CandidateView) -> String {
     match (&part.cluster, &part.origin) {
@@ -152,7 +164,7 @@ fn facts(view: &RunView, width: usize) -> Vec<String> {
         by_role(&view.spent.spend),
         count(total.stored),
         plural((total.tokens_in + total.tokens_out) as usize, "token"),
-        cost(&view.spent.spend),
+        paid(&view.spent),
         duration(view.spent.seconds)
     );
     let mut lines = wrapped(&spent, width, "         ");

@@ -41,6 +41,8 @@ pub struct RunView {
     pub ended: Option<RunEnded>,
     /// Limits that were reached.
     pub limits: Vec<LimitReached>,
+    /// Proposals that a limit left no room for.
+    pub unpaid: usize,
     /// Answers that could not be had, over all candidates.
     pub rows_failed: usize,
     /// The rows that could not run, and why.
@@ -154,6 +156,7 @@ impl RunView {
             test: None,
             ended: None,
             limits: Vec::new(),
+            unpaid: 0,
             rows_failed: 0,
             unran: Unran::default(),
             spent: Spent::read(&folder.path),
@@ -174,6 +177,7 @@ impl RunView {
                 self.unran.take(&failed);
             }
             Event::LimitReached(reached) => self.limits.push(reached),
+            Event::AskFailed(failed) => self.unpaid += usize::from(failed.error.is_limit()),
             Event::BaselineMeasured(baseline) => self.baseline = Some(baseline),
             Event::IncumbentMeasured(measured) => self.anew = Some(measured),
             Event::FellBack(change) => {

@@ -40,6 +40,11 @@ impl Spent {
         spent
     }
 
+    /// What all attempts together count as that may have been billed without an answer.
+    pub fn lost_total(&self) -> Amount {
+        self.lost.values().fold(Amount::default(), |sum, lost| sum + *lost)
+    }
+
     /// Writes the file in `folder`.
     ///
     /// # Errors

@@ -22,6 +22,11 @@ pub trait Account: Send + Sync {
         u64::MAX
     }
 
+    /// The limit that leaves the fewest calls of `role`, as the config has it.
+    fn limit(&self, _role: ModelRole) -> Option<String> {
+        None
+    }
+
     /// Why so many further calls, by role, can't be had, going by all that is known now.
     fn shortage(&self, _calls: &BTreeMap<ModelRole, u64>) -> Option<CallError> {
         None
@@ -100,8 +105,7 @@ impl Search<'_> {
         if let Some(Break::Limit(reached)) = self.recorded.breaks.get(state.breaks)
             && (reached.generation, reached.during) == (generation, During::Before)
         {
-            self.take_break(state, Event::LimitReached(reached.clone()))?;
-            return Ok(Some(reached.limit));
+            return self.stop_at(state, reached.clone()).map(Some);
         }
         let proposals = u64::from(self.settings.proposals).min(self.proposer_calls_left());
         let answers = task_calls.saturating_mul(self.evaluate.answers_a_row());
@@ -153,7 +157,15 @@ impl Search<'_> {
             CallError::Budget(reason) => (Stopped::Budget, reason.clone()),
             _ => (Stopped::Time, Stopped::Time.words().to_owned()),
         };
-        self.take_break(state, Event::LimitReached(LimitReached { generation, during, limit, reason }))?;
+        self.stop_at(state, LimitReached { generation, during, limit, reason })
+    }
+
+    fn stop_at(&self, state: &mut State, reached: LimitReached) -> Result<Stopped, Halt> {
+        let limit = reached.limit;
+        if reached.during != During::Test {
+            state.why = if limit == Stopped::Budget { reached.reason.clone() } else { String::new() };
+        }
+        self.take_break(state, Event::LimitReached(reached))?;
         Ok(limit)
     }
 }

@@ -37,8 +37,13 @@ pub(super) struct State {
     pub changes: usize,
     /// What the search knows to be lost of the budget.
     pub lost: BTreeMap<ModelRole, Amount>,
-    /// Why no further generation is begun.
+    /// Why no further generation is begun, and more on it in plain words.
     pub stopped: Option<Stopped>,
+    pub why: String,
+    /// Why the budget covered no proposal in the latest generation, where that is so: then none will come any more.
+    pub unpaid: Option<String>,
+    /// Whether the latest generation put a question to the gate.
+    pub asked: bool,
     pub incumbent: Revision,
     /// Whether the model may answer the same question in two ways. A noise measurement without a flip is no proof that it
     /// doesn't.
@@ -83,6 +88,9 @@ impl State {
             changes: 0,
             lost: BTreeMap::new(),
             stopped: None,
+            why: String::new(),
+            unpaid: None,
+            asked: false,
             noisy,
             seen: BTreeSet::from([incumbent.prompts.digest()]),
             tried: Vec::new(),
@@ -186,15 +194,17 @@ impl Search<'_> {
         let trials = before.saturating_sub(self.task_calls_left());
         let mut kept = false;
         let waits = new && self.can_wait(state, trials);
+        state.asked = false;
         if !waits && let Some(question) = self.question(meter, state, generation).await? {
             if question.parts.len() > 1 {
                 self.archive(meter, state, &question.candidate);
             }
             state.seen.insert(question.candidate.prompts.digest());
+            state.asked = true;
             kept = self.ask_gate(meter, state, question, generation).await?;
         }
         // Where calls are short, what was kept is made shorter from what is left at the end.
-        if !self.is_short(state) || self.generations_left(state) <= 1 {
+        if !self.is_short(state) || self.generations_left(state) <= 1 || state.unpaid.is_some() {
             match self.ablate(meter, state, generation).await {
                 // What was kept stands, and the next generation finds that there is nothing left.
                 Err(Halt::Fault(OutcomeError::Call(CallError::Budget(_)))) => {}
@@ -236,6 +246,7 @@ impl Search<'_> {
             found.extend(self.admit(state, strategy, None, None, Ok(proposed), generation)?);
         }
         let left = self.proposer_calls_left();
+        state.unpaid = (left == 0).then(|| self.not_covered(ModelRole::Proposer, "another call"));
         let count = u64::from(self.settings.proposals).min(left) as usize;
         let plan = self.plan(meter, state, count, generation).await?;
         if let Some(donor) = &plan.donor {
@@ -254,6 +265,7 @@ impl Search<'_> {
         let doing = Doing { generation, stage: "propose", trying: format!("{} proposals", asks.len()) };
         meter.announce(&doing);
         let replies = self.replies(meter, state, &asks, generation).await?;
+        state.unpaid = state.unpaid.take().or_else(|| unpaid(&replies));
         for ((ask, parent), reply) in asks.into_iter().zip(parents).zip(replies) {
             if let Err(Dropped::Call(error)) = &reply {
                 if error.is_systemic() && !matches!(error, CallError::Budget(_)) {
@@ -415,6 +427,16 @@ impl Search<'_> {
         meter.journal_failures()?;
         Ok(train)
     }
+}
+
+/// Why the budget covered none of the proposals, where it covered none.
+fn unpaid(replies: &[Result<Proposed, Dropped>]) -> Option<String> {
+    let refused = |reply: &Result<Proposed, Dropped>| match reply {
+        Err(Dropped::Call(CallError::Budget(reason))) => Some(reason.clone()),
+        _ => None,
+    };
+    let reasons: Option<Vec<String>> = replies.iter().map(refused).collect();
+    reasons?.into_iter().next()
 }
 
 pub(super) fn attempt(candidate: &Candidate, ended: String) -> Attempt {

@@ -181,11 +181,8 @@ impl Search<'_> {
                 self.at_limit(meter, state, halt, During::Test)?;
             }
         }
-        let stopped = state.stopped.unwrap_or(Stopped::Generations);
-        let is_plateau = stopped == Stopped::NoGain;
-        let unusable = state.usable.none();
-        let why = if is_plateau { state.plateau.why_stopped(state.without_gain) } else { String::new() };
-        self.end(stopped, why, unusable, state.incumbent.id.clone())
+        let (stopped, why) = (state.stopped.unwrap_or(Stopped::Generations), state.why.clone());
+        self.end(stopped, why, state.usable.none(), state.incumbent.id.clone())
     }
 
     /// Measures the incumbent and runs the generations that are left; says why there are no more.
@@ -256,7 +253,8 @@ impl Search<'_> {
     async fn generations(&self, meter: &Meter<'_>, state: &mut State) -> Result<Stopped, Halt> {
         while self.generations_left(state) > 0 {
             let generation = state.generation + 1;
-            if let Some(stopped) = self.stop(state) {
+            if let Some((stopped, why)) = self.stop(state) {
+                state.why = why;
                 return Ok(stopped);
             }
             if let Some(stopped) = self.forbidden(state, generation, self.least_calls())? {
@@ -268,27 +266,57 @@ impl Search<'_> {
                 return self.at_limit(meter, state, halt, During::Within);
             }
         }
-        Ok(self.stop(state).filter(|stopped| *stopped == Stopped::TargetScore).unwrap_or(Stopped::Generations))
+        let (stopped, why) = self.stop_early(state).unwrap_or((Stopped::Generations, String::new()));
+        state.why = why;
+        Ok(stopped)
     }
 
-    /// Whether there is a reason not to begin another generation.
-    fn stop(&self, state: &State) -> Option<Stopped> {
-        let dev = self.settings.objective.summary(&state.incumbent.dev);
-        if self.settings.target_score.is_some_and(|target| dev.score >= target) {
-            return Some(Stopped::TargetScore);
+    /// A reason not to begin another generation, where there is one, and more on it in plain words.
+    fn stop(&self, state: &State) -> Option<(Stopped, String)> {
+        if let Some(early) = self.stop_early(state) {
+            return Some(early);
         }
         if state.usable.is_hopeless() {
-            return Some(Stopped::NothingProposed);
+            return Some((Stopped::NothingProposed, String::new()));
         }
         if state.without_gain >= self.settings.patience {
-            return Some(Stopped::NoGain);
+            return Some((Stopped::NoGain, state.plateau.why_stopped(state.without_gain)));
         }
         // Before the next: where calls are short, the incumbent was measured on few rows.
         if self.task_calls_left() < self.least_calls() {
-            return Some(Stopped::Budget);
+            return Some((Stopped::Budget, self.not_covered(ModelRole::Task, "another generation")));
         }
-        let fails = state.incumbent.train.iter().any(|outcome| outcome.is_failing(self.settings.pass_threshold));
-        (!fails).then_some(Stopped::NothingFails)
+        let Revision { train, quoted, .. } = &state.incumbent;
+        if train.iter().any(|outcome| outcome.is_failing(self.settings.pass_threshold)) {
+            return None;
+        }
+        let (measured, of) = (train.len(), self.unquoted(quoted).len());
+        if measured < of {
+            let others = self.not_covered(ModelRole::Task, "the others");
+            return Some((
+                Stopped::Budget,
+                format!("{measured} of {of} train rows were measured, none fails; {others}"),
+            ));
+        }
+        Some((Stopped::NothingFails, String::new()))
+    }
+
+    /// A reason that holds also where no generation is left.
+    fn stop_early(&self, state: &State) -> Option<(Stopped, String)> {
+        let dev = self.settings.objective.summary(&state.incumbent.dev);
+        if self.settings.target_score.is_some_and(|target| dev.score >= target) {
+            return Some((Stopped::TargetScore, String::new()));
+        }
+        // As long as the gate is asked about what was proposed before, there is something to do without proposals.
+        let goes_on = state.asked && state.is_anything_waiting();
+        let reason = state.unpaid.as_ref().filter(|_| !goes_on)?;
+        Some((Stopped::Budget, format!("no proposal could be paid for: {reason}")))
+    }
+
+    /// That what the limits leave for `role` does not cover `what`, naming the narrowest of them.
+    fn not_covered(&self, role: ModelRole, what: &str) -> String {
+        let limit = self.account.limit(role).unwrap_or_else(|| "the budget".to_owned());
+        format!("what is left of {limit} does not cover {what}")
     }
 
     /// Task calls without which a generation comes to nothing.

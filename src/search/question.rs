@@ -26,7 +26,9 @@ impl Search<'_> {
     /// Whether the survivors had better wait for those of the next generation, of which the trials will take about as
     /// many calls as this one's.
     pub(super) fn can_wait(&self, state: &State, trials: u64) -> bool {
-        let is_last = self.generations_left(state) <= 1 || self.task_calls_left() < 2 * self.gate_calls() + trials;
+        let is_last = self.generations_left(state) <= 1
+            || state.unpaid.is_some()
+            || self.task_calls_left() < 2 * self.gate_calls() + trials;
         let promised: f64 = state.survivors.iter().map(|survivor| survivor.difference).sum();
         let changed: f64 = state.survivors.iter().map(|survivor| survivor.changed).sum();
         let error = (changed.min(1.0) / self.gate_calls().max(1) as f64).sqrt();

@@ -71,6 +71,34 @@ fn a_limit_in_dollars_holds_and_the_run_ends_as_planned_and_resumes_alike() {
 }
 
 #[test]
+fn a_run_whose_budget_has_no_room_for_proposals_ends_there_and_says_so() {
+    let provider = provider(0);
+    let task = task(&provider, PRICE);
+    for (limit, named) in [("usd=0.001", "usd = $0.0010"), ("calls=1", "calls = 1")] {
+        let project = Project::new();
+        let limit = format!("budget.proposer.{limit}");
+        let set = ["--set", &task, "--set", &limit, "--set", "search.generations=9", "--set", "search.patience=9"];
+        let ran = project.ratchet(&[&["optimize", "--json"][..], &set].concat());
+        let result = ran.json();
+        assert_eq!((ran.code, &result["stopped"]), (0, &"budget".into()), "{}", ran.err);
+        assert!(result["generations"].as_u64().unwrap() <= 4, "{result}");
+        let why = format!(
+            "no proposal could be paid for: what is left of budget.proposer.{named} does not cover another call"
+        );
+        assert!(ran.err.contains("no proposal could be paid for"), "{}", ran.err);
+        let report = project.read(project.run().join("report.md")).replace('\\', "");
+        assert!(report.contains(&why) && !report.contains("really better"), "{report}");
+        let (whole, asked) = (identity(&project.run()), provider.server.stats().requests);
+        for lines in [1, 3] {
+            forget(&project, lines);
+            assert_eq!(project.ratchet(&["resume", "--quiet"]).code, 0);
+            assert_same(&whole, &identity(&project.run()));
+        }
+        assert_eq!(provider.server.stats().requests, asked);
+    }
+}
+
+#[test]
 fn a_limit_in_dollars_on_a_model_without_a_price_is_refused_with_advice() {
     let project = Project::new();
     let before = project.files();
@@ -96,7 +124,14 @@ fn a_dry_run_tells_what_would_run_and_asks_and_writes_nothing() {
     let set = ["--set", &task, "--set", "budget.calls=300", "--for", "8h"];
     let ran = project.ratchet(&[&["optimize", "--dry-run"][..], &set].concat());
     assert_eq!(ran.code, 0, "{}", ran.err);
-    for words in ["24 train, 24 dev, 12 test", "Likely", "At most", "can't be told from luck", "$1 and $2"] {
+    for words in [
+        "24 train, 24 dev, 12 test",
+        "Likely",
+        "At most",
+        "Limits    leave 300 task",
+        "can't be told from luck",
+        "$1 and $2",
+    ] {
         assert!(ran.out.contains(words), "{words}: {}", ran.out);
     }
     let plan = project.ratchet(&[&["optimize", "--dry-run", "--json"][..], &set].concat()).json();
@@ -105,6 +140,9 @@ fn a_dry_run_tells_what_would_run_and_asks_and_writes_nothing() {
         assert!(likely[part].as_f64().unwrap() > 0.0 && likely[part].as_f64() <= most[part].as_f64(), "{plan}");
     }
     assert_eq!(most["calls"]["task"], 300);
+    assert!(plan["unlimited"]["calls"]["task"].as_u64().unwrap() > 300, "{plan}");
+    let past = project.ratchet(&["optimize", "--dry-run", "--until", "2020-01-01T00:00"]);
+    assert!(past.code == 2 && past.err.contains("that is past"), "{}", past.err);
     assert!(plan["detectable_gain"].as_f64().unwrap() > 0.05 && plan["ends"].is_number(), "{plan}");
     assert_eq!(provider.server.stats().requests, 0);
     assert!(project.files() == before);
