@@ -57,6 +57,7 @@ async fn soak() {
             Notice::Down { down_for, next_try, .. } => {
                 println!("  out for {:.1} s, next try in {:.1} s", down_for.as_secs_f64(), next_try.as_secs_f64());
             }
+            Notice::Held { next_call } => println!("  next call in {:.1} s", next_call.as_secs_f64()),
             Notice::Up { down_for } => println!("  back after {:.1} s", down_for.as_secs_f64()),
         }
     }

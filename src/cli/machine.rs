@@ -56,7 +56,10 @@ impl Watch for Machine {
         match event {
             Event::Measured(_) => {}
             Event::Progress(progress) => self.progress(progress, spend),
-            Event::Provider(seen) => say("provider", provider(seen)),
+            Event::Provider(seen) => {
+                let (kind, told) = provider(seen);
+                say(kind, told);
+            }
             event => say(&event.name().unwrap_or_default(), compact(event)),
         }
     }
@@ -93,18 +96,20 @@ impl Machine {
     }
 }
 
-/// A provider that is out, or back.
-fn provider(seen: &ProviderNotice) -> Value {
-    let (is_down, down_for) = match &seen.notice {
-        Notice::Down { down_for, .. } => (true, down_for),
-        Notice::Up { down_for } => (false, down_for),
+/// A provider that is out or back, or that takes no call for some time.
+fn provider(seen: &ProviderNotice) -> (&'static str, Value) {
+    let role = seen.role;
+    let told = match &seen.notice {
+        Notice::Held { next_call } => {
+            return ("held", json!({ "role": role, "next_call_seconds": next_call.as_secs_f64() }));
+        }
+        Notice::Down { error, down_for, next_try } => json!({
+            "role": role, "down": true, "down_for_seconds": down_for.as_secs_f64(), "error": error,
+            "next_try_seconds": next_try.as_secs_f64(),
+        }),
+        Notice::Up { down_for } => json!({ "role": role, "down": false, "down_for_seconds": down_for.as_secs_f64() }),
     };
-    let mut told = json!({ "role": seen.role, "down": is_down, "down_for_seconds": down_for.as_secs_f64() });
-    if let Notice::Down { error, next_try, .. } = &seen.notice {
-        told["error"] = json!(error);
-        told["next_try_seconds"] = json!(next_try.as_secs_f64());
-    }
-    told
+    ("provider", told)
 }
 
 /// What of an event is worth a line: numbers and names, no texts of prompts and rows.

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Global;
 use super::exit::Failure;
+use super::holds::Holds;
 use super::plain;
 use super::say;
 use super::signals::interrupt;
@@ -342,9 +343,10 @@ impl Bench {
         take: TakeOutcome<'_>,
     ) -> Result<(), Failure> {
         let notes = (!self.quiet).then(|| bar.clone());
+        let holds = Holds::default();
         models.listen(move |role, notice| {
             let notice = ProviderNotice { role, notice: notice.clone() };
-            if let Some(bar) = &notes {
+            if let Some(bar) = notes.as_ref().filter(|_| holds.is_worth_a_line(&notice.notice)) {
                 bar.suspend(|| say::line(one_line(&notice.words(), usize::MAX)));
             }
         });

@@ -14,6 +14,7 @@ mod doctor;
 mod eval;
 mod exit;
 mod failures;
+mod holds;
 mod init;
 mod logging;
 mod machine;

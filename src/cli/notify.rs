@@ -1,6 +1,8 @@
 //! What is told by webhook of a run, and when.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use prompt_ratchet::config::{Config, Notify};
 use prompt_ratchet::eval::OutcomeError;
@@ -134,7 +136,15 @@ struct Told {
     short_id: String,
     /// Roles whose provider is known to be out.
     out: Vec<ModelRole>,
+    /// When that was told of each last.
+    paused: BTreeMap<ModelRole, Instant>,
 }
+
+/// An outage is told of once it has lasted so long, or will.
+const LASTING: Duration = Duration::from_secs(60);
+
+/// Least time between two outages of a role that are told of.
+const APART: Duration = Duration::from_secs(600);
 
 impl Watch for Telling {
     fn begin(&self, folder: &RunFolder) {
@@ -149,7 +159,7 @@ impl Watch for Telling {
 
     fn see(&self, event: &Event, spend: &Spend) {
         let message = match event {
-            Event::Provider(seen) => self.message(seen),
+            Event::Provider(seen) => self.message(seen, Instant::now()),
             Event::FellBack(change) => Some(self.changed(change)),
             _ => None,
         };
@@ -178,27 +188,46 @@ impl Telling {
         Message { event: "fell_back", text, facts }
     }
 
-    /// Once for each outage and once for its end. The provider's own words are left out.
-    fn message(&self, seen: &ProviderNotice) -> Option<Message> {
+    /// Once for each lasting outage and once for its end. The provider's own words are left out.
+    fn message(&self, seen: &ProviderNotice, now: Instant) -> Option<Message> {
         let mut told = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = told.out.contains(&seen.role);
         let role = seen.role;
-        let (event, seconds, what) = match &seen.notice {
-            Notice::Down { down_for, .. } if !known => {
-                told.out.push(role);
-                ("paused", down_for.as_secs(), "waits, no answer from")
-            }
-            Notice::Up { down_for } if known => {
-                told.out.retain(|out| *out != role);
-                ("resumed", down_for.as_secs(), "goes on, answered again by")
-            }
-            _ => return None,
-        };
-        let text = format!("{} {}: {what} the {role} model's provider ({seconds} s)", self.name, told.short_id);
+        let (event, seconds, what) = told.news(seen, now)?;
+        let text = format!("{} {}: {what}", self.name, told.short_id);
         let facts = json!({
             "run": told.run, "short_id": told.short_id, "name": self.name, "role": role, "seconds": seconds,
         });
         Some(Message { event, text, facts })
+    }
+}
+
+impl Told {
+    /// What is worth telling of `seen`: the event, for how long it was or will be out, and the same in words.
+    fn news(&mut self, seen: &ProviderNotice, now: Instant) -> Option<(&'static str, u64, String)> {
+        let role = seen.role;
+        let known = self.out.contains(&role);
+        match &seen.notice {
+            Notice::Down { down_for, next_try, .. } if !known => {
+                let was_told = self.paused.get(&role).is_some_and(|told| now.duration_since(*told) < APART);
+                let (lasts, waits) = (*down_for >= LASTING, *next_try > LASTING);
+                if was_told || !(lasts || waits) {
+                    return None;
+                }
+                self.out.push(role);
+                self.paused.insert(role, now);
+                let (seconds, told) = match lasts {
+                    true => (down_for.as_secs(), "waits, no answer from"),
+                    false => (next_try.as_secs(), "waits, as asked by"),
+                };
+                Some(("paused", seconds, format!("{told} the {role} model's provider for {seconds} s")))
+            }
+            Notice::Up { down_for } if known => {
+                self.out.retain(|out| *out != role);
+                let seconds = down_for.as_secs();
+                Some(("resumed", seconds, format!("goes on, the {role} model's provider answers after {seconds} s")))
+            }
+            _ => None,
+        }
     }
 }
 
@@ -222,5 +251,34 @@ fn fault(error: &OutcomeError) -> &'static str {
         OutcomeError::Call(CallError::Interrupted) => "interrupted",
         OutcomeError::Call(_) => "the provider failed",
         OutcomeError::Score(_) => "a scorer failed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_is_told_of_once_it_lasts_and_not_every_other_minute() {
+        let (mut told, began) = (Told::default(), Instant::now());
+        let mut news = |at: u64, notice: Notice| {
+            let seen = ProviderNotice { role: ModelRole::Task, notice };
+            told.news(&seen, began + Duration::from_secs(at)).map(|(event, seconds, _)| (event, seconds))
+        };
+        let seconds = Duration::from_secs;
+        let down = |down_for, next_try| Notice::Down {
+            error: "status 500".to_owned(),
+            down_for: seconds(down_for),
+            next_try: seconds(next_try),
+        };
+        let up = |down_for| Notice::Up { down_for: seconds(down_for) };
+        assert_eq!(news(0, down(0, 1)), None, "it may be over in a moment");
+        assert_eq!(news(5, up(5)), None, "nobody was told that it was out");
+        assert_eq!(news(70, down(61, 40)), Some(("paused", 61)));
+        assert_eq!(news(110, down(101, 60)), None, "once");
+        assert_eq!(news(130, up(121)), Some(("resumed", 121)));
+        assert_eq!((news(300, down(70, 60)), news(320, up(90))), (None, None), "and again soon after");
+        assert_eq!(news(900, down(0, 400)), Some(("paused", 400)), "it has asked for a long wait");
+        assert_eq!(news(910, Notice::Held { next_call: seconds(58) }), None);
     }
 }

@@ -123,6 +123,13 @@ impl Seen {
         tells.then(|| elapsed as f64 / live.done as f64 * (live.of - live.done) as f64)
     }
 
+    /// Whose provider takes no call for some seconds, by its rate.
+    fn held(&self) -> Option<(ModelRole, u64)> {
+        let held = self.live.as_ref().filter(|_| self.is_going_on())?.held.as_ref()?;
+        let left = clock::parse_timestamp(&held.until)?.saturating_sub(self.now).as_secs();
+        (left > 0).then_some((held.role, left))
+    }
+
     /// Seconds since the time that `timestamp` tells.
     fn ago(&self, timestamp: &str) -> Option<u64> {
         since(timestamp, self.now)
@@ -146,6 +153,9 @@ impl Seen {
             let objective = view.objective();
             let name = if objective.is_mean_score() { String::new() } else { format!("{} ", objective.words()) };
             say("dev", format!("{name}{}, baseline {}; {kept} kept", percent(after.score), percent(before.score)));
+        }
+        if let Some((role, seconds)) = self.held() {
+            say("waits", format!("rate limit of the {role} model: the next call is in {seconds} s"));
         }
         let (spend, seconds) = self.spent();
         let total = spend.total();
@@ -284,6 +294,7 @@ impl Seen {
             "seconds": seconds,
             "last": live.and_then(|live| live.last.as_ref()),
             "paused": live.and_then(|live| live.paused.as_ref()),
+            "held": self.held().map(|(role, seconds)| json!({ "role": role, "next_call_seconds": seconds })),
             "halted": live.and_then(|live| live.halted.as_ref()),
             "stopped": self.view.ended.as_ref().map(|ended| ended.stopped),
             "shown": self.view.test.as_ref().map(|test| test.shown),
@@ -308,6 +319,7 @@ mod tests {
     use std::path::Path;
 
     use prompt_ratchet::durable;
+    use prompt_ratchet::run::Held;
 
     use super::*;
 
@@ -354,6 +366,12 @@ mod tests {
         assert_eq!((&seen.json()["state"], &seen.json()["at"]["seconds_left"]), (&json!("running"), &json!(20.0)));
         seen.live = Some(Live { stage: "race".to_owned(), ..live() });
         assert_eq!(seen.eta(), None, "a race may be over at any block");
+        let held = Held { role: ModelRole::Task, until: "2026-02-01T03:01:13Z".to_owned() };
+        seen.live = Some(Live { held: Some(held), ..live() });
+        assert!(seen.text(80).contains("rate limit of the task model: the next call is in 43 s"), "{}", seen.text(80));
+        assert_eq!(seen.json()["held"], json!({ "role": "task", "next_call_seconds": 43 }));
+        seen.now += Duration::from_secs(60);
+        assert_eq!(seen.json()["held"], Value::Null, "that wait is over");
         seen.live = Some(Live { paused: Some("the provider is out".to_owned()), ..live() });
         assert_eq!(seen.json()["state"], "paused");
     }

@@ -12,6 +12,7 @@ use prompt_ratchet::project::Watch;
 use prompt_ratchet::report::{cost, count, one_line, percent, plural};
 use prompt_ratchet::run::{Ablated, Decision, Event, Progress, UnderWay};
 
+use super::holds::Holds;
 use super::narration::Narration;
 use super::paint::Paint;
 use super::plain::for_stderr;
@@ -55,6 +56,7 @@ struct State {
     under_way: UnderWay,
     /// The best score on dev so far.
     dev: Option<f64>,
+    holds: Holds,
 }
 
 impl Terminal {
@@ -73,7 +75,7 @@ impl Terminal {
         let term = Term::stderr();
         let width = if term.is_term() { usize::from(term.size().1).clamp(40, WIDEST) } else { PLAIN_WIDTH };
         let narration = Narration::new(Paint::stderr(), width);
-        let state = State { narration, under_way: UnderWay::default(), dev: None };
+        let state = State { narration, under_way: UnderWay::default(), dev: None, holds: Holds::default() };
         Self { bar: None, moving: Arc::default(), state: Some(Mutex::new(state)), notes: true }
     }
 
@@ -174,6 +176,7 @@ impl Watch for Terminal {
             Event::Measured(_) => return,
             Event::Progress(progress) => return self.progress(&mut state, progress, spend),
             // What is under way goes on being so.
+            Event::Provider(seen) if !state.holds.is_worth_a_line(&seen.notice) => return,
             Event::Provider(_) => {
                 return state.narration.lines(event).iter().for_each(|line| self.print(line));
             }

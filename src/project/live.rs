@@ -10,7 +10,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::Models;
 use crate::clock::{self, Clock};
 use crate::model::Notice;
-use crate::run::{Event, LastEvent, Live, Progress, ProviderNotice, RunFolder, Spent, UnderWay};
+use crate::run::{Event, Held, LastEvent, Live, Progress, ProviderNotice, RunFolder, Spent, UnderWay};
 use crate::search::Halt;
 
 /// Time between two writes.
@@ -109,7 +109,14 @@ impl Shared {
 
     fn provider(&self, seen: &ProviderNotice) {
         let mut state = self.state();
-        state.live.paused = matches!(seen.notice, Notice::Down { .. }).then(|| seen.words());
+        match seen.notice {
+            Notice::Held { next_call } => {
+                let until = clock::timestamp(self.clock.now() + next_call);
+                state.live.held = Some(Held { role: seen.role, until });
+            }
+            Notice::Down { .. } => state.live.paused = Some(seen.words()),
+            Notice::Up { .. } => state.live.paused = None,
+        }
         state.is_written = false;
     }
 

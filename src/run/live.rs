@@ -45,9 +45,21 @@ pub struct Live {
     /// Why nothing is asked at the moment, where the run waits for its provider to come back.
     #[serde(default)]
     pub paused: Option<String>,
+    /// The latest longer wait for a provider's rate, which may be over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Held>,
     /// Why the process stopped before the run's end, where it could still say so.
     #[serde(default)]
     pub halted: Option<String>,
+}
+
+/// A wait for a provider's rate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// Whose provider.
+    pub role: ModelRole,
+    /// When the next call may go, in UTC.
+    pub until: String,
 }
 
 /// The last journalled event.

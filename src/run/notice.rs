@@ -2,7 +2,7 @@
 
 use crate::model::{ModelRole, Notice};
 
-/// A provider is out, or back: all of its calls wait meanwhile, and no row is lost.
+/// A provider is out or back, or takes no call for some time: all of its calls wait meanwhile, and no row is lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProviderNotice {
     /// Whose provider.
@@ -21,6 +21,9 @@ impl ProviderNotice {
                 down_for.as_secs(),
                 next_try.as_secs_f64().ceil()
             ),
+            Notice::Held { next_call } => {
+                format!("rate limit of the {role} model: the next call is in {} s", next_call.as_secs_f64().ceil())
+            }
             Notice::Up { down_for } => {
                 format!("the {role} model's provider answers again after {} s; nothing was lost", down_for.as_secs())
             }

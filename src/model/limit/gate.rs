@@ -19,6 +19,9 @@ use crate::seed;
 /// Longest pause for a wait that a provider asks for: whoever asks for more is tried in between, and told of.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
+/// Whoever waits is told of a wait for the rate that is longer.
+const TOLD: Duration = Duration::from_secs(5);
+
 type Listener = Box<dyn Fn(&Notice) + Send + Sync>;
 
 /// The gate; see the module above.
@@ -36,6 +39,8 @@ struct State {
     in_flight: usize,
     /// Nobody goes before then: the provider asked for it.
     pause: Option<Instant>,
+    /// Until when people know that nobody goes.
+    told_until: Option<Instant>,
     /// In order of arrival.
     waiting: VecDeque<Waiting>,
     /// When the gate looks again by itself.
@@ -79,6 +84,7 @@ impl Gate {
             health: Health::new(settings.max_outage, Arc::clone(&settings.begun)),
             in_flight: 0,
             pause: None,
+            told_until: None,
             waiting: VecDeque::new(),
             timer: None,
             jitter: seed::generator(settings.seed, 0, "waits"),
@@ -126,18 +132,27 @@ impl Gate {
 
     /// Lets through whoever may go, and sees to it that the gate looks again in time.
     fn admit(self: &Arc<Self>) {
+        let held = self.admit_all();
+        self.tell(held);
+    }
+
+    /// What people should know of the wait of those who may not go.
+    fn admit_all(self: &Arc<Self>) -> Option<Notice> {
         loop {
             let (waiting, permit) = {
                 let mut state = self.lock();
                 while state.waiting.front().is_some_and(|waiting| waiting.admit.is_closed()) {
                     state.waiting.pop_front();
                 }
-                let Some(tokens) = state.waiting.front().map(|waiting| waiting.tokens) else { return };
+                let tokens = state.waiting.front().map(|waiting| waiting.tokens)?;
                 match state.admission(tokens) {
-                    Admission::Later => return,
-                    Admission::At(when) => return self.look_again(&mut state, when),
+                    Admission::Later => return None,
+                    Admission::At(when) => {
+                        self.look_again(&mut state, when);
+                        return state.held_until(when);
+                    }
                     Admission::Go(is_try) => {
-                        let Some(waiting) = state.waiting.pop_front() else { return };
+                        let waiting = state.waiting.pop_front()?;
                         (waiting, self.permit(&mut state, tokens, is_try))
                     }
                 }
@@ -233,6 +248,17 @@ impl State {
             return Admission::Go(false);
         }
         self.buckets.ready_at(tokens, Instant::now()).map_or(Admission::Go(false), Admission::At)
+    }
+
+    /// What people should know of a wait until `when`, once. Of an outage they are told in its own way.
+    fn held_until(&mut self, when: Instant) -> Option<Notice> {
+        let now = Instant::now();
+        let next_call = when.saturating_duration_since(now);
+        if !self.health.is_up() || next_call < TOLD || self.told_until.is_some_and(|until| until > now) {
+            return None;
+        }
+        self.told_until = Some(when);
+        Some(Notice::Held { next_call })
     }
 
     fn take(&mut self, tokens: f64, is_try: bool) {

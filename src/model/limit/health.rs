@@ -70,6 +70,8 @@ struct Down {
     told: bool,
     /// What it failed with last.
     error: String,
+    /// When it asked for the wait that goes on, where it did: an answer to what was sent before doesn't end that.
+    asked: Option<Instant>,
 }
 
 /// Whether a call may go to the provider.
@@ -168,6 +170,9 @@ impl Health {
         if self.failures == 0 && self.down.is_none() {
             return None;
         }
+        if self.down.as_ref().and_then(|down| down.asked).is_some_and(|asked| sent < asked) {
+            return None;
+        }
         (self.failures, self.failing_since) = (0, None);
         let down = self.down.take().filter(|down| down.told)?;
         Some(Notice::Up { down_for: now - down.since })
@@ -196,6 +201,9 @@ impl Health {
         }
         let end = since + self.max_outage;
         down.error = error.to_string();
+        if !asked.is_zero() {
+            down.asked = Some(now);
+        }
         if was_try {
             down.trying = false;
             down.tries += 1;
@@ -268,9 +276,11 @@ impl Health {
             return;
         }
         let since = *self.failing_since.get_or_insert(now);
-        let wait = interval(0, jitter).max(asked_wait(error).unwrap_or_default());
+        let asked = asked_wait(error).filter(|asked| !asked.is_zero());
+        let wait = interval(0, jitter).max(asked.unwrap_or_default());
+        let asked = asked.map(|_| now);
         let next = (now + wait).min(since + self.max_outage).max(now);
-        self.down = Some(Down { since, tries: 0, next, trying: false, told: false, error: error.to_string() });
+        self.down = Some(Down { since, tries: 0, next, trying: false, told: false, error: error.to_string(), asked });
     }
 
     /// What people should know: of an outage that outlasts its first try, or will.

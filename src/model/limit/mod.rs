@@ -51,6 +51,11 @@ pub enum Notice {
         /// Until it is tried again.
         next_try: Duration,
     },
+    /// No call may go for some time, by its rate limits or since it asked for that.
+    Held {
+        /// Until the next call.
+        next_call: Duration,
+    },
     /// It answers again.
     Up {
         /// How long it was out.

@@ -351,6 +351,68 @@ async fn a_long_wait_that_is_asked_for_is_told_and_kept() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_to_what_was_sent_before_does_not_end_a_long_wait_that_was_asked_for_since() {
+    /// Refuses all that comes in the first ten minutes, but for a slow call and one before it.
+    struct Slow(Simulated);
+    impl Chat for Slow {
+        fn complete<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Completion, CallError>> {
+            Box::pin(async move {
+                if call.draw == "slow" {
+                    tokio::time::sleep(Duration::from_secs(30)).await;
+                    return echo(&call.draw);
+                }
+                self.0.complete(call).await
+            })
+        }
+    }
+    let rule = |draw: &str, now: f64| if (1.0..=601.0).contains(&now) { busy(Some(600_000)) } else { echo(draw) };
+    let slow = Arc::new(Slow(Arc::into_inner(Simulated::new(rule)).unwrap()));
+    let limit = Limit::with(&settings(4));
+    let limited = Arc::new(Limited { inner: slow.clone(), probe: slow.clone(), limit: limit.clone() });
+    let retry = Retry::new(limited, RetryPolicy::default(), limit.clone());
+    let told = notices(&limit);
+    assert!(retry.complete(&call("first")).await.is_ok());
+    let late = async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        ask(&retry, 0..3).await
+    };
+    let earlier = call("slow");
+    let (earlier, later) = tokio::join!(retry.complete(&earlier), late);
+    assert!(earlier.is_ok());
+    assert_all_answered(&later);
+    let came = slow.0.came.lock().unwrap();
+    assert_eq!(came.iter().filter(|(when, _)| (2.2..601.9).contains(when)).count(), 0, "{came:?}");
+    let told = told.lock().unwrap();
+    assert!(matches!(&told[..], [Notice::Down { .. }, .., Notice::Up { .. }]), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_for_the_rate_is_told_once_where_it_is_long() {
+    let provider = Simulated::new(|draw, _| echo(draw));
+    let (limit, retry) = layers(&provider, &settings(64));
+    let told = notices(&limit);
+    limit.told(&Told {
+        requests: Some(Rate { limit: 1.0, remaining: 0.0, reset: Some(Duration::from_secs(58)) }),
+        tokens: None,
+    });
+    assert_all_answered(&ask(&retry, 0..3).await);
+    let waits: Vec<u64> = told
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|notice| match notice {
+            Notice::Held { next_call } => next_call.as_secs(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert!(waits.len() == 3 && waits.iter().all(|seconds| (57..=58).contains(seconds)), "{waits:?}");
+    let (limit, retry) = layers(&provider, &LimitSettings { requests_per_minute: Some(60.0), ..settings(64) });
+    let told = notices(&limit);
+    assert_all_answered(&ask(&retry, 0..30).await);
+    assert_eq!(*told.lock().unwrap(), [], "a call a second is no wait");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_stands_beside_an_answer_corrects_the_rate() {
     let provider = Simulated::new(|draw, _| echo(draw));
     let (limit, retry) = layers(&provider, &settings(64));
