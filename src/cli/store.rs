@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use prompt_ratchet::clock::{self, Clock, SystemClock};
 use prompt_ratchet::config::Config;
-use prompt_ratchet::model::{Forget, RunUsage, Upkeep};
+use prompt_ratchet::model::{Forget, RunUsage, Upkeep, Verified};
 use prompt_ratchet::money::Money;
 use prompt_ratchet::report::{self, count, one_line, plural};
 use prompt_ratchet::run::{RunFolder, RunState, state};
@@ -160,14 +160,24 @@ impl Place {
     }
 
     fn verify(&self, as_json: bool) -> Result<Exit, Failure> {
-        let problems = match self.open()? {
+        let Verified { problems, answers, unchecked } = match self.open()? {
             Some(upkeep) => upkeep.verify().map_err(unusable)?,
-            None => Vec::new(),
+            None => Verified::default(),
         };
         if as_json {
-            print_json(&json!({ "path": self.path, "whole": problems.is_empty(), "problems": problems }))?;
+            print_json(&json!({
+                "path": self.path, "whole": problems.is_empty(), "problems": problems, "answers": answers,
+                "unchecked": unchecked,
+            }))?;
         } else if problems.is_empty() {
-            print(&format!("{}: whole\n", self.path.display()))?;
+            let older = match unchecked {
+                0 => String::new(),
+                _ => format!(
+                    "; {} of an older version have no digest, so that only their form could be checked",
+                    count(unchecked)
+                ),
+            };
+            print(&format!("{}: whole, {}{older}\n", self.path.display(), plural(answers as usize, "answer")))?;
         } else {
             let list: String = problems.iter().map(|problem| format!("  {}\n", one_line(problem, 200))).collect();
             print(&format!("{}: damaged\n{list}", self.path.display()))?;

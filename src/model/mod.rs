@@ -59,7 +59,7 @@ pub use preset::{PRESETS, Preset, Speaks};
 pub use price::{Price, Prices};
 pub use retry::RetryPolicy;
 pub use stack::{Provider, Session, Stack};
-pub use store::{Forget, Paid, RunUsage, Store, StoreUsage, UNSTORED, Upkeep};
+pub use store::{Forget, Paid, RunUsage, Store, StoreUsage, UNSTORED, Upkeep, Verified};
 pub use tools::Tools;
 
 /// A boxed future, as the object-safe traits return it.

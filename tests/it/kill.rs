@@ -187,7 +187,7 @@ fn durable(project: &Project) -> u64 {
         }
     }
     let Some(store) = Upkeep::open(&copy.path().join("responses.sqlite")).unwrap() else { return 0 };
-    assert_eq!(store.verify().unwrap(), Vec::<String>::new());
+    assert_eq!(store.verify().unwrap().problems, Vec::<String>::new());
     store.usage().unwrap().runs.iter().map(|run| run.answers).sum()
 }
 

@@ -45,8 +45,8 @@ impl FileShelf {
         Ok(self.opened.get_or_init(|| shelf))
     }
 
-    pub(super) fn read(&self, key: CallKey) -> Result<Option<Response>, CallError> {
-        self.existing()?.map_or(Ok(None), |shelf| shelf.read(key))
+    pub(super) fn read(&self, key: CallKey, run: &str) -> Result<Option<Response>, CallError> {
+        self.existing()?.map_or(Ok(None), |shelf| shelf.read(key, run))
     }
 
     pub(super) async fn write(&self, response: Response) -> Result<Response, CallError> {

@@ -14,11 +14,12 @@ use crate::money::Money;
 use file::FileShelf;
 use flight::Flights;
 use memory::MemoryShelf;
-pub use upkeep::{Forget, RunUsage, StoreUsage, Upkeep};
+pub use upkeep::{Forget, RunUsage, StoreUsage, Upkeep, Verified};
 
 mod file;
 mod flight;
 mod memory;
+mod seal;
 mod sqlite;
 mod upkeep;
 
@@ -31,6 +32,16 @@ struct Response {
     role: ModelRole,
     model: String,
     completion: Completion,
+    /// What the run that reads it has paid for an answer of its own.
+    second: Option<Second>,
+}
+
+/// What a run paid for an answer that came second: another process had stored one under the same key by then.
+#[derive(Debug, Clone, PartialEq)]
+struct Second {
+    run: Arc<str>,
+    usage: Usage,
+    cost: Option<Money>,
 }
 
 /// What a run has paid for in one role.
@@ -87,15 +98,16 @@ impl Store {
         }
     }
 
-    fn read(&self, key: CallKey) -> Result<Option<Response>, CallError> {
+    /// The answer under `key`, as `run` sees it.
+    fn read(&self, key: CallKey, run: &str) -> Result<Option<Response>, CallError> {
         match &self.shelf {
-            Shelf::File(shelf) => shelf.read(key),
+            Shelf::File(shelf) => shelf.read(key, run),
             Shelf::Memory(shelf) => Ok(shelf.read(key)),
         }
     }
 
     /// Commits `response` and returns what is stored under its key: where another process was faster, its answer, so
-    /// that a later replay sees what this run saw.
+    /// that a later replay sees what this run saw, and what this run paid beside it.
     async fn write(&self, response: Response) -> Result<Response, CallError> {
         match &self.shelf {
             Shelf::File(shelf) => shelf.write(response).await,
@@ -145,13 +157,17 @@ impl Stored {
 
     /// The answer under `key`, where there is one.
     pub(super) fn read(&self, key: CallKey) -> Result<Option<Completion>, CallError> {
-        Ok(self.store.read(key)?.map(|response| self.seen(response)))
+        Ok(self.store.read(key, &self.run)?.map(|response| self.seen(response)))
     }
 
     /// The answer as this run sees it.
     fn seen(&self, response: Response) -> Completion {
-        let origin = if response.run == self.run { Origin::Live } else { Origin::Stored };
-        Completion { origin, ..response.completion }
+        let Response { completion, run, second, .. } = response;
+        match second.filter(|second| second.run == self.run) {
+            Some(Second { usage, cost, .. }) => Completion { origin: Origin::Live, usage, cost, ..completion },
+            None if run == self.run => Completion { origin: Origin::Live, ..completion },
+            None => Completion { origin: Origin::Stored, ..completion },
+        }
     }
 }
 
@@ -166,14 +182,14 @@ async fn fetch(
     key: CallKey,
     call: Call,
 ) -> Result<Response, CallError> {
-    if let Some(response) = store.read(key)? {
+    if let Some(response) = store.read(key, &run)? {
         return Ok(response);
     }
     // Nobody closes the semaphore. The place is kept until the answer is committed.
     let _place = places.acquire().await.map_err(|_| CallError::Interrupted)?;
     let completion = inner.complete(&call).await?;
     let _answered = interrupt.answered();
-    store.write(Response { key, run, role: call.role, model: call.request.model, completion }).await
+    store.write(Response { key, run, role: call.role, model: call.request.model, completion, second: None }).await
 }
 
 #[cfg(test)]

@@ -13,12 +13,13 @@ use serde::de::DeserializeOwned;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::{Paid, Response};
+use super::seal::{self, Content};
+use super::{Paid, Response, Second};
 use crate::model::{CallError, CallKey, Completion, FinishReason, ModelRole, Origin, Usage};
 use crate::money::Money;
 
 /// Version of the file's layout, in its `user_version`.
-const VERSION: i64 = 4;
+const VERSION: i64 = 5;
 
 /// What makes a file of version 1 one of version 2: reasoning beside the answer.
 const FROM_1: &str = "
@@ -36,6 +37,24 @@ const FROM_3: &str = "
 ALTER TABLE responses ADD COLUMN tool_calls TEXT;
 ALTER TABLE responses ADD COLUMN logprob REAL;
 PRAGMA user_version = 4;";
+
+/// What makes a file of version 4 one of version 5: a digest of each answer, which older ones have not; and what runs paid
+/// for answers that came second.
+const FROM_4: &str = "
+ALTER TABLE responses ADD COLUMN digest BLOB;
+CREATE TABLE paid_again (
+    run        TEXT NOT NULL,
+    key        BLOB NOT NULL,
+    role       TEXT NOT NULL,
+    input      INTEGER NOT NULL,
+    output     INTEGER NOT NULL,
+    cached     INTEGER NOT NULL,
+    reasoning_tokens INTEGER NOT NULL,
+    cost       INTEGER,
+    created    INTEGER NOT NULL DEFAULT (unixepoch()),
+    PRIMARY KEY (run, key)
+) WITHOUT ROWID, STRICT;
+PRAGMA user_version = 5;";
 
 /// The key is the place of a row: `WITHOUT ROWID` saves a second tree. Long columns come last, so that counting never
 /// reads them.
@@ -62,18 +81,27 @@ CREATE TABLE responses (
 ) WITHOUT ROWID, STRICT;
 PRAGMA user_version = 4;";
 
-const READ: &str = "SELECT run, role, model, finish, input, output, cached, latency_ms, cost, text, trace,
-    reasoning_tokens, reasoning, endpoint, tool_calls, logprob FROM responses WHERE key = ?1";
+pub(super) const READ: &str = "SELECT run, role, model, finish, input, output, cached, latency_ms, cost, text, trace,
+    reasoning_tokens, reasoning, endpoint, tool_calls, logprob, digest FROM responses WHERE key = ?1";
 
 const INSERT: &str = "INSERT INTO responses
     (key, run, role, model, finish, input, output, cached, latency_ms, cost, text, trace, reasoning_tokens, reasoning,
-    endpoint, tool_calls, logprob)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
+    endpoint, tool_calls, logprob, digest)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
     ON CONFLICT (key) DO NOTHING";
 
 const PAID: &str =
     "SELECT role, count(*), sum(input), sum(output), sum(cached), coalesce(sum(cost), 0), count(*) - count(cost),
-    sum(reasoning_tokens) FROM responses WHERE run = ?1 GROUP BY role";
+    sum(reasoning_tokens) FROM (
+        SELECT role, input, output, cached, cost, reasoning_tokens FROM responses WHERE run = ?1 UNION ALL
+        SELECT role, input, output, cached, cost, reasoning_tokens FROM paid_again WHERE run = ?1
+    ) GROUP BY role";
+
+const PAY_AGAIN: &str = "INSERT INTO paid_again (run, key, role, input, output, cached, reasoning_tokens, cost)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (run, key) DO NOTHING";
+
+const PAID_AGAIN: &str = "SELECT input, output, cached, reasoning_tokens, cost FROM paid_again
+    WHERE run = ?1 AND key = ?2";
 
 /// How long another process may hold the file.
 const BUSY: Duration = Duration::from_secs(30);
@@ -120,9 +148,14 @@ impl SqliteShelf {
         Ok(Self { path, reader: Mutex::new(reader), queue: Some(queue), writer: Some(writer) })
     }
 
-    pub(super) fn read(&self, key: CallKey) -> Result<Option<Response>, CallError> {
+    pub(super) fn read(&self, key: CallKey, run: &str) -> Result<Option<Response>, CallError> {
         let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        read(&reader, key).map_err(|error| explained(&self.path, &error))
+        let read = || -> rusqlite::Result<_> {
+            let Some(response) = read(&reader, key)? else { return Ok(None) };
+            let second = if *response.run == *run { None } else { second(&reader, key, run)? };
+            Ok(Some(Response { second, ..response }))
+        };
+        read().map_err(|error| explained(&self.path, &error))
     }
 
     pub(super) async fn write(&self, response: Response) -> Result<Response, CallError> {
@@ -177,10 +210,11 @@ fn prepare(connection: &mut Connection, path: &Path) -> Result<(), CallError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(explain)?;
     // Another process may have made it in the meantime.
     let steps: &[&str] = match layout(&transaction, path)? {
-        0 => &[SCHEMA],
-        1 => &[FROM_1, FROM_2, FROM_3],
-        2 => &[FROM_2, FROM_3],
-        3 => &[FROM_3],
+        0 => &[SCHEMA, FROM_4],
+        1 => &[FROM_1, FROM_2, FROM_3, FROM_4],
+        2 => &[FROM_2, FROM_3, FROM_4],
+        3 => &[FROM_3, FROM_4],
+        4 => &[FROM_4],
         _ => &[],
     };
     for step in steps {
@@ -242,14 +276,17 @@ impl Writer {
         }
     }
 
-    /// One transaction. A response whose key is taken is replaced by the one that is stored.
+    /// One transaction. A response whose key is taken is replaced by the one that is stored; that it was paid for is kept.
     fn commit(&mut self, responses: &mut [Response]) -> rusqlite::Result<()> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for response in responses {
             if insert(&transaction, response)? == 0
                 && let Some(stored) = read(&transaction, response.key)?
             {
-                *response = stored;
+                let Response { run, role, completion: Completion { usage, cost, .. }, .. } = response;
+                let second = Second { run: Arc::clone(run), usage: *usage, cost: *cost };
+                pay_again(&transaction, stored.key, *role, &second)?;
+                *response = Response { second: Some(second), ..stored };
             }
         }
         transaction.commit()
@@ -271,25 +308,59 @@ fn insert(connection: &Connection, response: &Response) -> rusqlite::Result<usiz
         origin: _,
     } = &response.completion;
     let trace = trace.as_ref().map(serde_json::to_string).transpose();
+    let trace = trace.map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+    let tool_calls = tool_calls.as_ref().map(ToString::to_string);
+    let (role, finish) = (word(&ROLES, &response.role), word(&FINISHES, finish));
+    let [input, output, cached, of_reasoning] = [usage.input, usage.output, usage.cached, usage.reasoning].map(integer);
+    let (latency, cost) = (integer(*latency_ms), cost.map(|cost| integer(cost.picos())));
+    let (trace, reasoning) = (trace.as_deref(), reasoning.as_deref());
+    let (endpoint, tool_calls) = (endpoint.as_deref(), tool_calls.as_deref());
+    let content = Content {
+        texts: [&response.run, role, &response.model, finish, text],
+        beside: [trace, reasoning, endpoint, tool_calls],
+        counts: [input, output, cached, of_reasoning, latency],
+        numbers: [cost, logprob.map(seal::bits)],
+    };
     connection.prepare_cached(INSERT)?.execute(params![
         response.key.as_bytes(),
         &*response.run,
-        word(&ROLES, &response.role),
+        role,
         response.model,
-        word(&FINISHES, finish),
-        integer(usage.input),
-        integer(usage.output),
-        integer(usage.cached),
-        integer(*latency_ms),
-        cost.map(|cost| integer(cost.picos())),
+        finish,
+        input,
+        output,
+        cached,
+        latency,
+        cost,
         text,
-        trace.map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?,
-        integer(usage.reasoning),
+        trace,
+        of_reasoning,
         reasoning,
         endpoint,
-        tool_calls.as_ref().map(ToString::to_string),
+        tool_calls,
         logprob,
+        content.digest(response.key),
     ])
+}
+
+fn pay_again(connection: &Connection, key: CallKey, role: ModelRole, second: &Second) -> rusqlite::Result<usize> {
+    let Usage { input, output, cached, reasoning, cache_write: _ } = second.usage;
+    let [input, output, cached, reasoning] = [input, output, cached, reasoning].map(integer);
+    let cost = second.cost.map(|cost| integer(cost.picos()));
+    let (run, role) = (&*second.run, word(&ROLES, &role));
+    let values = params![run, key.as_bytes(), role, input, output, cached, reasoning, cost];
+    connection.prepare_cached(PAY_AGAIN)?.execute(values)
+}
+
+/// What `run` has paid for an answer of its own under `key`.
+fn second(connection: &Connection, key: CallKey, run: &str) -> rusqlite::Result<Option<Second>> {
+    let mut statement = connection.prepare_cached(PAID_AGAIN)?;
+    let found = statement.query_row(params![run, key.as_bytes()], |row| {
+        let (input, output, cached, reasoning) = (count(row, 0)?, count(row, 1)?, count(row, 2)?, count(row, 3)?);
+        let usage = Usage { input, output, cached, reasoning, cache_write: 0 };
+        Ok(Second { run: run.into(), usage, cost: money(row, 4)? })
+    });
+    found.optional()
 }
 
 fn read(connection: &Connection, key: CallKey) -> rusqlite::Result<Option<Response>> {
@@ -297,7 +368,12 @@ fn read(connection: &Connection, key: CallKey) -> rusqlite::Result<Option<Respon
     statement.query_row([key.as_bytes()], |row| response(key, row)).optional()
 }
 
+/// The answer under `key`; an error where it isn't the one that was stored.
 pub(super) fn response(key: CallKey, row: &Row<'_>) -> rusqlite::Result<Response> {
+    if is_sealed(row)? && row.get_ref(DIGEST)?.as_blob()? != Content::of(row)?.digest(key) {
+        let altered = "it is not as it was stored".into();
+        return Err(rusqlite::Error::FromSqlConversionFailure(DIGEST, rusqlite::types::Type::Blob, altered));
+    }
     let (input, output, cached) = (count(row, 4)?, count(row, 5)?, count(row, 6)?);
     let usage = Usage { input, output, cached, reasoning: count(row, 11)?, cache_write: 0 };
     fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>> {
@@ -315,11 +391,23 @@ pub(super) fn response(key: CallKey, row: &Row<'_>) -> rusqlite::Result<Response
         finish: value(&FINISHES, row, 3)?,
         usage,
         latency_ms: count(row, 7)?,
-        cost: row.get::<_, Option<i64>>(8)?.map(|picos| Money::from_picos(picos.max(0) as u64)),
+        cost: money(row, 8)?,
         origin: Origin::Stored,
         trace: json(row, 10)?,
     };
-    Ok(Response { key, run: row.get(0)?, role: value(&ROLES, row, 1)?, model: row.get(2)?, completion })
+    Ok(Response { key, run: row.get(0)?, role: value(&ROLES, row, 1)?, model: row.get(2)?, completion, second: None })
+}
+
+/// The column of the digest in [`READ`].
+const DIGEST: usize = 16;
+
+/// Whether there is a digest: an answer of an older version has none.
+pub(super) fn is_sealed(row: &Row<'_>) -> rusqlite::Result<bool> {
+    Ok(row.get_ref(DIGEST)? != rusqlite::types::ValueRef::Null)
+}
+
+fn money(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Money>> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(|picos| Money::from_picos(picos.max(0) as u64)))
 }
 
 /// A count as SQLite's signed integer.
@@ -362,6 +450,13 @@ fn value<T: Copy>(table: &[(T, &'static str)], row: &Row<'_>, column: usize) -> 
 
 /// What went wrong with the file at `path`, and what to do about it.
 pub(super) fn explained(path: &Path, error: &rusqlite::Error) -> CallError {
+    if let rusqlite::Error::FromSqlConversionFailure(_, _, problem) = error {
+        return CallError::Store(format!(
+            "{}: an answer can't be used: {problem}; `ratchet store verify` names it: restore a copy of the file, or move \
+             it away (its answers will be asked for anew)",
+            path.display()
+        ));
+    }
     let advice = match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             "the file is damaged, or no store: move it away and start again (its answers will be asked for anew)"

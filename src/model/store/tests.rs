@@ -66,10 +66,11 @@ async fn the_store_survives_being_reopened_with_every_field() {
         logprob: Some(-0.25),
     };
     let key = CallKey::of(b"k");
-    let response = Response { key, run: "r1".into(), role: ModelRole::Judge, model: "tiny".into(), completion };
+    let (run, role, model) = ("r1".into(), ModelRole::Judge, "tiny".into());
+    let response = Response { key, run, role, model, completion, second: None };
     Store::open(&path).unwrap().write(response.clone()).await.unwrap();
     let store = Store::open(&path).unwrap();
-    assert_eq!(store.read(key).unwrap(), Some(response));
+    assert_eq!(store.read(key, "r1").unwrap(), Some(response));
     let paid = Paid {
         calls: 1,
         usage: Usage { input: 7, output: 5, cached: 3, reasoning: 2, cache_write: 0 },
@@ -167,11 +168,49 @@ async fn two_processes_see_each_others_answers_and_the_first_one_stays() {
         role: ModelRole::Task,
         model: "tiny".into(),
         completion: Completion { origin: Origin::Stored, ..answer(text) },
+        second: None,
     };
     stores[0].write(response("r1", "first")).await.unwrap();
-    assert_eq!(stores[1].read(key).unwrap().unwrap().completion.text, "first");
+    assert_eq!(stores[1].read(key, "r2").unwrap().unwrap().completion.text, "first");
     let kept = stores[1].write(response("r2", "second")).await.unwrap();
     assert_eq!((&*kept.run, kept.completion.text.as_str()), ("r1", "first"));
+}
+
+/// Answers when another process, which asked for the same, has stored its answer.
+struct Overtaken {
+    other: Arc<Store>,
+}
+
+impl Chat for Overtaken {
+    fn complete<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Completion, CallError>> {
+        Box::pin(async move {
+            let stored = Stored::new(Arc::<Echo>::default(), 8, Arc::clone(&self.other), "r1".into(), never());
+            stored.answer(key(call), call).await?;
+            let usage = Usage { input: 100, output: 9, ..Usage::default() };
+            Ok(Completion { usage, cost: Some(Money::from_picos(77)), ..answer("mine") })
+        })
+    }
+}
+
+#[tokio::test]
+async fn what_was_paid_for_an_answer_that_came_second_counts_then_and_when_it_is_read_back() {
+    let folder = folder();
+    let path = folder.path().join("s");
+    let overtaken = Arc::new(Overtaken { other: Store::open(&path).unwrap() });
+    for _ in 0..2 {
+        let store = Store::open(&path).unwrap();
+        let stored = Stored::new(overtaken.clone(), 8, Arc::clone(&store), "r2".into(), never());
+        let seen = ask(&stored, "0").await.unwrap();
+        let paid = (seen.origin, seen.usage.input, seen.cost.map(Money::picos));
+        assert_eq!((seen.text.as_str(), paid), ("0", (Origin::Live, 100, Some(77))));
+        let paid = store.paid("r2").unwrap()[&ModelRole::Task];
+        assert_eq!((paid.calls, paid.usage.input, paid.cost.picos(), paid.unpriced), (1, 100, 77, 0));
+    }
+    let others = Stored::new(Arc::<Echo>::default(), 8, Store::open(&path).unwrap(), "r3".into(), never());
+    assert_eq!(ask(&others, "0").await.unwrap().origin, Origin::Stored);
+    let mut upkeep = Upkeep::open(&path).unwrap().unwrap();
+    upkeep.forget(&Forget { runs: Some(vec!["r2".into()]), before: None }).unwrap();
+    assert_eq!(Store::open(&path).unwrap().paid("r2").unwrap(), BTreeMap::new());
 }
 
 #[tokio::test]
@@ -251,7 +290,8 @@ async fn a_file_of_the_first_version_opens_with_its_answers_and_takes_new_ones()
         )
         .unwrap();
     // Whoever only looks after it brings it up to date too.
-    assert_eq!(Upkeep::open(&path).unwrap().unwrap().verify().unwrap(), Vec::<String>::new());
+    let found = Upkeep::open(&path).unwrap().unwrap().verify().unwrap();
+    assert_eq!(found, Verified { answers: 1, unchecked: 1, ..Verified::default() });
     let stored = Stored::new(Arc::<Echo>::default(), 8, Store::open(&path).unwrap(), "r1".into(), never());
     let answer = stored.answer(key(&old), &old).await.unwrap();
     assert_eq!((answer.text.as_str(), answer.reasoning, answer.usage.input), ("kept", None, 7));

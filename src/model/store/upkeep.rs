@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, params};
 
-use super::sqlite::{connect, count, explained, is_ready, response};
+use super::sqlite::{connect, count, explained, is_ready, is_sealed, response};
 use crate::model::{CallError, CallKey};
 use crate::money::Money;
 
@@ -16,7 +16,7 @@ const USAGE: &str = "SELECT run, count(*), sum(octet_length(text) + coalesce(oct
     FROM responses GROUP BY run ORDER BY run";
 
 const ALL: &str = "SELECT run, role, model, finish, input, output, cached, latency_ms, cost, text, trace,
-    reasoning_tokens, reasoning, endpoint, tool_calls, logprob, key FROM responses";
+    reasoning_tokens, reasoning, endpoint, tool_calls, logprob, digest, key FROM responses";
 
 /// Most problems that [`Upkeep::verify`] lists.
 const LISTED: usize = 20;
@@ -55,6 +55,17 @@ pub struct RunUsage {
     pub unpriced: u64,
     /// When the first and the last one were stored, since the Unix epoch.
     pub stored: [Duration; 2],
+}
+
+/// What was found in a store's file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// What is wrong with it, at most 20 findings.
+    pub problems: Vec<String>,
+    /// Answers.
+    pub answers: u64,
+    /// Of them, those that an older version has stored, without a digest: that they can be read is all that is known.
+    pub unchecked: u64,
 }
 
 /// Which answers to forget: those to which all that is given applies.
@@ -132,6 +143,7 @@ impl Upkeep {
             let transaction = connection.transaction()?;
             let forgotten = each(forget, |run| {
                 let (condition, before) = condition(run, forget.before);
+                transaction.execute(&format!("DELETE FROM paid_again WHERE {condition}"), params![run, before])?;
                 transaction.execute(&format!("DELETE FROM responses WHERE {condition}"), params![run, before])
             })?;
             transaction.commit()?;
@@ -141,31 +153,39 @@ impl Upkeep {
         work().map_err(|error| explained(path, &error))
     }
 
-    /// What is wrong with the file, at most 20 findings: none where all of its pages and all answers can be read.
+    /// What is wrong with the file: nothing where all of its pages and all answers can be read, and the answers are as they
+    /// were stored.
     ///
     /// # Errors
     /// [`CallError::Store`] when the file can't be read at all.
-    pub fn verify(&self) -> Result<Vec<String>, CallError> {
+    pub fn verify(&self) -> Result<Verified, CallError> {
         let explain = |error| explained(&self.path, &error);
-        let mut problems = self.damage().map_err(explain)?;
-        if !problems.is_empty() {
-            return Ok(problems);
+        let problems = self.damage().map_err(explain)?;
+        let mut found = Verified { problems, ..Verified::default() };
+        if !found.problems.is_empty() {
+            return Ok(found);
         }
         let mut statement = self.connection.prepare(ALL).map_err(explain)?;
         let mut rows = statement.query([]).map_err(explain)?;
         while let Some(row) = rows.next().map_err(explain)? {
-            let key: Vec<u8> = row.get(16).map_err(explain)?;
+            found.answers += 1;
+            found.unchecked += u64::from(!is_sealed(row).map_err(explain)?);
+            let key: Vec<u8> = row.get(17).map_err(explain)?;
             let name: String = key.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-            if key.len() != CallKey::of(b"").as_bytes().len() {
-                problems.push(format!("answer {name}: its key has {} bytes", key.len()));
-            } else if let Err(error) = response(CallKey::of(&key), row) {
-                problems.push(format!("answer {name}: {error}"));
-            }
-            if problems.len() >= LISTED {
+            let problem = match <[u8; 32]>::try_from(key) {
+                Err(key) => Some(format!("its key has {} bytes", key.len())),
+                Ok(key) => match response(CallKey::from_bytes(key), row) {
+                    Err(rusqlite::Error::FromSqlConversionFailure(_, _, problem)) => Some(problem.to_string()),
+                    Err(error) => Some(error.to_string()),
+                    Ok(_) => None,
+                },
+            };
+            found.problems.extend(problem.map(|problem| format!("answer {name}: {problem}")));
+            if found.problems.len() >= LISTED {
                 break;
             }
         }
-        Ok(problems)
+        Ok(found)
     }
 
     /// SQLite's own findings.
@@ -214,8 +234,8 @@ mod tests {
             let (run, price) = if n < first { ("r1", Some(1)) } else { ("r2", (n > first).then_some(2)) };
             let completion = Completion { cost: price.map(Money::from_picos), ..answer("four") };
             let key = CallKey::of(&[n]);
-            let response = Response { key, run: run.into(), role: ModelRole::Task, model: "tiny".into(), completion };
-            store.write(response).await.unwrap();
+            let (run, role, model) = (run.into(), ModelRole::Task, "tiny".into());
+            store.write(Response { key, run, role, model, completion, second: None }).await.unwrap();
         }
         path
     }
@@ -257,13 +277,23 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = store(folder.path(), 200).await;
         let upkeep = Upkeep::open(&path).unwrap().unwrap();
-        assert_eq!(upkeep.verify().unwrap(), Vec::<String>::new());
-        upkeep
-            .connection
-            .execute("UPDATE responses SET finish = 'tired' WHERE key = ?1", [CallKey::of(&[0]).as_bytes()])
-            .unwrap();
+        assert_eq!(upkeep.verify().unwrap(), Verified { answers: 203, ..Verified::default() });
+        let alter = |n: u8, set: &str| {
+            let update = format!("UPDATE responses SET {set} WHERE key = ?1");
+            upkeep.connection.execute(&update, [CallKey::of(&[n]).as_bytes()]).unwrap();
+        };
+        alter(0, "finish = 'tired', digest = NULL");
+        for (n, set) in (1..).zip(["text = 'five'", "cost = cost + 1", "reasoning = ''", "logprob = 0.5"]) {
+            alter(n, set);
+        }
         let found = upkeep.verify().unwrap();
-        assert!(found.len() == 1 && found[0].contains("tired"), "{found:?}");
+        assert_eq!((found.answers, found.unchecked, found.problems.len()), (203, 1, 5), "{found:?}");
+        assert_eq!(found.problems.iter().filter(|problem| problem.contains("tired")).count(), 1);
+        assert_eq!(found.problems.iter().filter(|problem| problem.ends_with("not as it was stored")).count(), 4);
+        let store = Store::open(&path).unwrap();
+        let error = store.read(CallKey::of(&[1]), "r1").unwrap_err().to_string();
+        assert!(error.contains("not as it was stored") && error.contains("ratchet store verify"), "{error}");
+        drop(store);
         upkeep.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
         drop(upkeep);
         let mut bytes = std::fs::read(&path).unwrap();
@@ -271,7 +301,7 @@ mod tests {
         std::fs::write(&path, bytes).unwrap();
         let found = Upkeep::open(&path).unwrap().unwrap().verify();
         let is_told = match &found {
-            Ok(problems) => !problems.is_empty(),
+            Ok(found) => !found.problems.is_empty(),
             Err(error) => error.to_string().contains("damaged"),
         };
         assert!(is_told, "{found:?}");
