@@ -48,7 +48,8 @@ impl Chat for Named {
     fn complete<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Completion, CallError>> {
         Box::pin(async move {
             let completion = self.inner.complete(call).await?;
-            Ok(Completion { endpoint: Some(self.address.clone()), ..completion })
+            let endpoint = completion.endpoint.or_else(|| Some(self.address.clone()));
+            Ok(Completion { endpoint, ..completion })
         })
     }
 

@@ -49,7 +49,7 @@ pub use command::{Program, TRY_AGAIN};
 pub use dialect::Dialect;
 pub use embeddings::Embedding;
 pub use format::AnswerFormat;
-pub use http::{Endpoint, EndpointConfig, EndpointError, client_builder};
+pub use http::{Endpoint, EndpointConfig, EndpointError, Hidden, client_builder};
 pub use interrupt::Interrupt;
 pub use ledger::{Ledger, RoleSpend, Spend};
 pub use limit::{Fault, Limit, LimitSettings, Notice};

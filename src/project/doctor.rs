@@ -216,10 +216,10 @@ async fn model(config: &Config, root: &Path, table: &Table<'_>, offline: bool) -
         return findings;
     }
     let is_only_address = chats.len() == 1;
-    for (at, (id, chat)) in chats.into_iter().enumerate() {
+    for ((at, (_, chat)), address) in chats.into_iter().enumerate().zip(addresses(model)) {
         let finding = tiny_call(table, at, chat).await;
         // One of several says which it is.
-        let what = if is_only_address { finding.what.clone() } else { format!("{} at {}", finding.what, id.base_url) };
+        let what = if is_only_address { finding.what.clone() } else { format!("{} at {address}", finding.what) };
         findings.push(table.weighed(Finding { what, ..finding }, is_only_address));
     }
     findings

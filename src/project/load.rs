@@ -319,6 +319,11 @@ pub(super) fn read(path: &Path) -> Result<String, ProjectError> {
 
 /// Replaces `${NAME}` by the environment variable's value.
 pub(super) fn expand(key: &str, text: &str) -> Result<String, ProjectError> {
+    expand_with(key, text, |_, _| ())
+}
+
+/// The same; `used` is told each variable's name and value.
+pub(super) fn expand_with(key: &str, text: &str, mut used: impl FnMut(&str, &str)) -> Result<String, ProjectError> {
     let mut expanded = String::new();
     let mut rest = text;
     while let Some(start) = rest.find("${") {
@@ -330,6 +335,7 @@ pub(super) fn expand(key: &str, text: &str) -> Result<String, ProjectError> {
             advice: format!("set it, as in {name}=... ratchet ..."),
         })?;
         expanded.push_str(&rest[..start]);
+        used(name, &value);
         expanded.push_str(&value);
         rest = &rest[start + length + 1..];
     }

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::load::expand;
+use super::load::expand_with;
 use super::{Project, ProjectError};
 use crate::config::{ModelConfig, Provider};
 use crate::model::embedded::{self, Embedded};
 use crate::model::{
-    Chat, DEFAULT_MAX_OUTPUT, Dialect, Endpoint, EndpointConfig, Limit, ModelRole, Preset, Program, ProviderId, Speaks,
+    Chat, DEFAULT_MAX_OUTPUT, Dialect, Endpoint, EndpointConfig, Hidden, Limit, ModelRole, Preset, Program, ProviderId,
+    Speaks,
 };
 
 /// Most calls of the embedded model under way at once: it is this machine that answers.
@@ -122,7 +123,9 @@ fn endpoint(
     base_url: &str,
 ) -> Result<Endpoint, ProjectError> {
     let key = |name: &str| format!("models.{path}.{name}");
-    let mut endpoint = EndpointConfig::new(expand(&key(name), base_url)?);
+    let mut hidden = Hidden::default();
+    let base_url = expand_with(&key(name), base_url, |name, value| hidden.hide_variable(name, value))?;
+    let mut endpoint = EndpointConfig { hidden, ..EndpointConfig::new(base_url) };
     endpoint.provider = model.provider.name().to_owned();
     endpoint.timeout = Project::duration(model.timeout_seconds);
     endpoint.connect_timeout = endpoint.connect_timeout.min(endpoint.timeout);

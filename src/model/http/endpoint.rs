@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Client, Response, StatusCode, Url};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use tokio::time::timeout;
 
 use super::problem::{Meaning, Problem};
 use super::reading::Reading;
 use super::refusal::Refusals;
 use super::stream::{Told, asking, gather};
-use super::{EndpointConfig, EndpointError, Reply, Streams, Wire, client, headers};
+use super::{EndpointConfig, EndpointError, Hidden, Reply, Streams, Wire, client, headers};
 use crate::model::chat::WEB_PAGE;
 use crate::model::log::note_status;
 use crate::model::tools::name_calls;
@@ -26,7 +26,7 @@ pub struct Endpoint {
     base_url: String,
     /// `base_url`, parsed.
     base: Url,
-    api_key: Option<SecretString>,
+    hidden: Hidden,
     headers: HeaderMap,
     idle_timeout: Duration,
     /// How answers are streamed, if they are.
@@ -55,7 +55,7 @@ impl From<CallError> for Failed {
 impl Endpoint {
     /// Sets up an endpoint that speaks `wire`; nothing is sent yet.
     pub(in crate::model) fn with(wire: impl Wire + 'static, config: EndpointConfig) -> Result<Self, EndpointError> {
-        let base = client::address(&config.base_url)?;
+        let base = client::address(&config.base_url).map_err(|error| error.without(&config.hidden))?;
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.extend(wire.headers());
@@ -71,9 +71,10 @@ impl Endpoint {
             (false, _) => None,
         };
         let client = client::client(&config, &base)?;
-        let EndpointConfig { provider, base_url, api_key, idle_timeout, .. } = config;
+        let EndpointConfig { provider, base_url, api_key, mut hidden, idle_timeout, .. } = config;
+        api_key.iter().for_each(|key| hidden.hide_key(key.expose_secret()));
         let (wire, refusals, limit) = (Box::new(wire), Refusals::default(), None);
-        Ok(Self { client, wire, provider, base_url, base, api_key, headers, idle_timeout, streams, refusals, limit })
+        Ok(Self { client, wire, provider, base_url, base, hidden, headers, idle_timeout, streams, refusals, limit })
     }
 
     /// Has `limit` told what responses say of the rate limits.
@@ -97,6 +98,10 @@ impl Endpoint {
                 Err(Failed::For(error)) => return Err(error),
                 Ok(mut completion) => {
                     name_calls(&mut completion, call);
+                    // Whoever notes the address of an answer must not find a key in it.
+                    if self.hidden.is_in(&self.base_url) {
+                        completion.endpoint = Some(self.scrub(self.base_url.trim_end_matches('/')));
+                    }
                     return Ok(completion);
                 }
             }
@@ -111,7 +116,7 @@ impl Endpoint {
             url = streams.url(url);
             body = asking(streams, &body, request, refused)?;
         }
-        let place = place(&url);
+        let place = self.place(&url);
         let mut response = self.post(url, &place, body).await?;
         let told = self.read(&place, &mut response).await;
         let (status, headers) = (response.status(), response.headers());
@@ -233,12 +238,13 @@ impl Endpoint {
         }
     }
 
-    /// `text` without the key, should the provider have repeated it.
+    /// `text` without the key, should the provider have repeated it, and without what the address hides.
     fn scrub(&self, text: &str) -> String {
-        match self.api_key.as_ref().map(|key| key.expose_secret().trim()) {
-            Some(key) if !key.is_empty() => text.replace(key, "[key]"),
-            _ => text.into(),
-        }
+        self.hidden.scrub(text)
+    }
+
+    fn place(&self, url: &Url) -> String {
+        self.scrub(&place(url))
     }
 }
 
@@ -251,7 +257,7 @@ impl Chat for Endpoint {
     fn reach(&self) -> BoxFuture<'_, Result<(), CallError>> {
         Box::pin(async {
             let sent = self.client.get(self.base.clone()).headers(self.headers.clone()).send().await;
-            match sent.map_err(|error| self.unsent(&place(&self.base), error)) {
+            match sent.map_err(|error| self.unsent(&self.place(&self.base), error)) {
                 Err(error @ CallError::Unreachable(_)) => Err(error),
                 _ => Ok(()),
             }
@@ -261,7 +267,7 @@ impl Chat for Endpoint {
 
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Endpoint").field("place", &place(&self.base)).finish_non_exhaustive()
+        f.debug_struct("Endpoint").field("place", &self.place(&self.base)).finish_non_exhaustive()
     }
 }
 

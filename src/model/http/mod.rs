@@ -8,12 +8,14 @@
 //! | `endpoint.rs` | sending, and what statuses and bodies mean |
 //! | `events.rs` | the events of a streamed body |
 //! | `headers.rs` | waits and rate limits that responses tell |
+//! | `hidden.rs` | what errors must not show |
 //! | `problem.rs` | error objects, and what their codes mean |
 //! | `reading.rs` | bodies as they come: how long is waited, how much is taken |
 //! | `refusal.rs` | parameters that a model refuses, learnt from its errors |
 //! | `stream.rs` | answers that come as a stream, gathered into a body |
 //!
-//! The key goes into one header and nowhere else: `Debug` and errors never show it.
+//! The key goes into one header and nowhere else: `Debug` and errors never show it, nor what stands in the address for an
+//! environment variable.
 
 use std::time::Duration;
 
@@ -26,6 +28,7 @@ pub(super) use body::{is_given, with_extra};
 pub use client::client_builder;
 pub use endpoint::Endpoint;
 pub(super) use events::Framing;
+pub use hidden::Hidden;
 pub(super) use problem::{Meaning, Problem, described, problem};
 pub(super) use refusal::{CACHE_MARK, Refused, STREAM_OPTIONS};
 pub(super) use stream::{DONE, Gather, Seen, Streams, append, renew};
@@ -35,6 +38,7 @@ mod client;
 mod endpoint;
 mod events;
 mod headers;
+mod hidden;
 mod problem;
 mod reading;
 mod refusal;
@@ -49,6 +53,8 @@ pub struct EndpointConfig {
     pub base_url: String,
     /// The key; a local server may need none.
     pub api_key: Option<SecretString>,
+    /// What of the address is shown otherwise.
+    pub hidden: Hidden,
     /// Longest time to connect.
     pub connect_timeout: Duration,
     /// Longest time for a whole call.
@@ -67,6 +73,7 @@ impl EndpointConfig {
             provider: "openai".into(),
             base_url: base_url.into(),
             api_key: None,
+            hidden: Hidden::default(),
             connect_timeout: Duration::from_secs(10),
             timeout: Duration::from_secs(120),
             idle_timeout: Duration::from_secs(30),
@@ -98,6 +105,18 @@ pub enum EndpointError {
     /// The HTTP client could not be built.
     #[error("can't set up HTTPS: {0}")]
     Client(String),
+}
+
+impl EndpointError {
+    /// The same without what is `hidden`.
+    fn without(self, hidden: &Hidden) -> Self {
+        match self {
+            Self::Address { url, problem } => {
+                Self::Address { url: hidden.scrub(&url), problem: hidden.scrub(&problem) }
+            }
+            other => other,
+        }
+    }
 }
 
 /// What differs from one dialect to the next: addresses, headers and bodies.
