@@ -147,14 +147,14 @@ pub enum ProjectError {
         "the time that the run was given is up; go on with a new one: `ratchet resume --for 2h`, or `--until 07:00`"
     )]
     TimeUp,
-    /// Files of the programs of a run that was to be resumed.
+    /// Files of the snapshot or the programs of a run that was to be resumed.
     #[error(
         "{} {} not as when the run began, and what would come of it can't be compared with what came of it so far; put {} \
          back, or begin a new run with `ratchet optimize` (what is stored isn't paid for again)",
         listed(changed), if changed.len() == 1 { "is" } else { "are" }, if changed.len() == 1 { "it" } else { "them" }
     )]
     Changed {
-        /// The files, as the config has them.
+        /// The files: programs as the config has them.
         changed: Vec<PathBuf>,
     },
     /// A model's endpoint can't be set up.

@@ -10,7 +10,7 @@ use super::account::Purse;
 use super::lineup::{Lineup, first_successor, reach, succeed};
 use super::live::LiveFile;
 use super::probe::{Unready, probe};
-use super::snapshot::check_programs;
+use super::snapshot::check_files;
 use super::{Models, Project, ProjectError, Use};
 use crate::clock::{self, Clock};
 use crate::dataset::{Selection, Split};
@@ -131,7 +131,7 @@ pub async fn resume(
         return Err(OptimizeError::Finished(folder.manifest.run));
     }
     let _lock = folder.lock(&clock::timestamp(clock.now()))?;
-    check_programs(root, &folder)?;
+    check_files(root, &folder)?;
     let mut project = Project::of_snapshot(root, &folder, []).await?;
     let payer = folder.manifest.run.clone();
     let models = project.models(&Use { payer, limits: project.limits(), interrupt })?;

@@ -1,7 +1,7 @@
 //! A run's snapshot: all that its decisions follow from, copied into its folder when it begins, read again to resume.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::lineup::succeed;
@@ -21,6 +21,8 @@ const DATASET: &str = "dataset.jsonl";
 const STRATEGIES: &str = "strategies.json";
 const PROMPTS: &str = "prompts";
 const FILES: &str = "files.json";
+/// Digests of the others.
+const DIGESTS: &str = "digests.json";
 
 impl Project {
     /// Copies what the run follows from into its folder; `past` is what strategies came to before it.
@@ -51,7 +53,11 @@ impl Project {
         let files = serde_json::to_string_pretty(&files).map_err(|error| unwritable(error.to_string()))?;
         durable::write(&snapshot.join(FILES), files.as_bytes())?;
         self.calibrations.write(&snapshot)?;
-        past.write(&snapshot)
+        past.write(&snapshot)?;
+        let digests = digests(&snapshot).map_err(|error| unwritable(error.to_string()))?;
+        let digests = serde_json::to_string_pretty(&digests).map_err(|error| unwritable(error.to_string()))?;
+        durable::write(&snapshot.join(DIGESTS), digests.as_bytes())?;
+        Ok(())
     }
 
     /// The project as the run in `folder` has it by now: its snapshot, with the models that have taken over since. `root`
@@ -99,7 +105,8 @@ impl Project {
         super::models::check(&config, root)?;
         super::target::check(&config, root)?;
         let mut files = files_of(folder)?;
-        let warnings = files.changed(root).iter().map(|path| changed_since(path)).collect();
+        let altered = altered(folder)?;
+        let warnings = altered.iter().chain(&files.changed(root)).map(|path| changed_since(path)).collect();
         let scorers = Arc::new(scorers::build(&config, root, &mut files).await?);
         Ok(Self {
             root: root.to_path_buf(),
@@ -118,16 +125,52 @@ impl Project {
     }
 }
 
-/// Refuses to go on with the run in `folder` where a program in `root` is another than it was: what it did then and what it
-/// does now can't be compared.
+/// Refuses to go on with the run in `folder` where a file of its snapshot or a program in `root` is another than it was:
+/// what came of it then and what comes of it now can't be compared.
 ///
 /// # Errors
 /// [`ProjectError::Changed`], or a snapshot that is damaged.
-pub(super) fn check_programs(root: &Path, folder: &RunFolder) -> Result<(), ProjectError> {
-    match files_of(folder)?.changed(root) {
-        changed if changed.is_empty() => Ok(()),
-        changed => Err(ProjectError::Changed { changed }),
+pub(super) fn check_files(root: &Path, folder: &RunFolder) -> Result<(), ProjectError> {
+    let mut changed = altered(folder)?;
+    if changed.is_empty() {
+        changed = files_of(folder)?.changed(root);
     }
+    if changed.is_empty() { Ok(()) } else { Err(ProjectError::Changed { changed }) }
+}
+
+/// Files of the snapshot that are not as the run began with; nothing is known of a run that an older Ratchet began.
+fn altered(folder: &RunFolder) -> Result<Vec<PathBuf>, ProjectError> {
+    let snapshot = folder.snapshot();
+    let kept = snapshot.join(DIGESTS);
+    if !kept.is_file() {
+        return Ok(Vec::new());
+    }
+    let kept: BTreeMap<String, Digest> = parse(&kept)?;
+    let is_kept =
+        |(name, digest): &(&String, &Digest)| digest_of(&snapshot.join(name)).is_ok_and(|found| found == **digest);
+    Ok(kept.iter().filter(|file| !is_kept(file)).map(|(name, _)| snapshot.join(name)).collect())
+}
+
+/// The digests of all files in `snapshot`, by their paths within it.
+fn digests(snapshot: &Path) -> std::io::Result<BTreeMap<String, Digest>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![String::new()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(snapshot.join(&folder))? {
+            let entry = entry?;
+            let name = format!("{folder}{}", entry.file_name().to_string_lossy());
+            if entry.file_type()?.is_dir() {
+                folders.push(name + "/");
+            } else {
+                found.insert(name, digest_of(&entry.path())?);
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn digest_of(path: &Path) -> std::io::Result<Digest> {
+    Digest::of_reader(std::fs::File::open(path)?)
 }
 
 /// What the run keeps of the files that its config names; nothing is known of those of a run that an older Ratchet began.

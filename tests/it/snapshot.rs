@@ -52,11 +52,31 @@ fn a_run_reads_its_schemas_from_its_snapshot_and_refuses_to_go_on_with_another_p
 }
 
 #[test]
+fn a_run_does_not_go_on_with_other_rows_or_settings_than_it_began_with() {
+    let (project, whole) = unfinished();
+    for (file, from, to) in [("dataset.jsonl", "fine", "well"), ("ratchet.toml", "seed = ", "seed = 1")] {
+        let path = project.run().join("snapshot").join(file);
+        let text = project.read(&path);
+        assert!(text.contains(from), "{text}");
+        std::fs::write(&path, text.replacen(from, to, 1)).unwrap();
+        let refused = project.ratchet(&["resume"]);
+        assert_eq!((refused.code, refused.out.as_str()), (2, ""), "{}", refused.err);
+        let named = format!("snapshot/{file} is not as when the run began");
+        assert!(refused.err.contains(&named), "{}", refused.err);
+        std::fs::write(&path, text).unwrap();
+    }
+    let resumed = project.ratchet(&["resume", "--quiet"]);
+    assert_eq!(resumed.code, 0, "{}", resumed.err);
+    assert_same(&whole, &identity(&project.run()));
+}
+
+#[test]
 fn a_run_of_an_older_version_that_kept_none_of_them_reads_the_files_themselves() {
     let (project, mut whole) = unfinished();
-    let kept = "snapshot/files.json";
-    std::fs::remove_file(project.run().join(kept)).unwrap();
-    whole.remove(std::path::Path::new(kept));
+    for kept in ["snapshot/files.json", "snapshot/digests.json"] {
+        std::fs::remove_file(project.run().join(kept)).unwrap();
+        whole.remove(std::path::Path::new(kept));
+    }
     let resumed = project.ratchet(&["resume", "--quiet"]);
     assert_eq!(resumed.code, 0, "{}", resumed.err);
     assert_same(&whole, &identity(&project.run()));
