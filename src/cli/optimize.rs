@@ -1,13 +1,14 @@
 //! `ratchet optimize` and `ratchet resume`.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use clap::Args;
 use prompt_ratchet::clock::SystemClock;
+use prompt_ratchet::model::Spend;
 use prompt_ratchet::project::{GivenTime, OptimizeError, Optimized, Project, Watch, optimize, resume};
 use prompt_ratchet::report::{self, RunView};
-use prompt_ratchet::run::RunFolder;
+use prompt_ratchet::run::{Event, RunFolder};
 use serde_json::json;
 
 use super::Global;
@@ -15,6 +16,7 @@ use super::exit::{Exit, Failure};
 use super::machine;
 use super::measure::splits_written;
 use super::notify::Teller;
+use super::plain::for_stderr;
 use super::progress::ProgressArgs;
 use super::report::{print_json, show};
 use super::runs::runs_folder;
@@ -103,8 +105,9 @@ impl Optimize {
         }
         let teller = Teller::new(&project.config.notify, &project.name())?;
         let unsaved = project.unsaved_splits();
-        let (clock, stop) = (Arc::new(SystemClock), interrupt(noting(&terminal)));
-        let result = optimize(&mut project, clock, stop, teller.watching(&terminal)).await;
+        let named = Named::new(teller.watching(&terminal));
+        let (clock, stop) = (Arc::new(SystemClock), interrupt(named.noting()));
+        let result = optimize(&mut project, clock, stop, named).await;
         if let Some(path) = unsaved.filter(|_| project.unsaved_splits().is_none()) {
             terminal.note(&splits_written(&path));
         }
@@ -128,8 +131,9 @@ impl Resume {
         let teller = Teller::of_project(global, &folder.manifest.name)?;
         let terminal = self.progress.show(global.quiet);
         let time = GivenTime { duration: self.time.duration, until: self.time.until };
-        let (clock, stop) = (Arc::new(SystemClock), interrupt(noting(&terminal)));
-        let result = resume(root, folder, clock, stop, teller.watching(&terminal), time).await;
+        let named = Named::new(teller.watching(&terminal));
+        let (clock, stop) = (Arc::new(SystemClock), interrupt(named.noting()));
+        let result = resume(root, folder, clock, stop, named, time).await;
         teller.ended(&result, &*terminal).await;
         drop(terminal);
         finish(result, self.json, self.progress.is_json())
@@ -152,11 +156,16 @@ fn finish(result: Result<Optimized, OptimizeError>, as_json: bool, to_machine: b
                 if !as_json && let Ok(view) = RunView::read(folder) {
                     show(&view)?;
                 }
-                let command = format!("ratchet resume {}", folder.short_id());
+                let command = RunFolder::open(&folder.path).is_ok().then(|| resuming(folder));
                 if to_machine {
                     machine::say("halted", json!({ "run": folder.manifest.run, "resume": command }));
-                } else {
+                } else if let Some(command) = command {
                     say::line(format_args!("The run is kept and can go on from here: {command}"));
+                } else {
+                    say::line(for_stderr(&format!(
+                        "Its folder {} is gone, so it can't go on; answers are stored, and cost a new run nothing",
+                        folder.path.display()
+                    )));
                 }
             }
             Err(error.into())
@@ -164,12 +173,45 @@ fn finish(result: Result<Optimized, OptimizeError>, as_json: bool, to_machine: b
     }
 }
 
-/// Says things beside the run's events, for as long as they are shown.
-fn noting(terminal: &Arc<dyn Watch>) -> impl Fn(&str) + Send + use<> {
-    let terminal = Arc::downgrade(terminal);
-    move |line| {
-        if let Some(terminal) = terminal.upgrade() {
-            terminal.note(line);
+/// The command that goes on with the run in `folder`.
+fn resuming(folder: &RunFolder) -> String {
+    format!("ratchet resume {}", folder.short_id())
+}
+
+/// Shows a run's events, and knows how to go on with it: whoever stops it at once is told nothing any more.
+struct Named {
+    show: Arc<dyn Watch>,
+    resuming: OnceLock<String>,
+}
+
+impl Named {
+    fn new(show: Arc<dyn Watch>) -> Arc<Self> {
+        Arc::new(Self { show, resuming: OnceLock::new() })
+    }
+
+    /// Says things beside the run's events, for as long as they are shown, and how to go on with the run once it has begun.
+    fn noting(self: &Arc<Self>) -> impl Fn(&str) + Send + use<> {
+        let named = Arc::downgrade(self);
+        move |line| {
+            let Some(named) = named.upgrade() else { return };
+            let go_on = named.resuming.get().map_or(String::new(), |command| format!("; {command} goes on"));
+            named.show.note(&format!("{line}{go_on}"));
         }
+    }
+}
+
+impl Watch for Named {
+    fn begin(&self, folder: &RunFolder) {
+        // A run begins once.
+        let _ = self.resuming.set(resuming(folder));
+        self.show.begin(folder);
+    }
+
+    fn note(&self, line: &str) {
+        self.show.note(line);
+    }
+
+    fn see(&self, event: &Event, spend: &Spend) {
+        self.show.see(event, spend);
     }
 }

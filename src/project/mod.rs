@@ -25,6 +25,7 @@ mod plan;
 mod planned_program;
 mod probe;
 mod provider;
+mod ready;
 mod revision;
 mod scorers;
 mod snapshot;

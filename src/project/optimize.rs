@@ -7,20 +7,19 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::account::Purse;
-use super::lineup::{Lineup, first_successor, reach, succeed};
+use super::lineup::Lineup;
 use super::live::LiveFile;
-use super::probe::{Unready, probe};
+use super::ready::ready;
 use super::snapshot::check_files;
 use super::{Models, Project, ProjectError, Use};
 use crate::clock::{self, Clock};
-use crate::dataset::{Selection, Split};
 use crate::durable;
 use crate::eval::OutcomeError;
 use crate::model::{ModelRole, Spend};
 use crate::report;
 use crate::run::{
     Allotted, Event, Files, Journal, ProviderNotice, Pulls, PullsLedger, Recorded, RunEnded, RunError, RunFolder,
-    RunState, Sink, Spent, SplitUses, Successor, UseCount, state,
+    RunState, Sink, Spent, SplitUses, UseCount, state,
 };
 use crate::search::{CallsSpent, Halt, Search};
 
@@ -156,64 +155,6 @@ fn end_at(models: &Models, clock: &Arc<dyn Clock>, end: Option<Duration>) {
     if let Some(end) = end {
         models.budget().end_at(Arc::clone(clock), end);
     }
-}
-
-/// The project's models, each of which can be had: where one can't, the next of its fallbacks takes its place in the
-/// project, and so in the run's snapshot, for good.
-async fn ready(
-    project: &mut Project,
-    use_: &Use,
-    begin: impl Fn(&Models),
-    watch: &dyn Watch,
-) -> Result<Models, OptimizeError> {
-    loop {
-        let models = project.models(use_)?;
-        begin(&models);
-        let Err((role, Unready { error, own })) = try_all(project, &models).await else { return Ok(models) };
-        let to = match &error {
-            OutcomeError::Call(error) if error.is_providers() => Some(first_successor(&models, role, error)),
-            _ => None,
-        };
-        let next = to.and_then(|to| Some((succeed(&mut project.config.models, role, &to)?, to)));
-        watch.note(&match next {
-            None => {
-                let context = Unready { error: error.clone(), own }.context();
-                return Err(OptimizeError::NotReady { role, error, context });
-            }
-            Some((next, Successor::Fallback(_))) => {
-                format!("warning: the {role} model can't be had ({error}); the whole run takes its fallback {next}")
-            }
-            Some((next, Successor::At(_))) => {
-                format!("warning: an address of the {role} model is out ({error}); the whole run asks it as {next}")
-            }
-        });
-        project.rebuild_scorers().await?;
-    }
-}
-
-/// Asks the task's model, and looks whether those with tables of their own can be reached; whose can't.
-async fn try_all(project: &Project, models: &Models) -> Result<(), (ModelRole, Unready)> {
-    let others = [
-        (ModelRole::Judge, Some(&models.judge)),
-        (ModelRole::Embedder, models.embedder.as_ref()),
-        (ModelRole::Proposer, Some(&models.proposer)),
-    ];
-    let used = project.roles();
-    // A judge is asked when the first row is scored: whether there is one comes first.
-    for (role, model) in others.into_iter().filter_map(|(role, model)| used.contains(&role).then_some((role, model?))) {
-        if !Arc::ptr_eq(&models.task, model) {
-            reach(model).await.map_err(|error| (role, Unready::from(error)))?;
-        }
-    }
-    if models.task.addresses() > 1 {
-        reach(&models.task).await.map_err(|error| (ModelRole::Task, Unready::from(error)))?;
-    }
-    // A row is answered and then scored, and any of these may have failed.
-    let train = Selection { splits: vec![Split::Train], filters: Vec::new(), limit: None }.rows(&project.dataset);
-    probe(&project.evaluator(models), &project.prompts, &train).await.map_err(|unready| match &unready.error {
-        OutcomeError::Call(call) => (models.whose(call), unready),
-        OutcomeError::Score(_) => (ModelRole::Task, unready),
-    })
 }
 
 /// Sees the run in `folder` to its end; whoever calls holds its lock.

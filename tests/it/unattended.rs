@@ -234,7 +234,9 @@ fn a_run_ends_the_same_where_nobody_takes_what_it_says() {
 /// Reads stderr until the run says that it is stopping.
 fn is_stopping(run: &mut Child) {
     let lines = BufReader::new(run.stderr.take().unwrap()).lines();
-    assert!(lines.map_while(Result::ok).any(|line| line.contains("once more stops at once")));
+    let mut stopping =
+        lines.map_while(Result::ok).filter(|line| line.contains("once more stops at once; ratchet resume "));
+    assert!(stopping.next().is_some());
 }
 
 #[test]
@@ -251,6 +253,20 @@ fn a_second_signal_ends_a_run_at_once_and_it_can_be_resumed() {
     interrupt(&run);
     assert_eq!(run.wait().unwrap().code(), Some(130));
     world.assert_resumes(&project, "last");
+}
+
+#[test]
+fn a_run_whose_folder_is_gone_is_not_said_to_go_on() {
+    let world = World::new("deterministic=true");
+    let project = Project::new();
+    let alarm = world.model.alarm(60, Then::Hold);
+    let run = world.optimize(&project);
+    alarm.recv().unwrap();
+    std::fs::remove_dir_all(project.run()).unwrap();
+    interrupt(&run);
+    let ran = ended(run.wait_with_output().unwrap());
+    assert!(ran.err.contains(" is gone, so it can't go on"), "{}", ran.err);
+    assert!(!ran.err.contains("can go on from here"), "{}", ran.err);
 }
 
 #[test]

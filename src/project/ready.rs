@@ -1,0 +1,121 @@
+//! Whether a run can begin: the models are asked before anything is written.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::lineup::{first_successor, reach, succeed};
+use super::optimize::{OptimizeError, Watch};
+use super::probe::{Unready, probe};
+use super::{Models, Project, Use};
+use crate::dataset::{Selection, Split};
+use crate::eval::OutcomeError;
+use crate::model::ModelRole;
+use crate::run::Successor;
+use crate::text::plural;
+
+/// Where the first answer takes longer, that is told: what fails may be asked again for half a minute.
+const SILENT: Duration = Duration::from_secs(5);
+
+/// The project's models, each of which can be had: where one can't, the next of its fallbacks takes its place in the
+/// project, and so in the run's snapshot, for good.
+pub(super) async fn ready(
+    project: &mut Project,
+    use_: &Use,
+    begin: impl Fn(&Models),
+    watch: &dyn Watch,
+) -> Result<Models, OptimizeError> {
+    loop {
+        let models = project.models(use_)?;
+        begin(&models);
+        let Err((role, Unready { error, own })) = try_aloud(project, &models, watch).await else { return Ok(models) };
+        let to = match &error {
+            OutcomeError::Call(error) if error.is_providers() => Some(first_successor(&models, role, error)),
+            _ => None,
+        };
+        let next = to.and_then(|to| Some((succeed(&mut project.config.models, role, &to)?, to)));
+        watch.note(&match next {
+            None => {
+                let context = Unready { error: error.clone(), own }.context();
+                return Err(OptimizeError::NotReady { role, error, context });
+            }
+            Some((next, Successor::Fallback(_))) => {
+                format!("warning: the {role} model can't be had ({error}); the whole run takes its fallback {next}")
+            }
+            Some((next, Successor::At(_))) => {
+                format!("warning: an address of the {role} model is out ({error}); the whole run asks it as {next}")
+            }
+        });
+        project.rebuild_scorers().await?;
+    }
+}
+
+/// As [`try_all`], and says where that takes long.
+async fn try_aloud(project: &Project, models: &Models, watch: &dyn Watch) -> Result<(), (ModelRole, Unready)> {
+    let slow = || {
+        let total = models.spend().total();
+        if total.live + total.stored > 0 {
+            return;
+        }
+        let failed = total.failed as usize;
+        let failed = if failed == 0 { String::new() } else { format!(", {} failed", plural(failed, "attempt")) };
+        watch.note(&format!("note: no answer in the first {} s{failed}; still asking", SILENT.as_secs()));
+    };
+    aloud(try_all(project, models), slow).await
+}
+
+/// What `trying` comes to; `slow` is done once it has taken too long to be silent about it.
+async fn aloud<T>(trying: impl Future<Output = T>, slow: impl FnOnce()) -> T {
+    let mut trying = std::pin::pin!(trying);
+    match tokio::time::timeout(SILENT, &mut trying).await {
+        Ok(tried) => tried,
+        Err(_) => {
+            slow();
+            trying.await
+        }
+    }
+}
+
+/// Asks the task's model, and looks whether those with tables of their own can be reached; whose can't.
+async fn try_all(project: &Project, models: &Models) -> Result<(), (ModelRole, Unready)> {
+    let others = [
+        (ModelRole::Judge, Some(&models.judge)),
+        (ModelRole::Embedder, models.embedder.as_ref()),
+        (ModelRole::Proposer, Some(&models.proposer)),
+    ];
+    let used = project.roles();
+    // A judge is asked when the first row is scored: whether there is one comes first.
+    for (role, model) in others.into_iter().filter_map(|(role, model)| used.contains(&role).then_some((role, model?))) {
+        if !Arc::ptr_eq(&models.task, model) {
+            reach(model).await.map_err(|error| (role, Unready::from(error)))?;
+        }
+    }
+    if models.task.addresses() > 1 {
+        reach(&models.task).await.map_err(|error| (ModelRole::Task, Unready::from(error)))?;
+    }
+    // A row is answered and then scored, and any of these may have failed.
+    let train = Selection { splits: vec![Split::Train], filters: Vec::new(), limit: None }.rows(&project.dataset);
+    probe(&project.evaluator(models), &project.prompts, &train).await.map_err(|unready| match &unready.error {
+        OutcomeError::Call(call) => (models.whose(call), unready),
+        OutcomeError::Score(_) => (ModelRole::Task, unready),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_first_answer_that_takes_long_is_told_of_and_waited_for() {
+        for (seconds, told) in [(1, 0), (20, 1)] {
+            let said = Cell::new(0);
+            let answer = async {
+                tokio::time::sleep(Duration::from_secs(seconds)).await;
+                seconds
+            };
+            let came = aloud(answer, || said.set(said.get() + 1)).await;
+            assert_eq!((came, said.get()), (seconds, told));
+        }
+    }
+}
