@@ -15,7 +15,7 @@ use tokio::time::sleep;
 
 use super::{Answer, Evaluation, Outcome, OutcomeError, Repeats, Target};
 use crate::dataset::{Example, Rows};
-use crate::model::{BoxFuture, CallError, Chat};
+use crate::model::{BoxFuture, CallError, Chat, UNSTORED};
 use crate::prompt::PromptSet;
 use crate::score::{ScorerSet, Scoring};
 
@@ -77,10 +77,9 @@ pub trait Evaluate: Send + Sync {
     }
 }
 
-/// Rows under way beyond the calls that the target takes at a time: those whose answers are being stored or scored,
-/// while others are asked. A commit takes some milliseconds, on a busy disk tens of them, in which a fast provider
-/// answers that many.
-const BEYOND_CALLS: usize = 1024;
+/// Rows under way beyond the calls that the target takes at a time, where models score the answers: those that wait for a
+/// judge, while others are asked.
+const JUDGED: usize = 1024;
 
 /// How long outcomes gather before they are taken. Waking up for each one would cost more than all that is done with it.
 const GATHER: Duration = Duration::from_millis(1);
@@ -121,6 +120,13 @@ impl Evaluator {
     /// The same with several answers a row.
     pub fn repeated(self, repeats: Repeats) -> Self {
         Self { repeats, ..self }
+    }
+
+    /// How many rows are under way beyond the calls that the target takes at a time: those whose answers are being stored or
+    /// judged, while others are asked. More of them would wait with their requests put together, and be gone from the
+    /// processor's caches when their turn comes.
+    fn beyond_calls(&self) -> usize {
+        if self.judge.is_some() || self.embedder.is_some() { JUDGED } else { UNSTORED }
     }
 
     async fn outcome(&self, prompts: &PromptSet, example: &Arc<Example>, sample: u32) -> Outcome {
@@ -176,7 +182,7 @@ impl Evaluator {
         let next = Arc::new(AtomicUsize::new(0));
         let (done, mut finished) = unbounded_channel();
         let mut workers = JoinSet::new();
-        for _ in 0..self.target.concurrency().saturating_add(BEYOND_CALLS).min(count) {
+        for _ in 0..self.target.concurrency().saturating_add(self.beyond_calls()).min(count) {
             let work = Work { prompts: Arc::clone(prompts), rows: Arc::clone(&rows), next: Arc::clone(&next) };
             workers.spawn(self.clone().work(work, sample, done.clone()));
         }

@@ -47,12 +47,13 @@ impl Repeats {
             let sum: f64 = answers().filter_map(|answer| answer.scores.get(scorer)).map(|score| score.value).sum();
             (sum / values.len() as f64).clamp(0.0, 1.0)
         };
-        let worst = others.iter().fold(&first, |worst, answer| if answer.value < worst.value { answer } else { worst });
-        let mut scores = worst.scores.clone();
-        for (at, score) in scores.iter_mut().enumerate() {
-            score.value = mean_of(at);
+        let means: Vec<f64> = (0..first.scores.len()).map(mean_of).collect();
+        let worse = |worst: Answer, answer: Answer| if answer.value < worst.value { answer } else { worst };
+        let mut worst = others.into_iter().fold(first, worse);
+        for (score, mean) in worst.scores.iter_mut().zip(means) {
+            score.value = mean;
         }
-        Answer { completion: worst.completion.clone(), scores, value }
+        Answer { value, ..worst }
     }
 
     /// What the values of a row's answers come to, in [0, 1].

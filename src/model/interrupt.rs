@@ -98,14 +98,21 @@ pub(super) struct Attempt<'a>(&'a watch::Sender<usize>);
 
 impl<'a> Attempt<'a> {
     fn begin(under_way: &'a watch::Sender<usize>) -> Self {
-        under_way.send_modify(|attempts| *attempts += 1);
+        // Who waits, waits for none.
+        under_way.send_if_modified(|attempts| {
+            *attempts += 1;
+            false
+        });
         Self(under_way)
     }
 }
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        self.0.send_modify(|attempts| *attempts = attempts.saturating_sub(1));
+        self.0.send_if_modified(|attempts| {
+            *attempts = attempts.saturating_sub(1);
+            *attempts == 0
+        });
     }
 }
 

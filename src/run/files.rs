@@ -245,48 +245,43 @@ fn unwritable(path: &Path, error: &serde_json::Error) -> RunError {
     RunError::Unreadable { path: path.to_path_buf(), message: format!("could not be written as JSON: {error}") }
 }
 
-/// One line of `outcomes.jsonl`: what a person or jq wants to know of a row, without times and money.
-#[derive(Serialize)]
+/// One line of `outcomes.jsonl`: what a person or jq wants to know of a row, without times and money. A row that could
+/// not run has its error in place of all else.
+#[derive(Default, Serialize)]
 struct OutcomeLine<'a> {
     id: &'a str,
     sample: u32,
-    #[serde(flatten)]
-    result: ResultLine<'a>,
-}
-
-/// What became of the row.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum ResultLine<'a> {
-    Scored {
-        value: f64,
-        answer: &'a str,
-        finish: FinishReason,
-        scores: &'a [Score],
-        /// The names of an agent's steps.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        steps: Option<Vec<&'a str>>,
-    },
-    Failed {
-        error: String,
-    },
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finish: Option<FinishReason>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scores: Option<&'a [Score]>,
+    /// The names of an agent's steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    steps: Option<Vec<&'a str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
 }
 
 impl<'a> OutcomeLine<'a> {
     fn of(outcome: &'a Outcome) -> Self {
-        let result = match &outcome.result {
+        let line = Self { id: &outcome.example.id, sample: outcome.sample, ..Self::default() };
+        match &outcome.result {
             Ok(Answer { completion, scores, value }) => {
                 let steps = completion.trace.as_deref();
-                ResultLine::Scored {
-                    value: *value,
-                    answer: &completion.text,
-                    finish: completion.finish,
-                    scores,
+                Self {
+                    value: Some(*value),
+                    answer: Some(&completion.text),
+                    finish: Some(completion.finish),
+                    scores: Some(scores),
                     steps: steps.map(|steps| steps.iter().map(|step| step.name.as_str()).collect()),
+                    ..line
                 }
             }
-            Err(error) => ResultLine::Failed { error: error.to_string() },
-        };
-        Self { id: &outcome.example.id, sample: outcome.sample, result }
+            Err(error) => Self { error: Some(error.to_string()), ..line },
+        }
     }
 }

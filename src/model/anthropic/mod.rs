@@ -24,7 +24,7 @@ pub(super) struct Anthropic {
 }
 
 impl Wire for Anthropic {
-    fn url(&self, base: &Url, _: &ChatRequest) -> Url {
+    fn url(&self, base: &Url, _: &str) -> Url {
         let mut url = base.clone();
         let path = base.path().trim_end_matches('/').trim_end_matches("/messages");
         url.set_path(&format!("{path}/messages"));

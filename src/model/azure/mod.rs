@@ -17,10 +17,10 @@ pub(super) struct Azure {
 
 impl Azure {
     /// The address of an operation of the request's deployment.
-    pub(super) fn operation(&self, base: &Url, request: &ChatRequest, operation: &[&str]) -> Url {
+    pub(super) fn operation(&self, base: &Url, model: &str, operation: &[&str]) -> Url {
         let mut url = base.clone();
         if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().extend(["openai", "deployments", &request.model]).extend(operation);
+            path.pop_if_empty().extend(["openai", "deployments", model]).extend(operation);
         }
         url.query_pairs_mut().append_pair("api-version", &self.api_version);
         url
@@ -28,8 +28,8 @@ impl Azure {
 }
 
 impl Wire for Azure {
-    fn url(&self, base: &Url, request: &ChatRequest) -> Url {
-        self.operation(base, request, &["chat", "completions"])
+    fn url(&self, base: &Url, model: &str) -> Url {
+        self.operation(base, model, &["chat", "completions"])
     }
 
     fn key(&self, key: &str) -> (HeaderName, String) {
@@ -61,7 +61,7 @@ mod tests {
         let azure = Azure { api_version: "2024-10-21".into() };
         for base in ["https://mine.openai.azure.com", "https://mine.openai.azure.com/"] {
             assert_eq!(
-                azure.url(&Url::parse(base).unwrap(), &request).as_str(),
+                azure.url(&Url::parse(base).unwrap(), &request.model).as_str(),
                 "https://mine.openai.azure.com/openai/deployments/my%20deployment%2F2/chat/completions?api-version=2024-10-21"
             );
         }

@@ -19,11 +19,11 @@ mod tools;
 pub(super) struct Bedrock;
 
 impl Wire for Bedrock {
-    fn url(&self, base: &Url, request: &ChatRequest) -> Url {
+    fn url(&self, base: &Url, model: &str) -> Url {
         let mut url = base.clone();
         if let Ok(mut path) = url.path_segments_mut() {
             // A model may be named by an ARN, whose slashes are no separators here.
-            path.pop_if_empty().extend(["model", request.model.as_str(), "converse"]);
+            path.pop_if_empty().extend(["model", model, "converse"]);
         }
         url
     }
@@ -168,7 +168,7 @@ mod tests {
                    "outputConfig": {"textFormat": {"type": "json_schema", "structure": structure}},
                    "additionalModelRequestFields": {"top_k": 5}})
         );
-        let url = Bedrock.url(&Url::parse("http://localhost/").unwrap(), &request);
+        let url = Bedrock.url(&Url::parse("http://localhost/").unwrap(), &request.model);
         assert_eq!(url.path(), "/model/arn:aws:bedrock:eu-west-1::profile%2Feu.maker.model-v1:0/converse");
     }
 }

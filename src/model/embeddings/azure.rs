@@ -13,8 +13,8 @@ use crate::model::{CallError, ChatRequest};
 pub(in crate::model) struct AzureEmbeddings(pub(in crate::model) Azure);
 
 impl Wire for AzureEmbeddings {
-    fn url(&self, base: &Url, request: &ChatRequest) -> Url {
-        self.0.operation(base, request, &["embeddings"])
+    fn url(&self, base: &Url, model: &str) -> Url {
+        self.0.operation(base, model, &["embeddings"])
     }
 
     fn key(&self, key: &str) -> (HeaderName, String) {

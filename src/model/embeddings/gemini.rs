@@ -16,8 +16,8 @@ use crate::model::{CallError, ChatRequest};
 pub(in crate::model) struct GeminiEmbeddings;
 
 impl Wire for GeminiEmbeddings {
-    fn url(&self, base: &Url, request: &ChatRequest) -> Url {
-        Gemini::operation(base, request, "embedContent")
+    fn url(&self, base: &Url, model: &str) -> Url {
+        Gemini::operation(base, model, "embedContent")
     }
 
     fn key(&self, key: &str) -> (HeaderName, String) {

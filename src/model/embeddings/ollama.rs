@@ -18,7 +18,7 @@ pub(in crate::model) struct OllamaEmbeddings {
 }
 
 impl Wire for OllamaEmbeddings {
-    fn url(&self, base: &Url, _: &ChatRequest) -> Url {
+    fn url(&self, base: &Url, _: &str) -> Url {
         Ollama::operation(base, "embed")
     }
 

@@ -13,7 +13,7 @@ use crate::model::{CallError, ChatRequest};
 pub(in crate::model) struct OpenAiEmbeddings;
 
 impl Wire for OpenAiEmbeddings {
-    fn url(&self, base: &Url, _: &ChatRequest) -> Url {
+    fn url(&self, base: &Url, _: &str) -> Url {
         let mut url = base.clone();
         let path = base.path().trim_end_matches('/').trim_end_matches("/embeddings");
         url.set_path(&format!("{path}/embeddings"));

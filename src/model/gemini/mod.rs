@@ -24,17 +24,17 @@ pub(super) struct Gemini;
 
 impl Gemini {
     /// The address of an operation of the request's model.
-    pub(super) fn operation(base: &Url, request: &ChatRequest, operation: &str) -> Url {
+    pub(super) fn operation(base: &Url, model: &str, operation: &str) -> Url {
         let mut url = base.clone();
-        let model = request.model.trim_start_matches("models/");
+        let model = model.trim_start_matches("models/");
         url.set_path(&format!("{}/models/{model}:{operation}", base.path().trim_end_matches('/')));
         url
     }
 }
 
 impl Wire for Gemini {
-    fn url(&self, base: &Url, request: &ChatRequest) -> Url {
-        Self::operation(base, request, "generateContent")
+    fn url(&self, base: &Url, model: &str) -> Url {
+        Self::operation(base, model, "generateContent")
     }
 
     fn key(&self, key: &str) -> (HeaderName, String) {
@@ -274,7 +274,7 @@ mod tests {
                        "responseMimeType": "application/json", "responseJsonSchema": {"type": "object"}}})
         );
         let base = Url::parse("http://localhost/v1beta/").unwrap();
-        assert_eq!(Gemini.url(&base, &request).as_str(), "http://localhost/v1beta/models/tiny:generateContent");
+        assert_eq!(Gemini.url(&base, &request.model).as_str(), "http://localhost/v1beta/models/tiny:generateContent");
     }
 
     #[test]

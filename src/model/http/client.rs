@@ -1,5 +1,6 @@
 //! Addresses, and the HTTP client: built once for an endpoint.
 
+use reqwest::header::HeaderMap;
 use reqwest::{Client, ClientBuilder, Url, redirect};
 
 use super::endpoint::cause;
@@ -22,9 +23,10 @@ pub(super) fn address(base_url: &str) -> Result<Url, EndpointError> {
     Ok(url)
 }
 
-/// The HTTP client that reaches `url`.
-pub(super) fn client(config: &EndpointConfig, url: &Url) -> Result<Client, EndpointError> {
+/// The HTTP client that reaches `url`, with `headers` on each request.
+pub(super) fn client(config: &EndpointConfig, url: &Url, headers: HeaderMap) -> Result<Client, EndpointError> {
     let builder = client_builder(url).connect_timeout(config.connect_timeout).timeout(config.timeout);
+    let builder = builder.default_headers(headers);
     builder.build().map_err(|error| EndpointError::Client(cause(&error)))
 }
 

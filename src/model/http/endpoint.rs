@@ -8,6 +8,7 @@ use reqwest::{Client, Response, StatusCode, Url};
 use secrecy::ExposeSecret;
 use tokio::time::timeout;
 
+use super::destination::{Destination, Destinations, place};
 use super::problem::{Meaning, Problem};
 use super::reading::Reading;
 use super::refusal::Refusals;
@@ -26,8 +27,8 @@ pub struct Endpoint {
     base_url: String,
     /// `base_url`, parsed.
     base: Url,
+    destinations: Destinations,
     hidden: Hidden,
-    headers: HeaderMap,
     idle_timeout: Duration,
     /// How answers are streamed, if they are.
     streams: Option<&'static dyn Streams>,
@@ -70,11 +71,22 @@ impl Endpoint {
             (true, streams) => streams,
             (false, _) => None,
         };
-        let client = client::client(&config, &base)?;
+        let client = client::client(&config, &base, headers)?;
         let EndpointConfig { provider, base_url, api_key, mut hidden, idle_timeout, .. } = config;
         api_key.iter().for_each(|key| hidden.hide_key(key.expose_secret()));
-        let (wire, refusals, limit) = (Box::new(wire), Refusals::default(), None);
-        Ok(Self { client, wire, provider, base_url, base, hidden, headers, idle_timeout, streams, refusals, limit })
+        Ok(Self {
+            client,
+            wire: Box::new(wire),
+            provider,
+            base_url,
+            base,
+            destinations: Destinations::default(),
+            hidden,
+            idle_timeout,
+            streams,
+            refusals: Refusals::default(),
+            limit: None,
+        })
     }
 
     /// Has `limit` told what responses say of the rate limits.
@@ -110,15 +122,18 @@ impl Endpoint {
 
     async fn send(&self, request: &ChatRequest) -> Result<Completion, Failed> {
         let refused = self.refusals.of(&request.model);
-        let mut url = self.wire.url(&self.base, request);
+        let destination = self.destinations.of(&request.model, || {
+            let url = self.wire.url(&self.base, &request.model);
+            let url = self.streams.map_or(url.clone(), |streams| streams.url(url));
+            Destination { place: self.place(&url), url }
+        });
+        let place = &destination.place;
         let mut body = self.wire.body(request, refused)?;
         if let Some(streams) = self.streams {
-            url = streams.url(url);
             body = asking(streams, &body, request, refused)?;
         }
-        let place = self.place(&url);
-        let mut response = self.post(url, &place, body).await?;
-        let told = self.read(&place, &mut response).await;
+        let mut response = self.post(&destination, body).await?;
+        let told = self.read(place, &mut response).await;
         let (status, headers) = (response.status(), response.headers());
         note_status(status.as_u16());
         if let Some(limit) = &self.limit
@@ -137,7 +152,7 @@ impl Endpoint {
             if is_refusal && self.refusals.learn(&problem, request, refused) {
                 return Err(Failed::Refusal);
             }
-            return Err(self.refused(&place, status, headers, &problem).into());
+            return Err(self.refused(place, status, headers, &problem).into());
         }
         let reply = match told? {
             Told::Failure(body) => Reply::Problem(self.wire.problem(&body)),
@@ -149,13 +164,13 @@ impl Endpoint {
         match reply {
             Reply::Answer(completion) => Ok(completion),
             Reply::Problem(problem) if problem.meaning == Meaning::Filtered => Ok(filtered()),
-            Reply::Problem(problem) => Err(self.failed_inside(&place, headers, &problem).into()),
+            Reply::Problem(problem) => Err(self.failed_inside(place, headers, &problem).into()),
         }
     }
 
     /// Sends `body`, and waits for the head of the response.
-    async fn post(&self, url: Url, place: &str, body: Vec<u8>) -> Result<Response, CallError> {
-        let sent = self.client.post(url).headers(self.headers.clone()).body(body).send();
+    async fn post(&self, Destination { url, place }: &Destination, body: Vec<u8>) -> Result<Response, CallError> {
+        let sent = self.client.post(url.clone()).body(body).send();
         let sent = match self.streams {
             // The whole of a stream may take long, each wait within it may not.
             Some(_) => timeout(self.idle_timeout, sent).await.map_err(|_| {
@@ -256,7 +271,7 @@ impl Chat for Endpoint {
     /// Asks for the base address. Whatever comes back, there is somebody.
     fn reach(&self) -> BoxFuture<'_, Result<(), CallError>> {
         Box::pin(async {
-            let sent = self.client.get(self.base.clone()).headers(self.headers.clone()).send().await;
+            let sent = self.client.get(self.base.clone()).send().await;
             match sent.map_err(|error| self.unsent(&self.place(&self.base), error)) {
                 Err(error @ CallError::Unreachable(_)) => Err(error),
                 _ => Ok(()),
@@ -269,12 +284,6 @@ impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Endpoint").field("place", &self.place(&self.base)).finish_non_exhaustive()
     }
-}
-
-/// An address as errors name it: host and path, no query, since that may hold a key.
-fn place(url: &Url) -> String {
-    let port = url.port().map_or(String::new(), |port| format!(":{port}"));
-    format!("{}{port}{}", url.host_str().unwrap_or_default(), url.path())
 }
 
 /// What the model did with a request that the provider's filter took offence at: an answer that was withheld, and no fault
@@ -351,7 +360,7 @@ mod tests {
         let config = config("http://localhost:1/v1?key=query-secret");
         assert!(!format!("{config:?}").contains("very-secret"));
         let provider = endpoint(config).unwrap();
-        let shown = format!("{provider:?} {:?}", provider.headers);
+        let shown = format!("{provider:?} {:?}", provider.client);
         assert!(!shown.contains("very-secret") && !shown.contains("query-secret"), "{shown}");
         let problem = Problem { message: "wrong key: sk-very-secret".into(), ..Problem::default() };
         let error =

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `body.rs` | what the user wrote beside |
 //! | `client.rs` | addresses, the HTTP client |
+//! | `destination.rs` | where requests go |
 //! | `endpoint.rs` | sending, and what statuses and bodies mean |
 //! | `events.rs` | the events of a streamed body |
 //! | `headers.rs` | waits and rate limits that responses tell |
@@ -35,6 +36,7 @@ pub(super) use stream::{DONE, Gather, Seen, Streams, append, renew};
 
 mod body;
 mod client;
+mod destination;
 mod endpoint;
 mod events;
 mod headers;
@@ -121,8 +123,8 @@ impl EndpointError {
 
 /// What differs from one dialect to the next: addresses, headers and bodies.
 pub(super) trait Wire: Send + Sync {
-    /// Where `request` goes, from the base address.
-    fn url(&self, base: &Url, request: &ChatRequest) -> Url;
+    /// Where requests for `model` go, from the base address.
+    fn url(&self, base: &Url, model: &str) -> Url;
 
     /// The header that carries the key, and its value.
     fn key(&self, key: &str) -> (HeaderName, String) {

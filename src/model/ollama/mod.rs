@@ -52,7 +52,7 @@ impl Ollama {
 }
 
 impl Wire for Ollama {
-    fn url(&self, base: &Url, _: &ChatRequest) -> Url {
+    fn url(&self, base: &Url, _: &str) -> Url {
         Self::operation(base, "chat")
     }
 
@@ -149,7 +149,7 @@ mod tests {
         let body: Value = serde_json::from_slice(&OLLAMA.body(&request, Refused::default()).unwrap()).unwrap();
         assert_eq!((&body["options"]["num_predict"], &body["format"]), (&json!(5), &json!("json")));
         for base in ["http://localhost:11434", "http://localhost:11434/v1", "http://localhost:11434/api/"] {
-            assert_eq!(OLLAMA.url(&Url::parse(base).unwrap(), &request).path(), "/api/chat");
+            assert_eq!(OLLAMA.url(&Url::parse(base).unwrap(), &request.model).path(), "/api/chat");
         }
     }
 

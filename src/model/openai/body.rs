@@ -10,8 +10,10 @@ use crate::model::{AnswerFormat, CallError, ChatRequest, Tools};
 
 /// The body to send.
 pub(in crate::model) fn body(request: &ChatRequest, accent: Accent, refused: Refused) -> Result<Vec<u8>, CallError> {
-    serde_json::to_vec(&Body { request, accent, refused })
-        .map_err(|error| CallError::Local(format!("request: {error}")))
+    let mut body = Vec::with_capacity(request.size());
+    serde_json::to_writer(&mut body, &Body { request, accent, refused })
+        .map_err(|error| CallError::Local(format!("request: {error}")))?;
+    Ok(body)
 }
 
 struct Body<'a> {

@@ -70,7 +70,7 @@ pub enum Logprobs {
 }
 
 impl Wire for OpenAi {
-    fn url(&self, base: &Url, _: &ChatRequest) -> Url {
+    fn url(&self, base: &Url, _: &str) -> Url {
         let mut url = base.clone();
         let path = base.path().trim_end_matches('/').trim_end_matches("/chat/completions");
         url.set_path(&format!("{path}/chat/completions"));
@@ -105,7 +105,7 @@ mod tests {
             ("https://api.example/v1/chat/completions", "https://api.example/v1/chat/completions"),
             ("https://api.example/d/x?api-version=1", "https://api.example/d/x/chat/completions?api-version=1"),
         ] {
-            assert_eq!(OpenAi::default().url(&Url::parse(base).unwrap(), &request).as_str(), url);
+            assert_eq!(OpenAi::default().url(&Url::parse(base).unwrap(), &request.model).as_str(), url);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What comes back. Typed all the way, so that fields which nobody reads cost nothing.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{SeqAccess, Visitor};
@@ -10,16 +11,18 @@ use crate::model::http::{Problem, Reply, described};
 use crate::model::{Completion, FinishReason, Usage};
 
 #[derive(Deserialize)]
-struct RawReply {
-    choices: Option<Vec<Choice>>,
+struct RawReply<'a> {
+    #[serde(borrow)]
+    choices: Option<Vec<Choice<'a>>>,
     usage: Option<RawUsage>,
     error: Option<Value>,
 }
 
 #[derive(Deserialize)]
-struct Choice {
+struct Choice<'a> {
     message: Option<RawMessage>,
-    finish_reason: Option<String>,
+    #[serde(borrow)]
+    finish_reason: Option<Cow<'a, str>>,
     logprobs: Option<Value>,
     /// Where a gateway reports that the model behind it failed.
     error: Option<Value>,

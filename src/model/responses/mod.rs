@@ -20,7 +20,7 @@ mod tools;
 pub(super) struct Responses;
 
 impl Wire for Responses {
-    fn url(&self, base: &Url, _: &ChatRequest) -> Url {
+    fn url(&self, base: &Url, _: &str) -> Url {
         let mut url = base.clone();
         let path = base.path().trim_end_matches('/').trim_end_matches("/responses");
         url.set_path(&format!("{path}/responses"));

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Statement, TransactionBehavior, params};
 use serde::de::DeserializeOwned;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -279,21 +279,24 @@ impl Writer {
     /// One transaction. A response whose key is taken is replaced by the one that is stored; that it was paid for is kept.
     fn commit(&mut self, responses: &mut [Response]) -> rusqlite::Result<()> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        for response in responses {
-            if insert(&transaction, response)? == 0
-                && let Some(stored) = read(&transaction, response.key)?
-            {
-                let Response { run, role, completion: Completion { usage, cost, .. }, .. } = response;
-                let second = Second { run: Arc::clone(run), usage: *usage, cost: *cost };
-                pay_again(&transaction, stored.key, *role, &second)?;
-                *response = Response { second: Some(second), ..stored };
+        {
+            let mut statement = transaction.prepare_cached(INSERT)?;
+            for response in responses {
+                if insert(&mut statement, response)? == 0
+                    && let Some(stored) = read(&transaction, response.key)?
+                {
+                    let Response { run, role, completion: Completion { usage, cost, .. }, .. } = response;
+                    let second = Second { run: Arc::clone(run), usage: *usage, cost: *cost };
+                    pay_again(&transaction, stored.key, *role, &second)?;
+                    *response = Response { second: Some(second), ..stored };
+                }
             }
         }
         transaction.commit()
     }
 }
 
-fn insert(connection: &Connection, response: &Response) -> rusqlite::Result<usize> {
+fn insert(statement: &mut Statement<'_>, response: &Response) -> rusqlite::Result<usize> {
     let Completion {
         text,
         reasoning,
@@ -321,7 +324,7 @@ fn insert(connection: &Connection, response: &Response) -> rusqlite::Result<usiz
         counts: [input, output, cached, of_reasoning, latency],
         numbers: [cost, logprob.map(seal::bits)],
     };
-    connection.prepare_cached(INSERT)?.execute(params![
+    statement.execute(params![
         response.key.as_bytes(),
         &*response.run,
         role,
