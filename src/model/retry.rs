@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::limit::{Blame, never_answered};
+use super::limit::{Blame, Failing, never_answered};
 use super::{BoxFuture, Call, CallError, Chat, Completion, Limit};
 
 /// How often and how patiently a call is asked again.
@@ -46,7 +46,9 @@ pub(super) struct Retry {
 }
 
 /// What a call has met so far.
-struct Failing {
+struct Met {
+    /// Has it counted as failing.
+    _failing: Failing,
     since: Instant,
     /// Attempts that failed, but for those below.
     failed: usize,
@@ -62,19 +64,20 @@ impl Retry {
     }
 
     async fn ask(&self, call: &Call) -> Result<Completion, CallError> {
-        let mut failing = None;
+        let mut met = None;
         loop {
             let error = match self.inner.complete(call).await {
                 Err(error) if error.is_transient() => error,
                 settled => return settled,
             };
-            let failing = failing.get_or_insert_with(|| Failing {
+            let met = met.get_or_insert_with(|| Met {
+                _failing: self.limit.begin_failing(),
                 since: Instant::now(),
                 failed: 0,
                 refused: 0,
                 first_contacts: FIRST_CONTACT.into_iter(),
             });
-            let wait = self.again(failing, error)?;
+            let wait = self.again(met, error)?;
             if !wait.is_zero() {
                 sleep(wait).await;
             }
@@ -82,19 +85,19 @@ impl Retry {
     }
 
     /// How long to wait before the next attempt, at the gate not counted; the error where there is none.
-    fn again(&self, failing: &mut Failing, error: CallError) -> Result<Duration, CallError> {
-        match self.limit.blame(&error, failing.since) {
+    fn again(&self, met: &mut Met, error: CallError) -> Result<Duration, CallError> {
+        match self.limit.blame(&error, met.since) {
             Blame::Provider => return Ok(Duration::ZERO),
             Blame::NeverReached => {
-                let wait = failing.first_contacts.next().filter(|_| self.policy.retries > 0);
+                let wait = met.first_contacts.next().filter(|_| self.policy.retries > 0);
                 return wait.ok_or(error);
             }
             Blame::Open => {}
             Blame::Call | Blame::NeverAnswered => return Err(settled(error)),
         }
         let (before, most, doublings) = match &error {
-            CallError::Busy { .. } => (&mut failing.refused, WHEN_BUSY * self.policy.retries, BUSY_DOUBLINGS),
-            _ => (&mut failing.failed, self.policy.retries, usize::MAX),
+            CallError::Busy { .. } => (&mut met.refused, WHEN_BUSY * self.policy.retries, BUSY_DOUBLINGS),
+            _ => (&mut met.failed, self.policy.retries, usize::MAX),
         };
         if *before < most {
             let longest =
@@ -105,7 +108,7 @@ impl Retry {
         if self.policy.retries == 0 {
             return Err(settled(error));
         }
-        match self.limit.blame_at_last(&error, failing.since) {
+        match self.limit.blame_at_last(&error, met.since) {
             Blame::Provider => Ok(Duration::ZERO),
             Blame::NeverAnswered if !matches!(error, CallError::Unreachable(_)) => Err(never_answered(&error)),
             _ => Err(settled(error)),

@@ -37,6 +37,8 @@ struct State {
     buckets: Buckets,
     health: Health,
     in_flight: usize,
+    /// Calls that have failed and aren't given up.
+    failing: usize,
     /// Nobody goes before then: the provider asked for it.
     pause: Option<Instant>,
     /// Until when people know that nobody goes.
@@ -66,6 +68,16 @@ pub(super) struct Permit {
     left: bool,
 }
 
+/// A call that has failed and goes on.
+pub(in crate::model) struct Failing(Arc<Gate>);
+
+impl Drop for Failing {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.failing = state.failing.saturating_sub(1);
+    }
+}
+
 /// Whether the next call may go.
 enum Admission {
     /// Yes; whether it is a try.
@@ -83,6 +95,7 @@ impl Gate {
             buckets: Buckets::new(settings.requests_per_minute, settings.tokens_per_minute),
             health: Health::new(settings.max_outage, Arc::clone(&settings.begun)),
             in_flight: 0,
+            failing: 0,
             pause: None,
             told_until: None,
             waiting: VecDeque::new(),
@@ -124,8 +137,16 @@ impl Gate {
         admitted.await.unwrap_or(Err(CallError::Interrupted))
     }
 
+    /// A call has failed for the first time; it counts as failing until what is returned is dropped.
+    pub(super) fn begin_failing(self: &Arc<Self>) -> Failing {
+        self.lock().failing += 1;
+        Failing(Arc::clone(self))
+    }
+
     fn permit(self: &Arc<Self>, state: &mut State, tokens: f64, is_try: bool) -> Permit {
-        let probe = self.answerable.get().filter(|_| is_try && state.health.is_probe_due()).cloned();
+        // Those who wait, and the one that goes.
+        let have_all_failed = state.failing > state.waiting.len();
+        let probe = self.answerable.get().filter(|_| is_try && state.health.is_probe_due(have_all_failed)).cloned();
         state.take(tokens, is_try);
         Permit { gate: Arc::clone(self), tokens, epoch: state.window.epoch(), is_try, probe, left: false }
     }

@@ -140,10 +140,12 @@ impl Health {
     }
 
     /// Whether the next try is to be made with a call that is known to be answerable, rather than with one that may fail
-    /// whatever becomes of the provider.
-    pub(super) fn is_probe_due(&self) -> bool {
+    /// whatever becomes of the provider. That is paid for twice, so a call that has never failed goes first:
+    /// `have_all_failed` says that none is waiting.
+    pub(super) fn is_probe_due(&self, have_all_failed: bool) -> bool {
         let tries = self.down.as_ref().map_or(0, |down| down.tries);
-        !self.has_begun() || self.is_cleared || (tries >= FIRST_PROBE && tries.is_multiple_of(2))
+        let is_due = tries >= FIRST_PROBE && tries.is_multiple_of(2);
+        !self.has_begun() || have_all_failed && (self.is_cleared || is_due)
     }
 
     /// A call goes as the one that tries.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{BoxFuture, Call, CallError, Chat, Completion};
+pub(super) use gate::Failing;
 use gate::Gate;
 pub(super) use health::{Blame, never_answered};
 pub(super) use rate::{Rate, Told};
@@ -139,6 +140,11 @@ impl Limit {
     /// Takes over what the provider says of its rate limits beside a response.
     pub(super) fn told(&self, told: &Told) {
         self.gate.told(told);
+    }
+
+    /// A call has failed for the first time; it counts as failing until what is returned is dropped.
+    pub(super) fn begin_failing(&self) -> Failing {
+        self.gate.begin_failing()
     }
 
     /// What a call is to make of `error`, having failed since `failing_since`.
