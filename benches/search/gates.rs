@@ -53,9 +53,10 @@ pub struct Ran {
     /// Whether the sealed test's interval holds the true difference: of the winner, or of the first proposal where
     /// nothing was kept.
     pub covered: bool,
-    /// Questions to the real gate whose gain it took for real; then the guards were asked.
+    /// Questions to the real gate whose gain it took for real, so that the guards were asked; and what was dropped for a
+    /// pinned row before it came to a question.
     pub guarded: u32,
-    /// Of those, the ones that a pinned row vetoed.
+    /// Of those, the ones that a pinned row vetoed or had dropped.
     pub vetoed: u32,
 }
 
@@ -73,11 +74,21 @@ fn ours(world: &World, settings: &Settings) -> Ran {
     let mut revisions = vec![World::baseline()];
     let mut dev = Vec::new();
     let (mut guarded, mut vetoed) = (0, 0);
+    // Of a generation's proposals, the first is the one that the worlds with pinned rows are about.
+    let mut dropped = 0;
+    let mut drop_of = |text: &str| dropped += u32::from(edits_in(&prompts(text)).iter().any(|edit| edit % 100 == 0));
     for event in &events {
         match event {
             Event::BaselineMeasured(baseline) => dev.push(baseline.dev.score),
             Event::Proposed(proposed) => drop(known.insert(&proposed.candidate, &proposed.prompts["p"])),
-            Event::Merged(merged) => drop(known.insert(&merged.candidate, &merged.prompts["p"])),
+            Event::Merged(merged) => {
+                known.insert(&merged.candidate, &merged.prompts["p"]);
+                if !merged.better {
+                    drop_of(&merged.prompts["p"]);
+                }
+            }
+            // Where a pinned row breaks, the race and the merge already drop what the gate would veto.
+            Event::Raced(raced) if !raced.breaks_pinned.is_empty() => drop_of(known[&raced.candidate]),
             Event::Judged(judged) => {
                 let is_kept = judged.verdict.decision == Decision::Kept;
                 let is_vetoed = judged.verdict.reason.starts_with("breaks pinned");
@@ -98,7 +109,11 @@ fn ours(world: &World, settings: &Settings) -> Ran {
             _ => {}
         }
     }
-    Ran { guarded, vetoed, ..ran(world, &revisions, dev[dev.len() - 1] - dev[0], settings) }
+    Ran {
+        guarded: guarded + dropped,
+        vetoed: vetoed + dropped,
+        ..ran(world, &revisions, dev[dev.len() - 1] - dev[0], settings)
+    }
 }
 
 fn plain(world: &World, gate: Gate, settings: &Settings) -> Ran {

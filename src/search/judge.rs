@@ -203,11 +203,9 @@ impl Search<'_> {
         comparison: &Comparison,
         doing: &Doing,
     ) -> Result<Option<String>, Halt> {
-        if self.settings.protected.pinned {
-            let broken = self.broken_pinned(meter, arms, doing).await?;
-            if !broken.is_empty() {
-                return Ok(Some(format!("breaks pinned {}", broken.join(", "))));
-            }
+        let broken = self.broken_pinned(meter, arms, doing).await?;
+        if !broken.is_empty() {
+            return Ok(Some(format!("breaks pinned {}", broken.join(", "))));
         }
         for (tag, margin) in &self.settings.protected.tags {
             if let Some(drop) = self.tag_drop(meter, arms, comparison, tag, *margin, doing).await? {
@@ -217,9 +215,27 @@ impl Search<'_> {
         Ok(None)
     }
 
+    /// The rows that must not break.
+    pub(super) fn pinned_rows(&self) -> Vec<Arc<Example>> {
+        let is_guarded = |example: &&Arc<Example>| self.settings.protected.pinned && example.pinned;
+        self.dataset.examples.iter().filter(is_guarded).cloned().collect()
+    }
+
+    /// Ids of the pinned rows that `candidate` breaks, which would have the gate refuse it: confirmed by fresh draws unless
+    /// the target is deterministic. They are far fewer than dev's rows, so they are asked first.
+    pub(super) async fn pinned_broken_by(
+        &self,
+        meter: &Meter<'_>,
+        state: &State,
+        candidate: &Candidate,
+        generation: u32,
+    ) -> Result<Vec<String>, Halt> {
+        let doing = Doing { generation, stage: "race", trying: candidate.strategy.clone() };
+        self.broken_pinned(meter, &Arms { state, candidate, generation }, &doing).await
+    }
+
     async fn broken_pinned(&self, meter: &Meter<'_>, arms: &Arms<'_>, doing: &Doing) -> Result<Vec<String>, Halt> {
-        let pinned: Vec<Arc<Example>> =
-            self.dataset.examples.iter().filter(|example| example.pinned).cloned().collect();
+        let pinned = self.pinned_rows();
         let before = meter.measure(&arms.state.incumbent.prompts, &pinned, 0, doing).await?;
         let after = meter.measure(&arms.candidate.prompts, &pinned, 0, doing).await?;
         let seems_broken = compare(&before, &after, self.settings.pass_threshold);

@@ -329,8 +329,7 @@ impl Search<'_> {
     fn task_calls_left(&self) -> u64 {
         let answers = self.settings.calls.task_left((self.spent)()).min(self.account.left(ModelRole::Task));
         let left = answers / self.evaluate.answers_a_row().max(1);
-        let is_guard = |example: &&Arc<Example>| self.settings.protected.pinned && example.pinned;
-        let guards = self.dataset.examples.iter().filter(is_guard).count() as u64;
+        let guards = self.pinned_rows().len() as u64;
         left.saturating_sub(self.test_calls() + guards)
     }
 

@@ -12,7 +12,7 @@ use super::meter::{Doing, Meter};
 use super::race::{self, BLOCK, Course, DISTANCE, Standing};
 use super::{Halt, Search, screen};
 use crate::dataset::Example;
-use crate::eval::{Change, Comparison, Outcome, compare};
+use crate::eval::{Comparison, Outcome, compare};
 use crate::run::{self, Event};
 
 /// What a candidate runs next.
@@ -39,7 +39,7 @@ struct Trial {
     run: (usize, usize),
     /// Rows that it runs before it is taken to be ahead.
     least: usize,
-    /// Pinned rows that its race didn't take; known where a pinned row that breaks is sure to veto.
+    /// Pinned rows, which its race may not have taken.
     pinned: Vec<Arc<Example>>,
     screened: Option<run::Screened>,
     raced: Option<run::Raced>,
@@ -164,7 +164,7 @@ impl Search<'_> {
         generation: u32,
     ) -> Result<bool, Halt> {
         let mut trials: Vec<Trial> =
-            candidates.into_iter().map(|candidate| self.trial(meter, state, candidate, generation)).collect();
+            candidates.into_iter().map(|candidate| self.trial(state, candidate, generation)).collect();
         while trials.iter().any(|trial| trial.leg != Leg::Over) {
             self.round(meter, state, &mut trials, generation).await?;
         }
@@ -195,7 +195,7 @@ impl Search<'_> {
         Ok(new)
     }
 
-    fn trial(&self, meter: &Meter<'_>, state: &State, candidate: Candidate, generation: u32) -> Trial {
+    fn trial(&self, state: &State, candidate: Candidate, generation: u32) -> Trial {
         let measured = state.incumbent.train.iter().map(|outcome| outcome.example.as_ref());
         let weights = self.settings.objective.weights(measured);
         let course = Course::new(
@@ -213,30 +213,11 @@ impl Search<'_> {
             least: self.rows_of_candidate(state),
             leg: Leg::Screen,
             run: (0, 0),
-            pinned: self.vetoing(meter),
+            pinned: self.pinned_rows(),
             screened: None,
             raced: None,
             changed: 0.0,
         }
-    }
-
-    /// Pinned rows that are sure to veto where they break: those of a deterministic target. Elsewhere the gate asks again
-    /// first.
-    fn vetoing(&self, meter: &Meter<'_>) -> Vec<Arc<Example>> {
-        let vetoes = self.settings.protected.pinned && meter.is_deterministic();
-        self.dataset.examples.iter().filter(|example| vetoes && example.pinned).cloned().collect()
-    }
-
-    /// Ids of those that `candidate` breaks.
-    pub(super) async fn pinned_broken_by(
-        &self,
-        meter: &Meter<'_>,
-        state: &State,
-        candidate: &Candidate,
-        generation: u32,
-    ) -> Result<Vec<String>, Halt> {
-        let comparison = self.paired(meter, state, candidate, &self.vetoing(meter), generation).await?;
-        Ok(comparison.ids(Change::Broken).map(str::to_owned).collect())
     }
 
     /// One round of all trials: each runs its next rows, and then it is decided how each goes on. Where the calls that
