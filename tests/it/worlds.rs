@@ -10,7 +10,8 @@ use prompt_ratchet::search::{Parts, Settings};
 use crate::sim::planted::{GOOD_HUNKS, breaks_two_pinned, clashing, good, nothing, planted, shape, two_good_hunks};
 use crate::sim::{Effect, Maker, Shape, World, edits_in, prompts, settings};
 
-/// The verdicts of one run, each as whether it kept, its reason, and the text of the candidate.
+/// The verdicts of one run, each as whether it kept, its reason, and the text of the candidate; those of its races that
+/// pinned rows decided among them.
 fn verdicts(world: &World, seed: u64) -> Vec<(bool, String, String)> {
     let mut texts = BTreeMap::new();
     let mut verdicts = Vec::new();
@@ -18,13 +19,17 @@ fn verdicts(world: &World, seed: u64) -> Vec<(bool, String, String)> {
         match event {
             Event::Proposed(proposed) => drop(texts.insert(proposed.candidate, proposed.prompts["p"].clone())),
             Event::Merged(merged) => drop(texts.insert(merged.candidate, merged.prompts["p"].clone())),
+            Event::Raced(raced) if !raced.breaks_pinned.is_empty() => {
+                let reason = format!("breaks pinned {}", raced.breaks_pinned.join(", "));
+                verdicts.push((false, reason, texts[&raced.candidate].clone()));
+            }
             Event::Judged(judged) => {
                 let text = texts[&judged.candidate].clone();
                 verdicts.push((judged.verdict.decision == Decision::Kept, judged.verdict.reason, text));
             }
             // What was kept is what is left of it.
             Event::Ablated(Ablated { shortened: Some(shortened), .. }) => {
-                if let Some((.., text)) = verdicts.last_mut() {
+                if let Some((.., text)) = verdicts.iter_mut().rev().find(|(kept, ..)| *kept) {
                     text.clone_from(&shortened.prompts["p"]);
                 }
             }
@@ -34,11 +39,12 @@ fn verdicts(world: &World, seed: u64) -> Vec<(bool, String, String)> {
     verdicts
 }
 
-/// Of the questions that reached the guards in a few runs, how many were vetoed, and of how many.
+/// Of the edits in the first slot that reached the guards in a few runs, how many were vetoed, and of how many.
 fn vetoes(maker: Maker) -> (usize, usize) {
     let verdicts: Vec<(bool, String, String)> = (0..4)
         .flat_map(|seed| verdicts(&World::new(Shape { pinned: 20, ..shape(seed) }, maker), seed))
         .filter(|(kept, reason, _)| *kept || reason.starts_with("breaks pinned"))
+        .filter(|(.., text)| edits_in(&prompts(text)).iter().any(|edit| edit % 100 == 0))
         .collect();
     (verdicts.iter().filter(|(kept, ..)| !kept).count(), verdicts.len())
 }
