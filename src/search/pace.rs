@@ -36,10 +36,10 @@ impl Search<'_> {
     }
 
     /// Train rows that a candidate runs before it is taken to be ahead: what a generation can spend besides its question
-    /// to the gate, shared out to its proposals; half, since most of them drop out before.
+    /// to the gate, shared out to its proposals.
     pub(super) fn rows_of_candidate(&self, state: &State) -> usize {
         let races = self.share(state).saturating_sub(self.gate_calls());
-        let rows = races / (2 * u64::from(self.settings.proposals).max(1));
+        let rows = races / u64::from(self.settings.proposals).max(1);
         usize::try_from(rows).unwrap_or(usize::MAX).max(2 * race::BLOCK)
     }
 }

@@ -11,9 +11,8 @@ use crate::run::{self, Event};
 
 /// A question waits for more survivors until the gain that their races promise is this many of the standard errors that
 /// it will have on dev. The gate asks for one; but survivors are chosen because they did well, and so promise two to
-/// three times what they hold. With questions that end at half of dev, where that shows a loss, three gains as much as
-/// four or more in the planted world of `benches/search`.
-const WORTH_ASKING: f64 = 3.0;
+/// three times what they hold.
+const WORTH_ASKING: f64 = 4.0;
 
 /// A question to the gate.
 pub(super) struct Question {

@@ -90,7 +90,7 @@ impl Trial {
             Leg::Screen => {
                 let mends = comparison.rows.iter().any(|row| row.after > row.before);
                 let failing = self.run.0;
-                let looks_left = failing < screen::LOOKS * BLOCK && failing < self.course.failing.len();
+                let looks_left = failing < screen::rows(self.least) && failing < self.course.failing.len();
                 let passed = mends || self.shorter || !screens;
                 if !passed && looks_left {
                     return;
