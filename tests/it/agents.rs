@@ -4,7 +4,8 @@
 use serde_json::{Value, json};
 
 use crate::fake::dialects::{Asked, Dialect as Fake, Said, ok};
-use crate::project::Project;
+use crate::fake::server::{Answers, Behaviour, Fault, Rates};
+use crate::project::{Project, Provider};
 
 /// Asks with a tool, looks it up, and asks again for a stream, which it reads event by event.
 const AGENT: &str = r#"
@@ -125,4 +126,38 @@ async fn where_tools_can_not_be_passed_on_the_agent_is_told_so() {
     let ran = tokio::task::block_in_place(|| project.ratchet(&["eval", "--split", "all"]));
     let told = ran.out + &ran.err;
     assert!(told.contains("can't be passed on to this project's task model"), "{told}");
+}
+
+/// Answers whatever its model says, and where it says nothing.
+const CAREFREE: &str = r#"
+import json, os, sys, urllib.error, urllib.request
+
+for line in sys.stdin:
+    row = json.loads(line)
+    body = {"messages": row["prompts"]["only"]["messages"]}
+    headers = {"Authorization": "Bearer " + os.environ["OPENAI_API_KEY"], "Content-Type": "application/json"}
+    request = urllib.request.Request(os.environ["OPENAI_BASE_URL"] + "/chat/completions", json.dumps(body).encode(), headers)
+    try:
+        output = json.load(urllib.request.urlopen(request))["choices"][0]["message"]["content"]
+    except urllib.error.HTTPError as error:
+        output = str(error)
+    print(json.dumps({"id": row["id"], "output": output}), flush=True)
+"#;
+
+#[test]
+fn a_model_that_does_not_exist_is_told_also_where_the_agent_answers_without_it() {
+    if !crate::targets::has("python3") {
+        return;
+    }
+    let unknown = r#"{"error": {"message": "The model `m` does not exist", "code": "model_not_found"}}"#;
+    let rates = Rates(vec![(1.0, Fault::Raw(404, unknown.into()))]);
+    let provider = Provider::start(Answers::Fixed("x".into()), Behaviour { rates, ..Behaviour::default() });
+    let project = project(provider.table().trim_end_matches(", retries=0"));
+    project.write("agent.py", CAREFREE);
+    let ran = project.ratchet(&["eval", "--split", "all"]);
+    assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{}", ran.err);
+    for told in ["none of 2 rows could run", "The model `m` does not exist", "[models.task]"] {
+        assert!(ran.err.contains(told), "{}", ran.err);
+    }
+    assert_eq!(ran.err.matches("error").count(), 1, "{}", ran.err);
 }

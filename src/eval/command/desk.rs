@@ -40,6 +40,8 @@ pub(super) struct RowCalls {
 struct CallSteps {
     call: Option<TraceStep>,
     tools: Vec<ToolStep>,
+    /// Why the request was refused, where it was.
+    refused: Option<CallError>,
 }
 
 /// A tool that an answer asked for; its output is what a later request says that it gave.
@@ -70,12 +72,12 @@ impl Desk {
         lock(&self.row).clone()
     }
 
-    /// The row's calls as steps, each with the tools that it asked for after it, or the failure that took its answer;
-    /// later calls belong to no row.
+    /// The row's calls as steps, each with the tools that it asked for after it, or the failure that took its answer: one
+    /// that is nobody's fault here, or a refusal after which no request was answered any more. Later calls belong to no row.
     pub(super) fn end(&self) -> Result<Vec<TraceStep>, CallError> {
         let Some(row) = lock(&self.row).take() else { return Ok(Vec::new()) };
         let mut row = lock(&row);
-        match row.fault.take() {
+        match row.fault.take().or_else(|| row.last_refusal()) {
             Some(fault) => Err(fault),
             None => {
                 let steps = std::mem::take(&mut row.steps).into_iter();
@@ -119,13 +121,30 @@ impl RowCalls {
         let times = self.asked.entry(Digest::of(&bytes)).or_default();
         let draw = if *times == 0 { self.draw.clone() } else { format!("{}/{times}", self.draw) };
         *times += 1;
-        self.steps.push(CallSteps::default());
-        (self.steps.len() - 1, draw)
+        (self.reserve(), draw)
     }
 
-    /// The call at `place` was answered, with these `tools` asked for.
+    /// The place of the next request.
+    pub(super) fn reserve(&mut self) -> usize {
+        self.steps.push(CallSteps::default());
+        self.steps.len() - 1
+    }
+
+    /// The call at `place` came back, with these `tools` asked for.
     pub(super) fn close(&mut self, place: usize, step: TraceStep, tools: Vec<ToolStep>) {
-        self.steps[place] = CallSteps { call: Some(step), tools };
+        self.steps[place] = CallSteps { call: Some(step), tools, refused: None };
+    }
+
+    /// The request at `place` was refused: the program may ask for something else in its place.
+    pub(super) fn refuse(&mut self, place: usize, error: CallError) {
+        self.steps[place].refused = Some(error);
+    }
+
+    /// Why the last request that came back was refused, where it was: whatever the program answers then rests on no model's
+    /// answer to it.
+    fn last_refusal(&self) -> Option<CallError> {
+        let came_back = |of: &&CallSteps| of.call.is_some() || of.refused.is_some();
+        self.steps.iter().rfind(came_back)?.refused.clone()
     }
 
     /// The row can't be scored.

@@ -70,6 +70,8 @@ impl Endpoint {
         let desks = Arc::new(Desks { calls, by_key: Mutex::default() });
         let app = Router::new()
             .route("/v1/chat/completions", post(complete))
+            .fallback(elsewhere)
+            .method_not_allowed_fallback(elsewhere)
             .layer(DefaultBodyLimit::max(LONGEST))
             .with_state(Arc::clone(&desks));
         let server = tokio::spawn(async move {
@@ -96,6 +98,12 @@ fn refused(status: StatusCode, kind: &str, message: &str) -> Response {
     (status, Json(response::failure(kind, message))).into_response()
 }
 
+/// What any other request is told.
+async fn elsewhere() -> Response {
+    let message = "this endpoint takes chat completions alone: POST to the base URL with /chat/completions behind it";
+    refused(StatusCode::NOT_FOUND, "not_found_error", message)
+}
+
 /// One request of a program: as many model calls as it wants answers.
 async fn complete(State(desks): State<Arc<Desks>>, headers: HeaderMap, body: Bytes) -> Response {
     let key = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
@@ -111,7 +119,12 @@ async fn complete(State(desks): State<Arc<Desks>>, headers: HeaderMap, body: Byt
     let calls = &desks.calls;
     let mut asked = match request::asked(&body, &calls.settings, calls.dialect.as_ref()) {
         Ok(asked) => asked,
-        Err(message) => return refused(StatusCode::BAD_REQUEST, "invalid_request_error", &message),
+        Err(message) => {
+            let fault = CallError::Local(format!("the target's program asked for what can't be passed on: {message}"));
+            let place = lock(&row).reserve();
+            lock(&row).refuse(place, fault);
+            return refused(StatusCode::BAD_REQUEST, "invalid_request_error", &message);
+        }
     };
     let named = headers.get(STEP_HEADER).and_then(|name| name.to_str().ok()).filter(|name| !name.is_empty());
     let step = named.or(lock(&row).prompt(&asked.messages)).unwrap_or(STEP).to_owned();
@@ -122,6 +135,7 @@ async fn complete(State(desks): State<Arc<Desks>>, headers: HeaderMap, body: Byt
         let open = |_| row.open(&asked.request, std::mem::take(&mut results));
         ((0..asked.answers).map(open).collect::<Vec<_>>(), row.id().to_owned())
     };
+    let last = places.last().map(|(place, _)| *place);
     let draws = places.into_iter().map(|(place, draw)| {
         let call = Call { role: ModelRole::Task, request: asked.request.clone(), draw, row: id.clone() };
         drawn(calls, &row, step.clone(), place, call)
@@ -132,7 +146,11 @@ async fn complete(State(desks): State<Arc<Desks>>, headers: HeaderMap, body: Byt
         Ok(completions) => answer(&asked.request.model, &completions, asked.stream),
         // The request is what the program made it: asking again gets the same, and the program may know better.
         Err(error) if error.is_refusal() => {
-            refused(StatusCode::BAD_REQUEST, "invalid_request_error", &error.to_string())
+            let response = refused(StatusCode::BAD_REQUEST, "invalid_request_error", &error.to_string());
+            if let Some(last) = last {
+                lock(&row).refuse(last, error);
+            }
+            response
         }
         Err(error) => {
             // A status that client libraries don't ask again for: the stack has done so.

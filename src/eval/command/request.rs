@@ -197,6 +197,11 @@ impl Content {
 }
 
 fn message(asked: &Value) -> Result<Message, String> {
+    let parts = asked["content"].as_array().into_iter().flatten();
+    let kind = |part: &Value| part["type"].as_str().map(str::to_owned);
+    if let Some(kind) = parts.filter_map(kind).find(|kind| kind != "text") {
+        return Err(format!("a message has a part of type {kind:?}, which can't be passed on: only text can"));
+    }
     let asked =
         AskedMessage::deserialize(asked).map_err(|error| format!("this is no chat completions request: {error}"))?;
     let role = match asked.role.as_str() {
@@ -262,9 +267,10 @@ mod tests {
             (json!({"messages": user, "response_format": {"type": "xml"}}), "unknown variant `xml`"),
             (json!({"messages": [{"role": "robot", "content": "a"}]}), "role is \"robot\""),
             (
-                json!({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}),
-                "no chat completions request",
+                json!({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}),
+                "a part of type \"image_url\", which can't be passed on: only text can",
             ),
+            (json!({"messages": [{"role": "user", "content": [{"type": "text"}]}]}), "no chat completions request"),
             (json!([]), "no chat completions request"),
         ] {
             let error = read(&body).unwrap_err();

@@ -218,10 +218,14 @@ async fn post(endpoint: &Endpoint, key: &str, step: &str, content: &str) -> (u16
 }
 
 async fn post_body(endpoint: &Endpoint, key: &str, step: &str, body: Value) -> (u16, Value) {
+    post_to("chat/completions", endpoint, key, step, body).await
+}
+
+async fn post_to(path: &str, endpoint: &Endpoint, key: &str, step: &str, body: Value) -> (u16, Value) {
     let address = endpoint.base_url.trim_start_matches("http://").trim_end_matches("/v1");
     let body = body.to_string();
     let request = format!(
-        "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nX-Ratchet-Step: {step}\r\n\
+        "POST /v1/{path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nX-Ratchet-Step: {step}\r\n\
          Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
@@ -242,15 +246,20 @@ async fn calls_need_the_key_of_a_worker_and_become_steps_of_its_row() {
     let key = key.expose_secret();
     desk.begin(&call("0"), Vec::new());
     assert_eq!(post(&endpoint, "guess", "s", "a").await.0, 401);
+    let (status, body) = post_to("embeddings", &endpoint, key, "s", json!({"input": "a"})).await;
+    assert_eq!((status, body["error"]["type"].as_str()), (404, Some("not_found_error")));
+    assert!(body["error"]["message"].as_str().unwrap().contains("chat completions alone"), "{body}");
     assert_eq!(post(&endpoint, other_key.expose_secret(), "s", "a").await.0, 409, "its worker is at no row");
     let (status, body) = post(&endpoint, key, "route", "a").await;
     assert_eq!((status, &body["choices"][0]["message"]["content"]), (200, &json!("1: a")));
     // A repeat within a row is a fresh draw.
     assert_eq!(post(&endpoint, key, "route", "a").await.1["choices"][0]["message"]["content"], "2: a");
     assert_eq!(post(&endpoint, key, "long", "too long").await.0, 400);
+    post(&endpoint, key, "short", "b").await;
     let steps = desk.end().unwrap();
     let seen: Vec<_> = steps.iter().map(|step| (step.name.as_str(), step.output.clone())).collect();
-    assert_eq!(seen, [("route", json!("1: a")), ("route", json!("2: a")), ("long", Value::Null)]);
+    let [first, second, short] = ["1: a", "2: a", "4: b"].map(Value::from);
+    assert_eq!(seen, [("route", first), ("route", second), ("long", Value::Null), ("short", short)]);
     assert_eq!(steps[0].tokens.unwrap().input, 10);
     assert!(steps[0].call.is_some() && steps[0].call != steps[1].call && steps[2].error.is_some());
     // Another row's same question is the same call, and costs nothing.
@@ -318,6 +327,31 @@ async fn a_call_that_fails_for_nobodys_fault_takes_its_row_whatever_the_program_
     assert_eq!(post(&endpoint, key.expose_secret(), "a", "no key").await.0, 403);
     assert_eq!(desk.end().unwrap_err(), CallError::Denied("key".into()));
     assert!(desk.end().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_refused_request_takes_its_row_unless_a_later_one_is_answered() {
+    let endpoint = Endpoint::start(calls(&session())).await.unwrap();
+    let (desk, key) = endpoint.desk().unwrap();
+    let ask = |content: &'static str| post(&endpoint, key.expose_secret(), "s", content);
+    let refused = CallError::Rejected("too long".into());
+    for (asked, ended) in [
+        (["too long", "too long"], Err(refused.clone())),
+        (["short", "too long"], Err(refused)),
+        (["too long", "short"], Ok(2)),
+    ] {
+        desk.begin(&call("0"), Vec::new());
+        for content in asked {
+            ask(content).await;
+        }
+        assert_eq!(desk.end().map(|steps| steps.len()), ended, "{asked:?}");
+    }
+    // What the endpoint itself can't pass on is no different.
+    desk.begin(&call("0"), Vec::new());
+    let body = json!({"messages": [{"role": "user", "content": "a"}], "functions": []});
+    assert_eq!(post_body(&endpoint, key.expose_secret(), "s", body).await.0, 400);
+    let error = desk.end().unwrap_err();
+    assert!(matches!(&error, CallError::Local(message) if message.contains("`functions`")), "{error}");
 }
 
 #[tokio::test]
