@@ -228,15 +228,7 @@ async fn model(config: &Config, root: &Path, table: &Table<'_>, offline: bool) -
 /// One call with the parameters of the role, so that a refused one shows; it is neither stored nor counted.
 async fn tiny_call(table: &Table<'_>, address: usize, chat: Arc<dyn Chat>) -> Finding {
     let role = table.role;
-    let settings = super::models::chat_settings(table.model);
-    let call = match role {
-        ModelRole::Embedder => Embedding::call(&settings.model, "ok".to_owned(), &settings.extra),
-        ModelRole::Task | ModelRole::Proposer | ModelRole::Judge => {
-            let message = Message { role: Role::User, content: "Reply with the word ok.".to_owned() };
-            let request = ChatRequest { max_tokens: Some(TINY_ANSWER), ..settings.request(vec![message]) };
-            Call { role, request, draw: "doctor".to_owned(), row: String::new() }
-        }
-    };
+    let call = tiny(table.model, role);
     let began = Instant::now();
     let answer = chat.complete(&call).await;
     let what = format!("{} call", table.what);
@@ -253,6 +245,17 @@ async fn tiny_call(table: &Table<'_>, address: usize, chat: Arc<dyn Chat>) -> Fi
             Finding::new(what, health, error.to_string()).mend(mend)
         }
     }
+}
+
+/// A tiny call of `model` with the parameters of `role`.
+pub(super) fn tiny(model: &ModelConfig, role: ModelRole) -> Call {
+    let settings = super::models::chat_settings(model);
+    if role == ModelRole::Embedder {
+        return Embedding::call(&settings.model, "ok".to_owned(), &settings.extra);
+    }
+    let message = Message { role: Role::User, content: "Reply with the word ok.".to_owned() };
+    let request = ChatRequest { max_tokens: Some(TINY_ANSWER), ..settings.request(vec![message]) };
+    Call { role, request, draw: "doctor".to_owned(), row: String::new() }
 }
 
 fn answered(completion: &Completion, took: Duration, model: &ModelConfig) -> String {

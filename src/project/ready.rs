@@ -3,18 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::doctor::tiny;
 use super::lineup::{first_successor, reach, succeed};
 use super::optimize::{OptimizeError, Watch};
 use super::probe::{Unready, probe};
+use super::provider::{addresses, chats};
 use super::{Models, Project, Use};
 use crate::dataset::{Selection, Split};
 use crate::eval::OutcomeError;
-use crate::model::ModelRole;
+use crate::model::{CallError, Limit, ModelRole};
 use crate::run::Successor;
 use crate::text::plural;
 
 /// Where the first answer takes longer, that is told: what fails may be asked again for half a minute.
 const SILENT: Duration = Duration::from_secs(5);
+
+/// Longest wait for the proposer's first word: a refusal comes at once.
+const TRIED: Duration = Duration::from_secs(30);
 
 /// The project's models, each of which can be had: where one can't, the next of its fallbacks takes its place in the
 /// project, and so in the run's snapshot, for good.
@@ -75,7 +80,8 @@ async fn aloud<T>(trying: impl Future<Output = T>, slow: impl FnOnce()) -> T {
     }
 }
 
-/// Asks the task's model, and looks whether those with tables of their own can be reached; whose can't.
+/// Asks the task's model, and the proposer's where it is another, and looks whether those with tables of their own can be
+/// reached; whose can't.
 async fn try_all(project: &Project, models: &Models) -> Result<(), (ModelRole, Unready)> {
     let others = [
         (ModelRole::Judge, Some(&models.judge)),
@@ -94,10 +100,28 @@ async fn try_all(project: &Project, models: &Models) -> Result<(), (ModelRole, U
     }
     // A row is answered and then scored, and any of these may have failed.
     let train = Selection { splits: vec![Split::Train], filters: Vec::new(), limit: None }.rows(&project.dataset);
-    probe(&project.evaluator(models), &project.prompts, &train).await.map_err(|unready| match &unready.error {
+    let evaluator = project.evaluator(models);
+    let (probed, refused) = tokio::join!(probe(&evaluator, &project.prompts, &train), refused_proposer(project));
+    probed.map_err(|unready| match &unready.error {
         OutcomeError::Call(call) => (models.whose(call), unready),
         OutcomeError::Score(_) => (ModelRole::Task, unready),
-    })
+    })?;
+    match refused {
+        Some(error) => Err((ModelRole::Proposer, error.into())),
+        None => Ok(()),
+    }
+}
+
+/// Why the proposer, where it has a table of its own, takes no request or gives no access, as far as a tiny call shows: the
+/// first proposal is asked for only once the baseline is paid for. No decision rests on this call, so it is neither stored
+/// nor counted, and any other failure of it is left to the run.
+async fn refused_proposer(project: &Project) -> Option<CallError> {
+    let (role, model) = (ModelRole::Proposer, project.config.models.proposer.as_ref()?);
+    let limits: Vec<Limit> = addresses(model).iter().map(|_| Limit::new(1)).collect();
+    let (_, chat) = chats(model, role, role.name(), &project.root, &limits).ok()?.into_iter().next()?;
+    let call = tiny(model, role);
+    let error = tokio::time::timeout(TRIED, chat.complete(&call)).await.ok()?.err()?;
+    (error.is_refusal() || error.is_denial()).then_some(error)
 }
 
 #[cfg(test)]

@@ -215,7 +215,8 @@ mod tests {
             for event in &mut events {
                 if let Event::RunEnded(ended) = event {
                     ended.stopped = Stopped::NothingProposed;
-                    ended.unusable = Some(Unusable { proposals: 6, reason: "the reply holds no JSON".to_owned() });
+                    ended.unusable =
+                        Some(Unusable { proposals: 6, reason: "the reply holds no JSON".to_owned(), refused: false });
                 }
             }
             events

@@ -543,6 +543,9 @@ pub struct Unusable {
     pub proposals: u32,
     /// Why the last of them was dropped.
     pub reason: String,
+    /// Whether the provider refused all of them, so that there was not one reply.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refused: bool,
 }
 
 impl Unusable {
@@ -553,7 +556,11 @@ impl Unusable {
             proposals => format!("all {proposals} proposals were"),
         };
         let reason = self.reason.trim_end_matches('.');
-        format!("{all} unusable; the last: {reason}. Give [models.proposer] a larger model, then run again")
+        let advice = match self.refused {
+            true => "Check the model and the parameters in [models.proposer]",
+            false => "Give [models.proposer] a larger model",
+        };
+        format!("{all} unusable; the last: {reason}. {advice}, then run again")
     }
 }
 

@@ -16,6 +16,8 @@ pub(super) struct Usable {
     read: u32,
     /// Those that passed the static guards.
     used: u32,
+    /// Those that the provider refused to answer.
+    refused: u32,
     /// Why the last of the others was dropped.
     last: String,
 }
@@ -32,6 +34,7 @@ impl Usable {
             Ok(_) => (self.read, self.used) = (self.read + 1, self.used + 1),
             Err(dropped) => {
                 self.read += u32::from(matches!(dropped, Dropped::Guard(_)));
+                self.refused += u32::from(matches!(dropped, Dropped::Call(error) if error.is_refusal()));
                 self.last = dropped.to_string();
             }
         }
@@ -44,7 +47,11 @@ impl Usable {
 
     /// That not one proposal could be used, where that is so.
     pub fn none(&self) -> Option<Unusable> {
-        (self.asked > 0 && self.used == 0).then(|| Unusable { proposals: self.asked, reason: self.last.clone() })
+        (self.asked > 0 && self.used == 0).then(|| Unusable {
+            proposals: self.asked,
+            reason: self.last.clone(),
+            refused: self.refused == self.asked,
+        })
     }
 }
 
@@ -68,5 +75,15 @@ mod tests {
         let none = usable.none().unwrap();
         assert_eq!((none.proposals, none.reason.as_str()), (ENOUGH + 1, "loses its input"));
         assert!(none.words().contains("all 7 proposals were unusable; the last: loses its input"), "{}", none.words());
+    }
+
+    #[test]
+    fn requests_that_are_refused_are_no_matter_of_the_models_size() {
+        let mut usable = Usable::default();
+        usable.observe(&Err(Dropped::Call(CallError::Rejected("too long".into()))));
+        let words = usable.none().unwrap().words();
+        assert!(words.contains("Check the model and the parameters in [models.proposer]"), "{words}");
+        usable.observe(&Err(Dropped::Reply("no JSON".to_owned())));
+        assert!(usable.none().unwrap().words().contains("larger model"));
     }
 }

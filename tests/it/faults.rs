@@ -107,13 +107,31 @@ fn a_proposer_that_gives_nothing_usable_ends_the_run_early_and_is_told_first() {
     let told = ran.json();
     // Four proposals a generation, each sent back once: a dozen calls end within the second.
     assert_eq!((&told["stopped"], &told["generations"]), (&"nothing_proposed".into(), &2.into()), "{told}");
-    assert_eq!(provider.server.stats().requests, 16);
+    assert_eq!(provider.server.stats().requests, 1 + 16, "one tiny call before the run");
     let warning = told["warnings"][0].as_str().unwrap();
     assert!(warning.starts_with("all 8 proposals were unusable; the last: unreadable reply: "), "{warning}");
     assert!(warning.ends_with("Give [models.proposer] a larger model, then run again"), "{warning}");
     for arguments in [&["report"][..], &["report", "--markdown"]] {
         let screen = project.ratchet(arguments).out.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(screen.contains("all 8 proposals were unusable"), "{arguments:?}: {screen}");
+    }
+}
+
+#[test]
+fn a_proposer_that_takes_no_request_or_gives_no_access_is_told_before_anything_is_written() {
+    for (status, code, said, told) in [
+        (404, 2, "The model `tiny` does not exist", "check the model and the parameters in [models.proposer]"),
+        (401, 4, "Incorrect API key provided", "check the key that models.proposer.api_key_env names"),
+    ] {
+        let fault = Fault::Raw(status, format!(r#"{{"error": {{"message": "{said}"}}}}"#));
+        let behaviour = Behaviour { rates: Rates(vec![(1.0, fault)]), ..Behaviour::default() };
+        let provider = Provider::start(Answers::Fixed("x".into()), behaviour);
+        let project = Project::in_memory();
+        let ran = project.ratchet(&["optimize", "--set", &format!("models.proposer={{{}}}", provider.table())]);
+        assert_eq!((ran.code, ran.out.as_str(), project.runs().len()), (code, "", 0), "{}", ran.err);
+        assert!(ran.err.contains(said) && ran.err.contains(told), "{}", ran.err);
+        assert_eq!(ran.err.matches("error").count(), 1, "{}", ran.err);
+        assert_eq!(provider.server.stats().requests, 1);
     }
 }
 
