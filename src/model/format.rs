@@ -1,7 +1,7 @@
 //! The form that an answer must have.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 /// The form that an answer must have. A provider that has no such form is asked without it: what the messages say must
 /// do then, so a reader has to parse strictly either way.
@@ -23,6 +23,12 @@ pub enum AnswerFormat {
 }
 
 impl AnswerFormat {
+    /// The schema of an object that has all of `properties`, a map of schemas by name, and no others.
+    pub fn closed(properties: Value) -> Value {
+        let names: Vec<&String> = properties.as_object().into_iter().flat_map(Map::keys).collect();
+        json!({ "type": "object", "required": names, "properties": properties, "additionalProperties": false })
+    }
+
     /// Whether any text will do.
     pub fn is_text(&self) -> bool {
         *self == Self::Text
@@ -59,8 +65,6 @@ impl From<AnswerFormat> for Written {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::model::testing::call;
 

@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
@@ -31,7 +32,7 @@ choices with values from 0 to 1; say in the question what tells the choices apar
 
 Reply with one JSON object and nothing else:
 {\"name\": \"<a word or two>\", \"criteria\": [{\"name\": \"<a word or two>\", \"question\": \"...\", \"weight\": 1, \
-\"choices\": {\"yes\": 1, \"partly\": 0.5, \"no\": 0}}]}";
+\"choices\": [{\"choice\": \"yes\", \"value\": 1}, {\"choice\": \"partly\", \"value\": 0.5}, {\"choice\": \"no\", \"value\": 0}]}]}";
 
 const PYTHON: &str = "You write Python functions that score the answers of a program. You are told what good means to the \
 people who use it, and shown inputs. Write a file with a function handler(output, expected=None, input=None, metadata=None) that \
@@ -48,6 +49,34 @@ pub enum DraftKind {
     Rubric,
     /// A Python function.
     Python,
+}
+
+impl DraftKind {
+    /// What a model is told to write.
+    fn system(self) -> &'static str {
+        match self {
+            DraftKind::Rubric => RUBRIC,
+            DraftKind::Python => PYTHON,
+        }
+    }
+
+    /// The form of its reply. Choices are a list: the strict forms of providers know no keys that a model makes up.
+    fn format(self) -> AnswerFormat {
+        let text = || json!({ "type": "string" });
+        let number = || json!({ "type": "number" });
+        let list = |items: Value| json!({ "type": "array", "items": items });
+        let reply = match self {
+            DraftKind::Rubric => {
+                let choice = AnswerFormat::closed(json!({ "choice": text(), "value": number() }));
+                let criterion = AnswerFormat::closed(json!({
+                    "name": text(), "question": text(), "weight": number(), "choices": list(choice),
+                }));
+                AnswerFormat::closed(json!({ "name": text(), "criteria": list(criterion) }))
+            }
+            DraftKind::Python => AnswerFormat::closed(json!({ "name": text(), "code": text() })),
+        };
+        AnswerFormat::Schema { name: "scorer".to_owned(), schema: reply }
+    }
 }
 
 /// A scorer that a model wrote.
@@ -115,16 +144,12 @@ impl Project {
         if good.trim().is_empty() {
             return Err(DraftError::Undescribed);
         }
-        let system = match kind {
-            DraftKind::Rubric => RUBRIC,
-            DraftKind::Python => PYTHON,
-        };
         let message = |role, content: String| Message { role, content };
         let mut messages =
-            vec![message(Role::System, system.to_owned()), message(Role::User, self.described(good, rows))];
+            vec![message(Role::System, kind.system().to_owned()), message(Role::User, self.described(good, rows))];
         let mut unusable = String::new();
         for round in 0..ROUNDS {
-            let said = self.ask_draft(models, messages.clone(), round).await?;
+            let said = self.ask_draft(models, kind, messages.clone(), round).await?;
             let mut drafted = self.drafted(kind, name, &said.text);
             if let Ok(Draft { script: Some((_, code)), .. }) = &drafted
                 && let Some(fault) = syntax_fault(code).await
@@ -209,7 +234,13 @@ impl Project {
         text
     }
 
-    async fn ask_draft(&self, models: &Models, messages: Vec<Message>, round: usize) -> Result<Completion, CallError> {
+    async fn ask_draft(
+        &self,
+        models: &Models,
+        kind: DraftKind,
+        messages: Vec<Message>,
+        round: usize,
+    ) -> Result<Completion, CallError> {
         let config = Self::model(&self.config, ModelRole::Proposer);
         let own = self.config.models.proposer.is_some();
         let request = ChatRequest {
@@ -218,7 +249,7 @@ impl Project {
             temperature: config.temperature.filter(|_| own),
             max_tokens: config.max_tokens.filter(|_| own),
             seed: config.seed,
-            format: AnswerFormat::Json,
+            format: kind.format(),
             extra: config.extra.clone(),
             ..ChatRequest::default()
         };
@@ -238,15 +269,14 @@ impl Project {
             (Some(start), Some(end)) if start < end => &reply[start..=end],
             _ => return Err("it holds no JSON object".to_owned()),
         };
-        let written: Written = serde_json::from_str(object).map_err(|error| error.to_string())?;
+        let mut written: Written = serde_json::from_str(object).map_err(|error| error.to_string())?;
+        written.criteria.as_array_mut().into_iter().flatten().try_for_each(key_choices)?;
         let name = self.free_name(name.unwrap_or(&written.name));
         let (table, script) = match (kind, written.code) {
-            (DraftKind::Rubric, _) => {
-                (serde_json::json!({ "type": "rubric", "name": name, "criteria": written.criteria }), None)
-            }
+            (DraftKind::Rubric, _) => (json!({ "type": "rubric", "name": name, "criteria": written.criteria }), None),
             (DraftKind::Python, Some(code)) if code.contains("def handler(") => {
                 let path = format!("scorers/{}.py", slug(&name));
-                let table = serde_json::json!({ "type": "python", "name": name, "path": path });
+                let table = json!({ "type": "python", "name": name, "path": path });
                 (table, Some((path, format!("{}\n", code.trim_end()))))
             }
             (DraftKind::Python, _) => return Err("`code` has no function handler(output, expected)".to_owned()),
@@ -297,8 +327,17 @@ struct Written {
     #[serde(default)]
     name: String,
     #[serde(default)]
-    criteria: serde_json::Value,
+    criteria: Value,
     code: Option<String>,
+}
+
+/// Makes a criterion's list of choices the map of values by choice that it is in the config; a map stays one.
+fn key_choices(criterion: &mut Value) -> Result<(), String> {
+    let Some(Value::Array(listed)) = criterion.get("choices") else { return Ok(()) };
+    let choice = |of: &Value| Some((of["choice"].as_str()?.to_owned(), of.get("value")?.clone()));
+    let keyed: Option<Map<String, Value>> = listed.iter().map(choice).collect();
+    criterion["choices"] = keyed.ok_or("each of `choices` has a `choice` and a `value`")?.into();
+    Ok(())
 }
 
 /// `name` as a file is called.
@@ -315,5 +354,5 @@ fn quoted(text: &str) -> String {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     };
-    serde_json::Value::String(cut).to_string()
+    Value::String(cut).to_string()
 }

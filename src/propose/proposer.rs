@@ -66,7 +66,7 @@ impl ModelProposer {
                 temperature: self.settings.temperature,
                 max_tokens: self.settings.max_tokens,
                 seed: self.settings.seed,
-                format: AnswerFormat::Json,
+                format: reply::format(&ask.prompts),
                 extra: self.settings.extra.clone(),
                 ..ChatRequest::default()
             },
@@ -74,7 +74,7 @@ impl ModelProposer {
             row: String::new(),
         };
         match self.chat.complete(&call).await {
-            // Some servers don't take `response_format`; the request says in words what the reply must be.
+            // Some servers take no form; the request says in words what the reply must be.
             Err(error) if error.is_refusal() => {
                 call.request.format = AnswerFormat::Text;
                 Ok(self.chat.complete(&call).await?)
@@ -191,7 +191,7 @@ mod tests {
         let calls = chat.calls.lock().unwrap();
         assert_eq!(calls.len(), 1);
         assert_eq!((calls[0].role, calls[0].draw.as_str()), (ModelRole::Proposer, "1/2/3/0"));
-        assert_eq!(calls[0].request.format, AnswerFormat::Json);
+        assert_eq!(calls[0].request.format, reply::format(&testing::ask().prompts));
     }
 
     #[tokio::test]
@@ -216,14 +216,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_refuses_the_json_mode_is_asked_without_it() {
+    async fn a_server_that_refuses_the_form_is_asked_without_it() {
         let refusal = Err(CallError::Rejected("response_format is not supported".into()));
         let replies = VecDeque::from([refusal, Ok(answer(GOOD))]);
         let chat = Arc::new(Scripted { replies: Mutex::new(replies), calls: Mutex::default() });
         proposer(chat.clone()).propose(&testing::ask()).await.unwrap();
-        let json: Vec<bool> =
-            chat.calls.lock().unwrap().iter().map(|call| call.request.format == AnswerFormat::Json).collect();
-        assert_eq!(json, [true, false]);
+        let formed: Vec<bool> = chat.calls.lock().unwrap().iter().map(|call| !call.request.format.is_text()).collect();
+        assert_eq!(formed, [true, false]);
     }
 
     #[tokio::test]

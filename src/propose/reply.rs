@@ -2,11 +2,11 @@
 //! are sent back to the model, so they say what to send instead.
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Proposal;
-use crate::model::FinishReason;
-use crate::prompt::{Edit, PromptSet};
+use crate::model::{AnswerFormat, FinishReason};
+use crate::prompt::{Edit, Prompt, PromptSet};
 
 /// Most places of a reply that are tried as the start of an object: a reply has one, and a flood of braces must not
 /// cost the square of its length.
@@ -68,6 +68,19 @@ struct ReplyEdit {
     file: Option<String>,
     search: String,
     replace: String,
+}
+
+/// The form of a reply to an ask about `prompts`.
+pub(super) fn format(prompts: &PromptSet) -> AnswerFormat {
+    let files: Vec<&str> = prompts.iter().map(Prompt::name).collect();
+    let text = || json!({ "type": "string" });
+    let edit = json!({ "file": { "type": "string", "enum": files }, "search": text(), "replace": text() });
+    let reply = json!({
+        "edits": { "type": "array", "items": AnswerFormat::closed(edit) },
+        "rationale": text(),
+        "expected_effect": text(),
+    });
+    AnswerFormat::Schema { name: "proposal".to_owned(), schema: AnswerFormat::closed(reply) }
 }
 
 /// Reads the reply `text` to an ask about `prompts`. A fence and words around the object do no harm; an edit may leave
@@ -205,6 +218,24 @@ mod tests {
         let prompts = PromptSet::new([prompt("a"), prompt("b")]).unwrap();
         let error = parse(GOOD, FinishReason::Stop, &prompts).unwrap_err();
         assert_eq!(error.to_string(), "edit 1 names no `file`: write one of `a`, `b`");
+    }
+
+    #[test]
+    fn the_form_takes_what_can_be_read_and_names_the_files() {
+        let AnswerFormat::Schema { schema, .. } = format(&testing::prompts(testing::PROMPT)) else {
+            panic!("no schema")
+        };
+        let schema = jsonschema::validator_for(&schema).unwrap();
+        let reply = |file: &str| {
+            let edit = json!({"file": file, "search": "- billing", "replace": "- bills"});
+            json!({"edits": [edit], "rationale": "Why.", "expected_effect": "Fewer."})
+        };
+        let file = testing::prompts(testing::PROMPT).names();
+        assert!(schema.is_valid(&reply(&file)) && read(&reply(&file).to_string()).is_ok());
+        assert!(!schema.is_valid(&reply("another")));
+        let mut more = reply(&file);
+        more["confidence"] = json!(1);
+        assert!(!schema.is_valid(&more));
     }
 
     proptest! {

@@ -61,7 +61,9 @@ fn drafted(system: &str) -> String {
     }
     json!({"name": "reply", "criteria": [
         {"name": "kind", "question": "Is it kind?", "choices": {"yes": 1, "no": 0}},
-        {"name": "complete", "question": "Does it say when?", "choices": {"yes": 1, "partly": 0.5, "no": 0}},
+        {"name": "complete", "question": "Does it say when?", "choices": [
+            {"choice": "yes", "value": 1}, {"choice": "partly", "value": 0.5}, {"choice": "no", "value": 0},
+        ]},
     ]})
     .to_string()
 }

@@ -2,9 +2,10 @@
 //! asked for is an error, never a score.
 
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{Criterion, Question};
+use crate::model::AnswerFormat;
 use crate::score::json::unfenced;
 
 /// Longest reason that is kept, in characters.
@@ -46,19 +47,17 @@ pub(super) fn asked(question: &Question) -> String {
 /// The schema of the reply, for providers that hold a model to one. Properties come in the order of their names, and
 /// `reason` comes before `verdict`.
 pub(super) fn schema(question: &Question) -> Value {
-    let object = |properties: Map<String, Value>| {
-        let names: Vec<&String> = properties.keys().collect();
-        json!({ "type": "object", "required": names, "properties": properties, "additionalProperties": false })
-    };
     let verdict = |criterion: &Criterion| {
         let words: Vec<&str> = criterion.choices.iter().map(|choice| choice.word.as_str()).collect();
-        let reason = ("reason".to_owned(), json!({ "type": "string" }));
-        let verdict = ("verdict".to_owned(), json!({ "type": "string", "enum": words }));
-        object(Map::from_iter([reason, verdict]))
+        let verdict = json!({ "type": "string", "enum": words });
+        AnswerFormat::closed(json!({ "reason": { "type": "string" }, "verdict": verdict }))
     };
     match question.criteria.as_slice() {
         [criterion] if !question.is_keyed => verdict(criterion),
-        criteria => object(criteria.iter().map(|criterion| (criterion.name.clone(), verdict(criterion))).collect()),
+        criteria => {
+            let verdicts = criteria.iter().map(|criterion| (criterion.name.clone(), verdict(criterion)));
+            AnswerFormat::closed(Value::Object(verdicts.collect()))
+        }
     }
 }
 
