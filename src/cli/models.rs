@@ -30,7 +30,7 @@ impl Models {
         if self.json {
             print_json(&json!({ "models": models, "prices_of": Prices::date() }))?;
         } else {
-            print(&neutral(&table(&models, Paint::stdout())))?;
+            print(&table(&models, Paint::stdout()))?;
         }
         Ok(Exit::Done)
     }
@@ -54,7 +54,7 @@ fn entry(model: &ConfiguredModel, paint: Paint) -> String {
 
 fn facts(model: &ConfiguredModel) -> String {
     let mut rows = Vec::new();
-    let mut row = |name: &str, value: String| rows.push(vec![format!("  {name}"), value]);
+    let mut row = |name: &str, value: String| rows.push(vec![format!("  {name}"), neutral(&value)]);
     row("provider", model.provider.to_owned());
     row("model", model.model.clone());
     if let Some(address) = &model.address {
@@ -100,4 +100,33 @@ fn limits(model: &ConfiguredModel) -> String {
         text += &format!(", {limit} {of}");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use prompt_ratchet::model::ModelRole;
+
+    use super::*;
+
+    #[test]
+    fn titles_are_painted_and_what_the_config_holds_is_shown_as_text() {
+        let model = ConfiguredModel {
+            role: ModelRole::Task,
+            own: true,
+            provider: "openai",
+            model: "tiny\u{1b}[2J".to_owned(),
+            address: None,
+            also_at: Vec::new(),
+            key: None,
+            price: None,
+            max_concurrency: 8,
+            requests_per_minute: None,
+            tokens_per_minute: None,
+            max_tokens: None,
+            fallback: Vec::new(),
+        };
+        let shown = table(&[model], Paint::always());
+        assert!(shown.starts_with("\u{1b}[1mtask\u{1b}[0m\n"), "{shown:?}");
+        assert_eq!(shown.matches('\u{1b}').count(), 2, "{shown:?}");
+    }
 }

@@ -33,6 +33,12 @@ impl Paint {
         Self { colours: false }
     }
 
+    /// Colour, whatever the stream.
+    #[cfg(test)]
+    pub fn always() -> Self {
+        Self { colours: true }
+    }
+
     /// What matters most.
     pub fn bold<D>(self, text: D) -> StyledObject<D> {
         self.style(Style::new().bold(), text)
