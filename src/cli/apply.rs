@@ -217,8 +217,7 @@ fn prompt_paths(root: &Path, folder: &RunFolder) -> Result<BTreeMap<String, Path
     let text = std::fs::read_to_string(&path)
         .map_err(|error| Failure::usage(anyhow::anyhow!("{}: can't be read: {error}", path.display())))?;
     let config = Config::parse_snapshot(&path.to_string_lossy(), &text).map_err(Failure::usage)?;
-    let named = config.prompt_files().into_values();
-    Ok(named.filter_map(|path| Some((path.file_name()?.to_string_lossy().into_owned(), root.join(path)))).collect())
+    Ok(config.prompt_names().into_iter().map(|(name, _, path)| (name, root.join(path))).collect())
 }
 
 fn refusal(paths: &BTreeMap<String, PathBuf>, collision: &Collision) -> Failure {

@@ -218,9 +218,11 @@ impl Bench {
     pub fn prompts_of(&self, files: &[PathBuf]) -> Result<Arc<PromptSet>, Failure> {
         let mut set = self.project.prompts.as_ref().clone();
         for path in files {
-            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            let own = self.project.prompt_files.iter().find(|(_, file)| *file == path).map(|(name, _)| name.clone());
+            let file = || path.file_name().map(|name| name.to_string_lossy().into_owned());
+            let name = own.or_else(file).unwrap_or_default();
             let newer = if set.len() == 1 {
-                PromptSet::one(read_prompt(path, &path.to_string_lossy())?)
+                PromptSet::new([read_prompt(path, &path.to_string_lossy())?]).and_then(|newer| newer.made_of(&set))
             } else if set.get(&name).is_none() {
                 return Err(Failure::usage(anyhow::anyhow!(
                     "{}: the project has several prompts, and none of this name: {}",

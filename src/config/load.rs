@@ -303,7 +303,14 @@ fn prompt_conflict(root: &Value) -> Option<Finding> {
         (None, prompts) if prompts.is_none_or(Map::is_empty) => {
             Some(finding(&["prompt"], Cause::Missing("The prompt file to optimise; or [prompts].".to_owned())))
         }
-        _ => None,
+        (_, prompts) => {
+            let prompts: Vec<_> = prompts.into_iter().flatten().collect();
+            let (at, twice) =
+                prompts.iter().enumerate().find(|(at, (_, path))| prompts[..*at].iter().any(|of| of.1 == *path))?;
+            let first = prompts[..at].iter().find(|of| of.1 == twice.1).map_or("", |of| of.0.as_str());
+            let message = format!("`prompts.{first}` and `prompts.{}` are the same file; keep one of them", twice.0);
+            Some(finding(&["prompts", twice.0], Cause::Conflict(message)))
+        }
     }
 }
 

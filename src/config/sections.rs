@@ -100,6 +100,24 @@ impl Config {
         let single = self.prompt.iter().map(|path| ("prompt", path.as_path()));
         single.chain(self.prompts.iter().map(|(name, path)| (name.as_str(), path.as_path()))).collect()
     }
+
+    /// What each prompt file is called in edits, diffs and run folders, with its key as of [`Config::prompt_files`] and its path:
+    /// its file name, after the key where several have that.
+    pub fn prompt_names(&self) -> Vec<(String, &str, &Path)> {
+        let files = self.prompt_files();
+        let file_name = |path: &Path| {
+            path.file_name()
+                .map_or_else(|| path.to_string_lossy().into_owned(), |name| name.to_string_lossy().into_owned())
+        };
+        let name = |key: &str, path: &Path| {
+            let name = file_name(path);
+            match files.values().filter(|other| file_name(other) == name).count() {
+                0 | 1 => name,
+                _ => format!("{}-{name}", key.replace(['/', '\\'], "_")),
+            }
+        };
+        files.iter().map(|(key, path)| (name(key, path), *key, *path)).collect()
+    }
 }
 
 fn one() -> f64 {

@@ -445,6 +445,19 @@ fn a_prompt_is_called_prompt_or_has_its_name_and_several_are_refused() {
 }
 
 #[test]
+fn prompts_are_called_as_their_files_and_by_their_keys_where_files_are_called_alike() {
+    let target = "\n[target]\ncommand = [\"sh\"]\n";
+    let config = |prompts: &str| read(&(SMALL.replace("prompt = \"p.prompty\"", prompts) + target));
+    let names = |prompts: &str| -> Vec<String> {
+        config(prompts).unwrap().prompt_names().into_iter().map(|(name, ..)| name).collect()
+    };
+    let alike = r#"prompts = { route = "route/system.txt", reply = "reply/system.txt", ask = "ask.txt" }"#;
+    assert_eq!(names(alike), ["ask.txt", "reply-system.txt", "route-system.txt"]);
+    let twice = config(r#"prompts = { route = "a.txt", reply = "a.txt" }"#).unwrap_err().to_string();
+    assert!(twice.contains("`prompts.reply` and `prompts.route` are the same file"), "{twice}");
+}
+
+#[test]
 fn every_key_of_the_schema_is_described() {
     fn undescribed(schema: &serde_json::Value, found: &mut Vec<String>) {
         for (key, value) in schema.as_object().into_iter().flatten() {

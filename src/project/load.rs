@@ -69,15 +69,14 @@ impl Project {
                 None => error,
             }
         };
-        let prompt_files: BTreeMap<String, PathBuf> =
-            config.prompt_files().into_iter().map(|(name, path)| (name.to_owned(), root.join(path))).collect();
-        let mut prompts = Vec::new();
-        for path in prompt_files.values() {
-            let parsed = Prompt::parse(&file_name(path), &read(path)?);
+        let (mut prompts, mut prompt_files) = (Vec::new(), BTreeMap::new());
+        for (name, _, path) in config.prompt_names() {
+            let path = root.join(path);
+            let parsed = Prompt::parse(&name, &read(&path)?);
             prompts.push(parsed.map_err(|error| PromptError { file: path.display().to_string(), ..error })?);
+            prompt_files.insert(name, path);
         }
-        let prompt_files = prompt_names(prompt_files);
-        let prompts = Arc::new(PromptSet::new(prompts).map_err(|error| at_path(&prompt_files, error))?);
+        let prompts = Arc::new(prompt_set(&config, prompts).map_err(|error| at_path(&prompt_files, error))?);
         let strategies_folder = root.join(&config.search.strategies);
         let folder = strategies_folder.is_dir().then_some(strategies_folder.as_path());
         let strategies = load_strategies(folder, &config.search.disable).map_err(|error| at(error.into()))?;
@@ -103,7 +102,9 @@ impl Project {
         if !config.objective.is_mean_score() && labels(loaded.dataset.rows.iter()).is_none() {
             return Err(at(ProjectError::NoLabels));
         }
-        rows_are_told_apart(&prompts, &loaded.dataset).map_err(|error| at_path(&prompt_files, error))?;
+        if config.target.is_none() {
+            rows_are_told_apart(&prompts, &loaded.dataset).map_err(|error| at_path(&prompt_files, error))?;
+        }
         let mut warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
         let calibrations = Calibrations::read(&root.join(&config.runs))?;
         warnings.extend(judges::warnings(&config, &scorers, &calibrations));
@@ -259,6 +260,14 @@ impl Project {
     }
 }
 
+/// The prompts of the target. The one that a model is sent must use the row's input; a program is told the row beside its own.
+pub(super) fn prompt_set(config: &Config, mut prompts: Vec<Prompt>) -> Result<PromptSet, PromptError> {
+    match prompts.pop() {
+        Some(only) if prompts.is_empty() && config.target.is_none() => PromptSet::one(only),
+        last => PromptSet::new(prompts.into_iter().chain(last)),
+    }
+}
+
 /// Refuses prompts that read the input and yet say the same for every row, as `{% if input %}..{% endif %}` does.
 fn rows_are_told_apart(prompts: &PromptSet, dataset: &PackedDataset) -> Result<(), PromptError> {
     let mut rows: Vec<Example> = Vec::new();
@@ -287,21 +296,12 @@ fn rows_are_told_apart(prompts: &PromptSet, dataset: &PackedDataset) -> Result<(
     Err(PromptError { file: prompts.first().name().to_owned(), line: 1, column: 1, message })
 }
 
-/// Prompts are named after their files.
-fn prompt_names(files: BTreeMap<String, PathBuf>) -> BTreeMap<String, PathBuf> {
-    files.into_values().map(|path| (file_name(&path), path)).collect()
-}
-
 /// The error with the prompt file's path where it has the prompt's name.
 fn at_path(files: &BTreeMap<String, PathBuf>, error: PromptError) -> PromptError {
     match files.get(&error.file) {
         Some(path) => PromptError { file: path.display().to_string(), ..error },
         None => error,
     }
-}
-
-pub(super) fn file_name(path: &Path) -> String {
-    path.file_name().map_or_else(|| path.to_string_lossy().into_owned(), |name| name.to_string_lossy().into_owned())
 }
 
 pub(super) fn read(path: &Path) -> Result<String, ProjectError> {

@@ -93,11 +93,8 @@ impl Project {
         }
         let dataset = read_dataset(&snapshot.join(DATASET), &folder.path)?;
         let strategies: Vec<Arc<Strategy>> = parse(&snapshot.join(STRATEGIES))?;
-        let prompt_files: BTreeMap<_, _> = config
-            .prompt_files()
-            .into_values()
-            .filter_map(|path| Some((path.file_name()?.to_string_lossy().into_owned(), root.join(path))))
-            .collect();
+        let prompt_files: BTreeMap<String, PathBuf> =
+            config.prompt_names().into_iter().map(|(name, _, path)| (name, root.join(path))).collect();
         let mut prompts = Vec::new();
         for name in prompt_files.keys() {
             prompts.push(Prompt::parse(name, &read(&snapshot.join(PROMPTS).join(name))?)?);

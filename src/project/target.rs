@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::load::file_name;
 use super::models::chat_settings;
 use super::provider::spoken;
 use super::scorers::key_names;
@@ -25,7 +24,7 @@ impl Project {
         let Some((target, stack)) = self.config.target.as_ref().zip(models.target.clone()) else {
             return Arc::new(ChatTarget::new(Arc::clone(&models.task) as Arc<dyn Chat>, chat));
         };
-        let names = self.config.prompt_files().into_iter().map(|(name, path)| (file_name(path), name.to_owned()));
+        let names = self.config.prompt_names().into_iter().map(|(name, key, _)| (name, key.to_owned()));
         let settings = CommandSettings {
             name: target.command.join(" "),
             prompt_names: names.collect::<BTreeMap<_, _>>(),

@@ -104,7 +104,7 @@ pub(super) fn apply(set: &PromptSet, edits: &[Edit]) -> Result<PromptSet, EditEr
         }
     }
     let edited = set.iter().map(|prompt| edited(prompt, edits)).collect::<Result<Vec<_>, _>>()?;
-    Ok(PromptSet::new(edited)?)
+    Ok(PromptSet::new(edited)?.made_of(set)?)
 }
 
 /// `prompt` with those of `edits` that are for it.

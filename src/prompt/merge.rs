@@ -43,7 +43,7 @@ pub enum MergeConflict {
 /// same heading as one list; changes of neighbouring lines do not conflict.
 ///
 /// # Errors
-/// Changes that overlap and differ, sides with other prompts than the base, a result that does not parse or uses no
+/// Changes that overlap and differ, sides with other prompts than the base, a result that does not parse or loses its
 /// input.
 pub fn merge(base: &PromptSet, sides: &[&PromptSet]) -> Result<PromptSet, MergeConflict> {
     for side in sides {
@@ -62,7 +62,7 @@ pub fn merge(base: &PromptSet, sides: &[&PromptSet]) -> Result<PromptSet, MergeC
             Ok(Prompt::parse(prompt.name(), &text)?)
         })
         .collect::<Result<Vec<_>, MergeConflict>>()?;
-    Ok(PromptSet::new(merged)?)
+    Ok(PromptSet::new(merged)?.made_of(base)?)
 }
 
 /// Lines of the base and what takes their place. Sorted by place, so that an insertion comes before a change of the line

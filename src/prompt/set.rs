@@ -8,7 +8,7 @@ use super::file::{Prompt, PromptError};
 use crate::digest::Digest;
 use crate::text::approximate_tokens;
 
-/// Prompts by name. Never empty, and at least one of them uses the row's input.
+/// Prompts by name. Never empty.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PromptSet {
     /// Sorted by name; names are unique.
@@ -16,36 +16,55 @@ pub struct PromptSet {
 }
 
 impl PromptSet {
-    /// The set of a single prompt.
+    /// The single prompt of a chat target.
     ///
     /// # Errors
     /// The prompt does not use the row's input.
     pub fn one(prompt: Prompt) -> Result<PromptSet, PromptError> {
-        Self::new([prompt])
+        Self::new([prompt])?.with_input()
     }
 
-    /// A set of prompts; the name of each is its key.
+    /// A set of prompts; the name of each is its key. Those of a program need not use the row's input, which it is told beside
+    /// them.
     ///
     /// # Errors
-    /// No prompt at all, two of one name, or none that uses the row's input.
+    /// No prompt at all, or two of one name.
     pub fn new(prompts: impl IntoIterator<Item = Prompt>) -> Result<PromptSet, PromptError> {
         let mut prompts: Vec<Prompt> = prompts.into_iter().collect();
         prompts.sort_by(|left, right| left.name().cmp(right.name()));
         let error = |file: &str, message: &str| {
             Err(PromptError { file: file.to_owned(), line: 1, column: 1, message: message.to_owned() })
         };
-        let Some(first) = prompts.first() else {
+        if prompts.is_empty() {
             return error("prompts", "there is no prompt: name at least one file");
-        };
+        }
         if let Some(pair) = prompts.windows(2).find(|pair| pair[0].name() == pair[1].name()) {
             return error(pair[0].name(), "two prompts have this name: give each its own");
         }
-        if !prompts.iter().any(Prompt::uses_input) {
-            let message = "the prompt loses its input variable: write `{{ input }}`, or `{{ input.field }}` where the \
-                           input is a map, where the row's text belongs";
-            return error(first.name(), message);
-        }
         Ok(PromptSet { prompts })
+    }
+
+    /// The same, where a prompt of it uses the row's input.
+    ///
+    /// # Errors
+    /// None does.
+    fn with_input(self) -> Result<PromptSet, PromptError> {
+        if self.iter().any(Prompt::uses_input) {
+            return Ok(self);
+        }
+        let message =
+            "the prompt loses its input variable: write `{{ input }}`, or `{{ input.field }}` where the input is a \
+                       map, where the row's text belongs"
+                .to_owned();
+        Err(PromptError { file: self.first().name().to_owned(), line: 1, column: 1, message })
+    }
+
+    /// The same, made of the prompts of `before`.
+    ///
+    /// # Errors
+    /// A prompt of `before` uses the row's input, and none does here.
+    pub fn made_of(self, before: &PromptSet) -> Result<PromptSet, PromptError> {
+        if before.iter().any(Prompt::uses_input) { self.with_input() } else { Ok(self) }
     }
 
     /// The prompt of that name.
@@ -96,7 +115,8 @@ impl PromptSet {
     /// # Errors
     /// No prompt would use the row's input any more.
     pub fn with(&self, newer: Prompt) -> Result<PromptSet, PromptError> {
-        Self::new(self.iter().map(|prompt| if prompt.name() == newer.name() { newer.clone() } else { prompt.clone() }))
+        let newer = |prompt: &Prompt| if prompt.name() == newer.name() { newer.clone() } else { prompt.clone() };
+        Self::new(self.iter().map(newer))?.made_of(self)
     }
 
     /// The set with all `edits` made, each against the text as it is here.
@@ -138,9 +158,16 @@ mod tests {
     }
 
     #[test]
-    fn a_set_without_input_is_refused() {
-        let error = PromptSet::one(prompt("p.prompty", "Answer yes.")).unwrap_err();
-        assert!(error.message.contains("loses its input variable"), "{error}");
+    fn a_chat_prompt_needs_input_and_others_keep_it_where_they_have_it() {
+        let lost = |set: Result<PromptSet, PromptError>| set.unwrap_err().message.contains("loses its input variable");
+        assert!(lost(PromptSet::one(prompt("p.prompty", "Answer yes."))));
+        let of_program = PromptSet::new([prompt("a", "A"), prompt("b", "B")]).unwrap();
+        assert_eq!(of_program.with(prompt("b", "C")).unwrap().get("b").unwrap().text(), "C");
+        let with_input = PromptSet::new([prompt("a", "A"), prompt("b", "B {{ input }}")]).unwrap();
+        assert!(lost(with_input.with(prompt("b", "B"))));
+        let edit = |file: &str, search: &str| Edit { file: file.into(), search: search.into(), replace: "x".into() };
+        assert!(with_input.apply(&[edit("b", "{{ input }}")]).is_err());
+        assert!(of_program.apply(&[edit("b", "B")]).is_ok());
     }
 
     #[test]
