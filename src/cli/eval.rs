@@ -200,6 +200,7 @@ fn json(breakdown: &Breakdown, used: &Used, quoted: usize) -> serde_json::Value 
         "interval": json_interval(&summary.interval),
         "errors": summary.errors,
         "quoted": quoted,
+        "cut": breakdown.cut(),
         "labels": labels,
         "macro_f1": json_macro_f1(classified.map(|classified| classified.macro_f1)),
         "calls": used.live,

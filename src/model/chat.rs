@@ -155,6 +155,13 @@ pub enum FinishReason {
     Tool,
 }
 
+impl FinishReason {
+    /// Whether it said all that it had to say: not where that was refused, withheld or cut.
+    pub fn is_whole(self) -> bool {
+        matches!(self, Self::Stop | Self::Tool)
+    }
+}
+
 /// Tokens of one call, as the provider counted them, brought to one form: some report cached tokens as a part of the
 /// input (OpenAI), some beside it (Anthropic). Here they are always a part.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

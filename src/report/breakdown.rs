@@ -9,6 +9,7 @@ use super::least::Least;
 use super::{Certainty, Classified, LengthBias};
 use crate::dataset::Labels;
 use crate::eval::{Objective, Outcome, Summary};
+use crate::model::FinishReason;
 use crate::stats::{Cells, Labelled};
 
 /// How many rows that could not run are told of.
@@ -48,6 +49,8 @@ pub struct Breakdown {
     lengths: Vec<Vec<(u32, u32, f64)>>,
     /// The log probability of each answer that has one, and whether its row passes.
     logprobs: Vec<(f64, bool)>,
+    /// Answers that were cut at the token limit.
+    cut: usize,
     /// By value, then by place.
     worst: Least<(u64, usize), Outcome>,
     /// By place; id and error.
@@ -118,6 +121,7 @@ impl Breakdown {
             right: aspects.fields.iter().map(|_| vec![false; rows]).collect(),
             lengths: aspects.judges.iter().map(|_| Vec::new()).collect(),
             logprobs: Vec::new(),
+            cut: 0,
             worst: Least::new(aspects.worst),
             errors: Least::new(ERRORS),
             aspects,
@@ -157,10 +161,12 @@ impl Breakdown {
             Ok(answer) => answer,
             Err(error) => return self.errors.offer(at, || (example.id.clone(), error.to_string())),
         };
-        row.answered = self.places.of(&answer.completion.text);
+        let is_whole = answer.completion.finish.is_whole();
+        self.cut += usize::from(answer.completion.finish == FinishReason::Length);
+        row.answered = if is_whole { self.places.of(&answer.completion.text) } else { NO_LABEL };
         for (set, right) in self.aspects.fields.iter().zip(&mut self.right) {
             let field = set.field.as_deref().unwrap_or_default();
-            right[at] = field_of(&answer.completion.text, field) == set.label_of(example);
+            right[at] = is_whole && field_of(&answer.completion.text, field) == set.label_of(example);
         }
         for (judge, lengths) in self.aspects.judges.iter().zip(&mut self.lengths) {
             if let Some(score) = answer.scores.iter().find(|score| score.scorer == *judge) {
@@ -190,6 +196,11 @@ impl Breakdown {
     /// How many rows are failing.
     pub fn failing(&self) -> usize {
         self.rows.iter().filter(|row| row.value < self.aspects.pass_threshold).count()
+    }
+
+    /// How many answers were cut at the token limit, and so are failing.
+    pub fn cut(&self) -> usize {
+        self.cut
     }
 
     /// Scores by expected label, in the order of the labels; labels without a row are left out.

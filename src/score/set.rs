@@ -96,8 +96,8 @@ impl ScorerSet {
 
     /// One score a scorer, in order, and their weighted mean, in [0, 1].
     ///
-    /// A refused or withheld answer scores 0 everywhere with the reason "refused"; no scorer sees it. A cut answer is
-    /// scored as it is, and a score below 1 says that it was cut.
+    /// An answer that was refused, withheld or cut at the token limit scores 0 everywhere, with that as the reason; no scorer
+    /// sees it.
     ///
     /// # Errors
     /// The first scorer that fails, or that gives NaN or a value outside [0, 1].
@@ -107,16 +107,13 @@ impl ScorerSet {
         completion: &Completion,
         scoring: Scoring<'_>,
     ) -> Result<(Vec<Score>, f64), ScoreError> {
-        if matches!(completion.finish, FinishReason::Refusal | FinishReason::Filter) {
-            return Ok((self.names().map(refused).collect(), 0.0));
+        if let Some(reason) = unfinished(completion.finish) {
+            return Ok((self.names().map(|name| failed(name, reason)).collect(), 0.0));
         }
         let mut scores = Vec::with_capacity(self.scorers.len());
         let (mut sum, mut weights) = (0.0, 0.0);
         for (scorer, weight) in &self.scorers {
-            let mut score = checked(scorer.score(example, completion, scoring).await?)?;
-            if completion.finish == FinishReason::Length && score.value < 1.0 {
-                note_cut(&mut score);
-            }
+            let score = checked(scorer.score(example, completion, scoring).await?)?;
             sum += weight * score.value;
             weights += weight;
             scores.push(score);
@@ -132,8 +129,18 @@ impl std::fmt::Debug for ScorerSet {
     }
 }
 
-fn refused(name: &str) -> Score {
-    Score { scorer: name.to_owned(), value: 0.0, reason: Some("refused".to_owned()), criterion: None }
+/// Why an answer that ended so is no whole answer of the model's.
+fn unfinished(finish: FinishReason) -> Option<&'static str> {
+    match finish {
+        FinishReason::Refusal => Some("refused"),
+        FinishReason::Filter => Some("withheld by the provider's filter"),
+        FinishReason::Length => Some("cut at the token limit"),
+        FinishReason::Stop | FinishReason::Tool => None,
+    }
+}
+
+fn failed(name: &str, reason: &str) -> Score {
+    Score { scorer: name.to_owned(), value: 0.0, reason: Some(reason.to_owned()), criterion: None }
 }
 
 /// The score, if its value is one.
@@ -145,20 +152,12 @@ pub(super) fn checked(score: Score) -> Result<Score, ScoreError> {
     Err(ScoreError::of_row(score.scorer, format!("gave {}; a score must be a number from 0 to 1", score.value)))
 }
 
-fn note_cut(score: &mut Score) {
-    const CUT: &str = "the answer was cut at the token limit";
-    score.reason = Some(match score.reason.take() {
-        Some(reason) => format!("{reason}; {CUT}"),
-        None => CUT.to_owned(),
-    });
-}
-
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
 
     use super::super::samples::{gives, row, says};
-    use super::super::{ExactMatch, ExactMatchOptions, Levenshtein};
+    use super::super::{ExactMatch, ExactMatchOptions};
     use super::*;
 
     fn set(scorers: Vec<(&'static str, f64, f64)>) -> Result<ScorerSet, ScorerSetupError> {
@@ -195,27 +194,16 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_answer_scores_zero_and_no_scorer_sees_it() {
+    fn an_answer_that_was_refused_withheld_or_cut_scores_zero_and_no_scorer_sees_it() {
         let set = set(vec![("odd", f64::NAN, 1.0)]).unwrap();
-        for finish in [FinishReason::Refusal, FinishReason::Filter] {
+        for (finish, told) in [
+            (FinishReason::Refusal, "refused"),
+            (FinishReason::Filter, "withheld by the provider's filter"),
+            (FinishReason::Length, "cut at the token limit"),
+        ] {
             let (scores, value) = scored(&set, &Completion { finish, ..says("yes") }).unwrap();
-            assert_eq!((value, scores[0].reason.as_deref()), (0.0, Some("refused")));
+            assert_eq!((value, scores[0].reason.as_deref()), (0.0, Some(told)));
         }
-    }
-
-    #[test]
-    fn a_cut_answer_is_scored_as_it_is_and_says_so_where_it_fails() {
-        let set = ScorerSet::new(vec![
-            (Arc::new(ExactMatch::new("exact_match", ExactMatchOptions::default())) as _, 1.0),
-            (Arc::new(Levenshtein::new("levenshtein", None)) as _, 1.0),
-        ])
-        .unwrap();
-        assert_eq!(set.needs_expected(), Some("exact_match"));
-        let cut = |text| Completion { finish: FinishReason::Length, ..says(text) };
-        let (scores, value) = scored(&set, &cut("yes")).unwrap();
-        assert_eq!((value, &scores[0].reason), (1.0, &None));
-        let (scores, _) = scored(&set, &cut("ye")).unwrap();
-        assert!(scores.iter().all(|score| score.reason.as_ref().unwrap().ends_with("cut at the token limit")));
     }
 
     #[test]

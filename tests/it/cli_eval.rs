@@ -48,8 +48,8 @@ fn a_new_project_can_be_scored_at_once_and_the_second_time_costs_nothing() {
     let first = ratchet(project.path(), &["eval", "--json"]).json();
     let keys: Vec<&str> = first.as_object().unwrap().keys().map(String::as_str).collect();
     let wanted = [
-        "calls", "cost_usd", "errors", "examples", "interval", "labels", "macro_f1", "quoted", "score", "seconds",
-        "tokens",
+        "calls", "cost_usd", "cut", "errors", "examples", "interval", "labels", "macro_f1", "quoted", "score",
+        "seconds", "tokens",
     ];
     assert_eq!(keys, wanted);
     let labels = first["labels"].as_array().unwrap();

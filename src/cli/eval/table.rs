@@ -45,6 +45,15 @@ impl fmt::Display for Page<'_> {
             0 => writeln!(f)?,
             errors => writeln!(f, "; {} could not run and count nowhere", plural(errors, "row"))?,
         }
+        if let cut @ 1.. = self.breakdown.cut() {
+            let answers = plural(cut, "answer");
+            let advice = "raise models.task.max_tokens, or ask for a shorter answer";
+            writeln!(
+                f,
+                "{}",
+                wrapped(&format!("{answers} cut at the token limit, so failing; {advice}"), WIDTH, "  ").join("\n")
+            )?;
+        }
         if let Some(words) = left_out(self.quoted, "the prompt") {
             writeln!(f, "{words}")?;
         }
@@ -256,6 +265,9 @@ mod tests {
             .chain([outcome(1000, &labels[0], "\u{1b}[2J neither")])
             .collect();
         outcomes[0].result = Err(OutcomeError::Call(CallError::Transient("a reset ".repeat(20))));
+        if let Some(Ok(cut)) = outcomes.last_mut().map(|outcome| &mut outcome.result) {
+            cut.completion.finish = FinishReason::Length;
+        }
         let aspects = Aspects {
             labels: Some(labels),
             fields: vec![Labels { field: Some("a long field".repeat(9)), counts: Vec::new() }],
@@ -279,8 +291,9 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_could_not_run_are_no_failures() {
+    fn rows_that_could_not_run_are_no_failures_and_cut_answers_are() {
         let page = page(2);
+        assert!(page.contains("\n1 answer cut at the token limit, so failing; raise models.task.max_tokens"), "{page}");
         assert!(page.contains("2 of 4 rows pass; 1 row could not run and count nowhere"), "{page}");
         assert!(page.contains("could not run\nrow-0"), "{page}");
     }
