@@ -4,7 +4,7 @@
 //! its reply repeats; replies may come in any order. When the process dies, or gives no reply at all for the timeout,
 //! the row that has waited longest is blamed and gets the error; the others are sent again to a new process, so that
 //! which rows fail depends on the rows and not on what happened to be in flight. A process that dies
-//! [`MOST_DEATHS`] times without one reply in between is given up.
+//! [`MOST_DEATHS`] times without one reply in between is given up, as is one that is late [`MOST_LATE`] times.
 
 mod leader;
 mod process;
@@ -28,6 +28,9 @@ use process::Process;
 
 /// Deaths in a row, without a reply in between, after which the process is given up.
 pub const MOST_DEATHS: u32 = 5;
+
+/// The same for a process that has replied before and is late now: rows may be slow one after another.
+pub const MOST_LATE: u32 = 20;
 
 /// How to start the process and how long to wait for it.
 #[derive(Debug, Clone)]
@@ -213,17 +216,18 @@ impl InFlight {
 /// Owns the process until the handle is dropped.
 async fn supervise(spec: WorkerSpec, mut process: Process, mut inbox: mpsc::UnboundedReceiver<Ask>) {
     let mut in_flight = InFlight { rows: BTreeMap::new(), next_id: 1, since: Instant::now() };
-    let mut deaths = 0;
+    let mut ends = Ends::default();
     loop {
         let mut replied = false;
         let Some(end) = serve(&spec, &mut process, &mut inbox, &mut in_flight, &mut replied).await else {
             return;
         };
-        deaths = if replied { 1 } else { deaths + 1 };
+        ends.count(&end, replied);
         let cause = end.cause().to_owned();
         in_flight.fail_oldest(end.blame(in_flight.rows.len()));
-        if deaths >= MOST_DEATHS {
-            let message = format!("{cause}; that was {deaths} times in a row without a reply, so it is given up");
+        if ends.are_hopeless() {
+            let times = ends.in_a_row;
+            let message = format!("{cause}; that was {times} times in a row without a reply, so it is given up");
             return give_up(message, inbox, in_flight).await;
         }
         process = match Process::start(&spec).await {
@@ -234,6 +238,32 @@ async fn supervise(spec: WorkerSpec, mut process: Process, mut inbox: mpsc::Unbo
         for (line, _) in in_flight.rows.values() {
             process.send(line);
         }
+    }
+}
+
+/// How often the process has come to an end without a reply in between.
+#[derive(Debug, Default)]
+struct Ends {
+    /// Whether it has ever replied.
+    has_replied: bool,
+    in_a_row: u32,
+    /// Those of them at which it died.
+    deaths: u32,
+}
+
+impl Ends {
+    /// Counts `end`, before which it `replied` or not.
+    fn count(&mut self, end: &End, replied: bool) {
+        if replied {
+            *self = Self { has_replied: true, ..Self::default() };
+        }
+        self.in_a_row += 1;
+        self.deaths += u32::from(matches!(end, End::Died(_)));
+    }
+
+    fn are_hopeless(&self) -> bool {
+        let most = if self.has_replied { MOST_LATE } else { MOST_DEATHS };
+        self.deaths >= MOST_DEATHS || self.in_a_row >= most
     }
 }
 
@@ -326,6 +356,21 @@ mod tests {
         assert!(matches!(first(), Err(Failure::NoReply(message)) if message.contains("\"hello\"")));
         assert!(matches!(second(), Err(Failure::NoReply(message)) if message.contains("isn't UTF-8")));
         assert!(fourth().unwrap()["score"].is_null());
+    }
+
+    #[test]
+    fn slow_rows_in_a_row_are_no_deaths_of_a_process_that_replies_to_others() {
+        let (late, died) = (|| End::Late(String::new()), || End::Died(String::new()));
+        let hopeless_after = |has_replied: bool, end: fn() -> End| {
+            let mut ends = Ends::default();
+            (1..).find(|at| {
+                ends.count(&end(), has_replied && *at == 1);
+                ends.are_hopeless()
+            })
+        };
+        assert_eq!(hopeless_after(true, late), Some(MOST_LATE));
+        assert_eq!(hopeless_after(true, died), Some(MOST_DEATHS));
+        assert_eq!(hopeless_after(false, late), Some(MOST_DEATHS), "nothing shows that it ever replies");
     }
 
     #[test]

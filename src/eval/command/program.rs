@@ -1,8 +1,8 @@
 //! The workers of a command target: long-lived processes, each at one row at a time.
 //!
 //! A worker that dies is started again and given its row once more; if it dies of it again, the row is an error and the
-//! others go on. A program that dies [`MOST_DEATHS`](crate::worker::MOST_DEATHS) times in a row without one answer, or
-//! that can't be started, ends the evaluation.
+//! others go on. A program that dies [`MOST_DEATHS`](crate::worker::MOST_DEATHS) times in a row without one answer, is late
+//! [`MOST_LATE`](crate::worker::MOST_LATE) times, or can't be started, ends the evaluation.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
