@@ -275,6 +275,13 @@ fn verdict(
                        larger model, or rate more answers.";
         return (false, message.to_owned());
     }
+    if without >= 1.0 {
+        let message = format!(
+            "It can't be told: with {dev_rows} dev rows no gain can be told from luck, whatever the judge. Add rows, or have more \
+             of them in dev."
+        );
+        return (false, message);
+    }
     let points = |gain: f64| format!("{:.1}", 100.0 * gain);
     if with <= TOO_NOISY * without {
         let message = format!(

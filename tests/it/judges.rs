@@ -262,6 +262,10 @@ fn a_judge_is_measured_against_people_and_against_itself() {
     let page = project.ratchet(&["scorer", "calibrate"]);
     assert!(page.out.contains("Can it tell revisions apart? Yes: with 24 dev rows"), "{}", page.out);
     assert!(page.out.contains("agreement 90.0 %, kappa 0.80 ["), "{}", page.out);
+    project.write("library.jsonl", rated().replace("\"id\":", "\"split\":\"train\",\"id\":"));
+    let without_dev = project.ratchet(&["scorer", "calibrate"]).out;
+    assert!(without_dev.contains("revisions apart? It can't be told: with 0 dev rows"), "{without_dev}");
+    project.write("library.jsonl", rated());
     let stars = project.ratchet(&["scorer", "calibrate", "--human", "stars", "--json"]).json();
     assert_eq!(stars["categories"], json!(["0", "0.25", "1"]));
     let of_coin = project.ratchet(&["scorer", "calibrate", "--human", "coin", "--json"]).json();
@@ -339,6 +343,23 @@ fn a_rubric_is_drafted_shown_with_its_verdicts_and_saved_only_when_accepted() {
     assert_eq!(saved.json()["saved"], true, "{}", saved.out);
     assert!(project.read("ratchet.toml").starts_with(before.trim_end()));
     assert_eq!(project.ratchet(&["eval", "--json"]).json()["judge"]["length"][1]["scorer"], "reply");
+}
+
+#[test]
+fn a_draft_that_can_score_no_row_is_shown_and_not_saved() {
+    let provider = provider();
+    let mute = Provider::start(Answers::Fixed("I would rather not.".to_owned()), Behaviour::default());
+    let project = project(&provider, 10..40, TONE);
+    let before = project.read("ratchet.toml");
+    let judge = format!("models.judge={{{}}}", mute.table());
+    for more in [&["--yes"][..], &["--yes", "--json"], &[]] {
+        let command = [&["scorer", "draft", "a kind reply that says when", "--set", &judge][..], more].concat();
+        let ran = project.ratchet(&command);
+        assert_eq!(ran.code, 4, "{}", ran.err);
+        let told = ran.err.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(told.contains("can score none of the 6 rows") && told.contains("unusable replies"), "{told}");
+        assert!(ran.out.contains("reply") && project.read("ratchet.toml") == before, "{}", ran.out);
+    }
 }
 
 #[test]

@@ -73,13 +73,18 @@ impl Draft {
         if let Some(outcomes) = outcomes.as_ref().filter(|_| !self.json) {
             print(&page(outcomes).map_err(Failure::usage)?)?;
         }
-        let saved = runs && self.may("Save it?")?;
+        let scores_none = outcomes.as_deref().and_then(scores_none);
+        let saved = runs && scores_none.is_none() && self.may("Save it?")?;
         if saved {
             save(&bench, &drafted)?;
         }
         if self.json {
             print_json(&object(&drafted, outcomes.as_deref(), saved))?;
-        } else if !saved {
+        }
+        if let Some(error) = scores_none {
+            return Err(Failure { exit: Exit::CouldNotRun, error });
+        }
+        if !self.json && !saved {
             let not = if runs { "not saved; --yes saves it" } else { "neither run nor saved; --yes does both" };
             bench.note(&format!("{not}, or paste the lines above into the config file"));
         }
@@ -135,6 +140,14 @@ async fn verdicts(
     };
     let tried = bench.project.try_draft(models, drafted, script.as_deref(), rows).await;
     Ok(tried.map_err(|error| failure(error, models))?.outcomes)
+}
+
+/// That the draft can score none of the rows, where that is so.
+fn scores_none(outcomes: &[Outcome]) -> Option<anyhow::Error> {
+    let first = outcomes.first()?.result.as_ref().err()?;
+    let rows = plural(outcomes.len(), "row");
+    let error = || anyhow::anyhow!("it can score none of the {rows}, and is not saved; the first: {first}");
+    outcomes.iter().all(|outcome| outcome.result.is_err()).then(error)
 }
 
 /// Each row as `eval` shows one.
