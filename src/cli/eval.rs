@@ -34,7 +34,8 @@ pub use table::shown_row;
   ratchet eval --json | jq .score
 
 Rows whose answer is stored cost nothing. Rows that the prompt quotes as examples
-are left out: copying one is not knowing. Exit code 4: no row could run.")]
+are left out: copying one is not knowing. Where no row could run the exit code is 2,
+or 4 where the provider is to blame.")]
 pub struct Eval {
     /// The prompt file, or a folder of them where the project has several; by default the project's
     prompt: Option<PathBuf>,
@@ -199,8 +200,8 @@ fn json(breakdown: &Breakdown, used: &Used, quoted: usize) -> serde_json::Value 
         "score": summary.score,
         "interval": json_interval(&summary.interval),
         "errors": summary.errors,
-        "quoted": quoted,
         "cut": breakdown.cut(),
+        "quoted": quoted,
         "labels": labels,
         "macro_f1": json_macro_f1(classified.map(|classified| classified.macro_f1)),
         "calls": used.live,

@@ -90,6 +90,16 @@ impl Config {
                 );
                 found.push(Finding { path: at("model"), cause: Cause::Conflict(message) });
             }
+            if let Some(answer) = model.max_tokens.filter(|answer| *answer >= model.context_length())
+                && model.provider == Provider::Ollama
+            {
+                let message = format!(
+                    "`models.{role}.max_tokens` is {answer}, and the context of {} has to hold what is read as well; lower it, or \
+                     raise models.{role}.context_length",
+                    model.context_length()
+                );
+                found.push(Finding { path: at("max_tokens"), cause: Cause::Conflict(message) });
+            }
             if path.len() > 1 && !model.fallback.is_empty() {
                 let message = "a fallback has no fallback of its own; put it into the same list".to_owned();
                 found.push(Finding { path: at("fallback"), cause: Cause::Conflict(message) });

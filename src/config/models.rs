@@ -122,6 +122,13 @@ pub struct ModelConfig {
 /// The role whose model embeds texts.
 pub(super) const EMBEDDER: &str = "embedder";
 
+impl ModelConfig {
+    /// Tokens of the context, read and written, where the server is told: Ollama's.
+    pub fn context_length(&self) -> u32 {
+        self.context_length.unwrap_or(16_384)
+    }
+}
+
 impl Models {
     /// All models that a run may ask, with where they stand below `models`.
     pub fn all(&self) -> Vec<(Vec<String>, &ModelConfig)> {

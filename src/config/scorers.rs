@@ -559,7 +559,7 @@ fn expected_min() -> f64 {
 #[serde(untagged)]
 enum FieldsOrWeights {
     /// Fields of equal weight.
-    Fields(Vec<String>),
+    Fields(#[schemars(length(min = 1))] Vec<String>),
     /// Fields with their weights.
     Weights(
         #[schemars(extend(

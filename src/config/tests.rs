@@ -235,6 +235,7 @@ fn a_value_of_the_wrong_type_is_shown_with_what_the_key_takes() {
 fn a_value_out_of_range_is_shown_with_the_range() {
     assert_snapshot!(errors("[search]\ngenerations = 0\n"), @"ratchet.toml:10:15: `search.generations` is 0, but must be a whole number of at least 1");
     assert_snapshot!(errors("[[scorers]]\ntype = \"json_valid\"\nweight = 0\n"), @"ratchet.toml:11:10: `scorers.1.weight` is 0, but must be a number above 0");
+    assert_snapshot!(errors("[[scorers]]\ntype = \"json_fields\"\nfields = []\n"), @"ratchet.toml:11:10: `scorers.1.fields` is an empty list, but must be a list that is not empty");
     assert_snapshot!(errors("[[scorers]]\ntype = \"json_fields\"\nfields = { a = 1, b = -1 }\n"), @"ratchet.toml:11:23: `scorers.1.fields.b` is -1, but must be a number above 0");
     assert_snapshot!(errors_with("dataset", "pass_threshold = 1.5\ndataset"), @"ratchet.toml:2:18: `pass_threshold` is 1.5, but must be a number above 0 and at most 1");
     assert_snapshot!(errors_with("dataset", "pass_threshold = 0\ndataset"), @"ratchet.toml:2:18: `pass_threshold` is 0, but must be a number above 0 and at most 1");
@@ -455,6 +456,16 @@ fn prompts_are_called_as_their_files_and_by_their_keys_where_files_are_called_al
     assert_eq!(names(alike), ["ask.txt", "reply-system.txt", "route-system.txt"]);
     let twice = config(r#"prompts = { route = "a.txt", reply = "a.txt" }"#).unwrap_err().to_string();
     assert!(twice.contains("`prompts.reply` and `prompts.route` are the same file"), "{twice}");
+}
+
+#[test]
+fn an_answer_as_long_as_the_context_of_ollama_is_refused() {
+    let with =
+        |keys: &str| SMALL.replace("provider = \"embedded\"", &format!("provider = \"ollama\"\nmodel = \"m\"\n{keys}"));
+    assert!(read(&with("context_length = 1000\nmax_tokens = 999")).is_ok());
+    let error = read(&with("context_length = 1000\nmax_tokens = 1000")).unwrap_err().to_string();
+    assert!(error.contains(":8:1: `models.task.max_tokens` is 1000"), "{error}");
+    assert!(read(&with("max_tokens = 20000")).unwrap_err().to_string().contains("the context of 16384"));
 }
 
 #[test]

@@ -18,9 +18,6 @@ use crate::model::{
 /// Most calls of the embedded model under way at once: it is this machine that answers.
 const EMBEDDED_CONCURRENCY: usize = 8;
 
-/// The context of a model of Ollama where the config doesn't say, in tokens.
-const CONTEXT_LENGTH: u32 = 16_384;
-
 /// The version of Azure's API where the config doesn't say: the latest stable one with JSON schemas.
 const API_VERSION: &str = "2024-10-21";
 
@@ -110,7 +107,7 @@ fn dialect(model: &ModelConfig) -> Dialect {
         }
         Speaks::Gemini => Dialect::Gemini,
         Speaks::Bedrock => Dialect::Bedrock,
-        Speaks::Ollama => Dialect::Ollama { context_length: model.context_length.unwrap_or(CONTEXT_LENGTH) },
+        Speaks::Ollama => Dialect::Ollama { context_length: model.context_length() },
     }
 }
 

@@ -101,7 +101,11 @@ impl EmbeddingSimilarity {
 
     /// What a failed call is: of this row alone, or the same for every row.
     fn failed(&self, error: CallError) -> ScoreError {
-        let message = format!("the embedder's call failed: {error}");
+        let advice = match &error {
+            CallError::Rejected(_) => "; where all are, check the model and the parameters in [models.embedder]",
+            _ => "",
+        };
+        let message = format!("the embedder's call failed: {}{advice}", error.to_string().trim_end_matches('.'));
         let call = (error.is_systemic() || error.is_transient()).then_some(error);
         ScoreError { call, ..ScoreError::of_row(&self.name, message) }
     }
@@ -242,6 +246,7 @@ mod tests {
         assert!(failed("broken").message.contains("without a number"), "{}", failed("broken"));
         let refused = failed("an answer beyond all bounds");
         assert!(refused.message.contains("too long") && !refused.systemic && refused.call.is_none(), "{refused}");
+        assert!(refused.message.ends_with("check the model and the parameters in [models.embedder]"), "{refused}");
         for wrong in [1.0, -0.1, f64::NAN] {
             let options = EmbeddingOptions { expected_min: wrong, ..scorer(0.0).options };
             assert!(EmbeddingSimilarity::new("x", options).is_err());

@@ -38,7 +38,7 @@ impl RegexMatch {
     /// A scorer called `name` in reports.
     ///
     /// # Errors
-    /// A given pattern that doesn't compile. A row's pattern that doesn't is an error of that row.
+    /// A given pattern that doesn't compile; [`Scorer::check`](super::Scorer::check) tells those of rows.
     pub fn new(name: impl Into<String>, options: RegexOptions) -> Result<RegexMatch, ScorerSetupError> {
         let name = name.into();
         let pattern = match options.pattern {
@@ -87,6 +87,13 @@ impl Grader for RegexMatch {
         self.pattern.is_none()
     }
 
+    fn check(&self, example: &Example) -> Result<(), String> {
+        if self.pattern.is_none() && example.expected.is_some() {
+            self.of_row(&text_of(expected(example)?))?;
+        }
+        Ok(())
+    }
+
     fn grade(&self, example: &Example, answer: &str) -> Result<Grade, String> {
         let answer = answer.trim();
         match &self.pattern {
@@ -100,7 +107,7 @@ impl Grader for RegexMatch {
 mod tests {
     use serde_json::Value;
 
-    use super::super::samples::{reason, try_score, value};
+    use super::super::samples::{reason, row, try_score, value};
     use super::*;
 
     fn given(pattern: &str, ignore_case: bool) -> RegexMatch {
@@ -126,6 +133,8 @@ mod tests {
         assert_eq!(value(&scorer, "^a+$", "aa"), 1.0);
         assert!(try_score(&scorer, "(", "x").unwrap_err().message.contains("doesn't compile"));
         assert!(try_score(&scorer, Value::Null, "x").is_err());
+        assert!(Grader::check(&scorer, &row("(")).unwrap_err().contains("doesn't compile"));
+        assert_eq!(Grader::check(&scorer, &row("^a+$")), Ok(()));
     }
 
     #[test]
