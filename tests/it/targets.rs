@@ -136,6 +136,53 @@ fn every_command_copes_with_several_prompts() {
 }
 
 #[test]
+fn prompts_that_are_called_alike_are_told_apart_from_load_to_apply() {
+    if !has("python3") {
+        return;
+    }
+    let project = agent();
+    let mut config = project.read("ratchet.toml");
+    for name in ["route", "answer"] {
+        let (old, new) = (format!("prompts/{name}.prompty"), format!("prompts/{name}/system.prompty"));
+        project.write(&new, project.read(&old));
+        std::fs::remove_file(project.path().join(&old)).unwrap();
+        config = config.replace(&old, &new);
+    }
+    project.write("ratchet.toml", config);
+    let before = sources(&project);
+    let ok = |arguments: &[&str]| {
+        let ran = project.ratchet(arguments);
+        assert_eq!(ran.code, 0, "{arguments:?}: {}", ran.err);
+        ran.out
+    };
+    assert_eq!(optimize(&project).code, 0);
+    assert!(ok(&["diff"]).starts_with("--- a/route-system.prompty\n+++ b/route-system.prompty\n"));
+    assert!(ok(&["failures", "--cluster", "pace"]).contains("failed pace in answer-system.prompty"));
+    let best = project.run().join("best.prompt");
+    let score = |prompt: &str| project.ratchet(&["eval", "--json", prompt]).json()["score"].as_f64().unwrap();
+    assert!(score(best.to_str().unwrap()) > score("prompts/route/system.prompty"));
+    ok(&["review", "--accept-all"]);
+    ok(&["apply"]);
+    let after = sources(&project);
+    for (path, content) in &before {
+        assert_eq!(after[path] != *content, path.ends_with("route/system.prompty"), "{}", path.display());
+    }
+}
+
+#[test]
+fn an_agent_is_told_the_row_beside_prompts_that_do_not_hold_it() {
+    let project = Project::new();
+    project.write("prompts/rules.txt", "Be kind.");
+    let agent = r#"while read -r line; do id=${line#*:}; printf '{"id": %s, "output": "spaces"}\n' "${id%%,*}"; done"#;
+    project.write("agent.sh", agent);
+    let settings = ["--set", "prompt='prompts/rules.txt'", "--set", "target={command=['sh', 'agent.sh']}"];
+    let ran = project.ratchet(&[&["eval", "--json"][..], &settings].concat());
+    assert_eq!((ran.code, ran.json()["errors"].as_u64()), (0, Some(0)), "{}", ran.err);
+    let of_model = project.ratchet(&["eval", "--set", "prompt='prompts/rules.txt'"]);
+    assert!(of_model.code == 2 && of_model.err.contains("loses its input variable"), "{}", of_model.err);
+}
+
+#[test]
 fn a_dry_run_says_what_is_known_of_a_programs_model_calls() {
     if !has("python3") {
         return;
