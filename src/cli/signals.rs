@@ -1,5 +1,6 @@
 //! Ctrl-C and SIGTERM: the first stops in order, the second at once. Neither loses anything.
 
+use prompt_ratchet::worker::Leader;
 use tokio_util::sync::CancellationToken;
 
 use super::exit::Exit;
@@ -7,7 +8,8 @@ use super::exit::Exit;
 /// What is said at the first signal.
 const STOPPING: &str = "stopping: calls under way have some seconds to end; once more stops at once";
 
-/// Cancelled by the first Ctrl-C or SIGTERM, which `note` is told of; the second ends the process.
+/// Cancelled by the first Ctrl-C or SIGTERM, which `note` is told of; the second ends the process
+/// and those that it has started.
 pub fn interrupt(note: impl Fn(&str) + Send + 'static) -> CancellationToken {
     let token = CancellationToken::new();
     let first = token.clone();
@@ -16,6 +18,7 @@ pub fn interrupt(note: impl Fn(&str) + Send + 'static) -> CancellationToken {
         first.cancel();
         note(STOPPING);
         signalled().await;
+        Leader::end_all();
         std::process::exit(Exit::Interrupted as i32);
     });
     token

@@ -2,7 +2,8 @@
 //!
 //! Rows run concurrently as the target allows; what comes back first changes nothing but the progress that is seen.
 //! One row's error is that row's outcome. Only a fault that no later call can escape ends an evaluation early; where
-//! that is the budget or the time, the calls under way are waited for.
+//! that is the budget or the time, the calls under way are waited for. An interrupt ends it as soon as no call is under
+//! way: scoring is not waited for, since it costs nothing to do again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,10 +13,11 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio::task::coop::consume_budget;
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::{Answer, Evaluation, Outcome, OutcomeError, Repeats, Target};
 use crate::dataset::{Example, Rows};
-use crate::model::{BoxFuture, CallError, Chat, UNSTORED};
+use crate::model::{BoxFuture, CallError, Chat, Interrupt, UNSTORED};
 use crate::prompt::PromptSet;
 use crate::score::{ScorerSet, Scoring};
 
@@ -99,12 +101,14 @@ pub struct Evaluator {
     judge: Option<Arc<dyn Chat>>,
     embedder: Option<Arc<dyn Chat>>,
     repeats: Repeats,
+    interrupt: Interrupt,
 }
 
 impl Evaluator {
     /// An evaluator of `target` by `scorers`.
     pub fn new(target: Arc<dyn Target>, scorers: Arc<ScorerSet>) -> Self {
-        Self { target, scorers, judge: None, embedder: None, repeats: Repeats::ONCE }
+        let interrupt = CancellationToken::new().into();
+        Self { target, scorers, judge: None, embedder: None, repeats: Repeats::ONCE, interrupt }
     }
 
     /// The same with the model that judges among the scorers ask.
@@ -120,6 +124,11 @@ impl Evaluator {
     /// The same with several answers a row.
     pub fn repeated(self, repeats: Repeats) -> Self {
         Self { repeats, ..self }
+    }
+
+    /// The same, ended by `interrupt`: the one of the models that it asks.
+    pub fn interrupted_by(self, interrupt: Interrupt) -> Self {
+        Self { interrupt, ..self }
     }
 
     /// How many rows are under way beyond the calls that the target takes at a time: those whose answers are being stored or
@@ -148,7 +157,11 @@ impl Evaluator {
     async fn answer(&self, prompts: &PromptSet, example: &Example, draw: u32) -> Result<Answer, OutcomeError> {
         let scoring = Scoring { sample: draw, judge: self.judge.as_deref(), embedder: self.embedder.as_deref() };
         let completion = self.target.answer(prompts, example, draw).await?;
-        let (scores, value) = self.scorers.score(example, &completion, scoring).await?;
+        let (scores, value) = tokio::select! {
+            biased;
+            scored = self.scorers.score(example, &completion, scoring) => scored?,
+            () = self.interrupt.over() => return Err(CallError::Interrupted.into()),
+        };
         Ok(Answer { completion, scores, value })
     }
 
@@ -250,5 +263,72 @@ impl Evaluate for Evaluator {
 
     fn answers_a_row(&self) -> u64 {
         u64::from(self.repeats.samples)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+    use crate::model::Completion;
+    use crate::model::testing::answer;
+    use crate::prompt::Prompt;
+    use crate::score::{Score, ScoreError, Scorer};
+
+    struct Answers;
+
+    impl Target for Answers {
+        fn answer<'a>(
+            &'a self,
+            _: &'a PromptSet,
+            _: &'a Example,
+            _: u32,
+        ) -> BoxFuture<'a, Result<Completion, CallError>> {
+            Box::pin(ready(Ok(answer("yes"))))
+        }
+
+        fn is_deterministic(&self) -> bool {
+            true
+        }
+
+        fn concurrency(&self) -> usize {
+            1
+        }
+    }
+
+    /// Interrupts at its first row, and never ends.
+    struct Hangs(CancellationToken);
+
+    impl Scorer for Hangs {
+        fn name(&self) -> &str {
+            "hangs"
+        }
+
+        fn needs_expected(&self) -> bool {
+            false
+        }
+
+        fn score<'a>(
+            &'a self,
+            _: &'a Example,
+            _: &'a Completion,
+            _: Scoring<'a>,
+        ) -> BoxFuture<'a, Result<Score, ScoreError>> {
+            self.0.cancel();
+            Box::pin(pending())
+        }
+    }
+
+    #[tokio::test]
+    async fn an_interrupt_does_not_wait_for_a_scorer() {
+        let token = CancellationToken::new();
+        let scorers = ScorerSet::new(vec![(Arc::new(Hangs(token.clone())), 1.0)]).unwrap();
+        let evaluator = Evaluator::new(Arc::new(Answers), Arc::new(scorers)).interrupted_by(token.into());
+        let prompts = Arc::new(PromptSet::one(Prompt::parse("prompt", "{{ input }}").unwrap()).unwrap());
+        let row = |at| Arc::new(serde_json::from_value(serde_json::json!({"id": at, "input": "x"})).unwrap());
+        let rows = ["1", "2", "3"].map(row);
+        let ended = evaluator.evaluate(&prompts, &rows, 0, &|_| ()).await;
+        assert_eq!(ended.unwrap_err(), CallError::Interrupted.into());
     }
 }

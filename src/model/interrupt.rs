@@ -35,7 +35,7 @@ impl Interrupt {
 
     /// Ends when nothing more is to be waited for: no attempt of any stack is under way, or their time is up. All calls
     /// end with this, none earlier: the first that did would take the others with it.
-    pub(super) async fn over(&self) {
+    pub async fn over(&self) {
         self.token.cancelled().await;
         let mut under_way = self.under_way.subscribe();
         // A sender that is gone counts nothing any more.

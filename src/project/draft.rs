@@ -202,7 +202,8 @@ impl Project {
         }
         let scorers = ScorerSet::new(vec![(scorer, 1.0)])?;
         let judge = Arc::clone(&models.judge) as Arc<dyn Chat>;
-        let evaluator = Evaluator::new(self.target(models), Arc::new(scorers)).judged_by(judge);
+        let evaluator =
+            Evaluator::new(self.target(models), Arc::new(scorers)).judged_by(judge).interrupted_by(models.interrupt());
         Ok(evaluator.evaluate(&self.prompts, rows, 0, &|_| ()).await?)
     }
 

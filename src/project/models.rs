@@ -63,6 +63,11 @@ impl Models {
         &self.session.ledger
     }
 
+    /// What stops their calls.
+    pub(super) fn interrupt(&self) -> Interrupt {
+        self.session.interrupt.clone()
+    }
+
     /// Has `listener` told when a provider is out and when it is back. The first listener stays.
     pub fn listen(&self, listener: impl Fn(ModelRole, &Notice) + Send + Sync + 'static) {
         // A run has one listener.
@@ -201,8 +206,10 @@ impl Project {
             (None, None) => RepeatRule::Mean,
         };
         let repeats = Repeats { samples: config.samples, rule, pass_threshold: self.config.pass_threshold };
-        let evaluator =
-            Evaluator::new(self.target(models), Arc::clone(&self.scorers)).judged_by(judge).repeated(repeats);
+        let evaluator = Evaluator::new(self.target(models), Arc::clone(&self.scorers))
+            .judged_by(judge)
+            .repeated(repeats)
+            .interrupted_by(models.interrupt());
         match &models.embedder {
             Some(embedder) => evaluator.embedded_by(Arc::clone(embedder) as Arc<dyn Chat>),
             None => evaluator,

@@ -359,6 +359,19 @@ def handler(output, expected):
         assert!(error.systemic && error.message.contains("5 times in a row"), "{error}");
     }
 
+    #[test]
+    fn a_process_ends_with_who_asked_also_in_the_middle_of_a_row() {
+        if !has_python() {
+            return;
+        }
+        let (_dir, options) = options("import time\ndef handler(output):\n    time.sleep(1000)");
+        let mut command = Command::new("python3");
+        command.args(["-c", DRIVER]).arg(&options.path).stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut process = command.spawn().unwrap();
+        process.stdin.take().unwrap().write_all(b"{\"id\": 1, \"output\": \"\"}\n").unwrap();
+        assert!(process.wait().unwrap().success());
+    }
+
     #[tokio::test]
     async fn what_is_wrong_with_the_file_is_told_at_the_start() {
         if !has_python() {

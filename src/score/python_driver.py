@@ -3,7 +3,9 @@ import inspect
 import json
 import math
 import os
+import queue
 import sys
+import threading
 import traceback
 import types
 
@@ -99,6 +101,20 @@ def read(result):
     return number, None if reason is None else text(reason)
 
 
+def lines():
+    """The requests. Who asked is gone when they end, and with them the process, also in the middle of a row."""
+    waiting = queue.SimpleQueue()
+
+    def take():
+        for line in requests:
+            waiting.put(line)
+        os._exit(0)
+
+    threading.Thread(target=take, daemon=True).start()
+    while True:
+        yield waiting.get()
+
+
 def main():
     path = sys.argv[1]
     try:
@@ -108,7 +124,7 @@ def main():
     except BaseException as error:
         return send({"failed": describe(error, path)})
     send({"wants": positional + keywords, "needs_expected": needs_expected, "modules": modules(path)})
-    for line in requests:
+    for line in lines():
         row = json.loads(line)
         reply = {"id": row["id"]}
         try:

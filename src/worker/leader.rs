@@ -1,9 +1,17 @@
 //! A process that we start, and what it starts itself: [`Leader`].
 
+#[cfg(unix)]
+use std::collections::BTreeSet;
 use std::io;
 use std::process::ExitStatus;
+#[cfg(unix)]
+use std::sync::{Mutex, PoisonError};
 
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+
+/// The groups that live, by number.
+#[cfg(unix)]
+static GROUPS: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
 
 /// A process that leads a group of its own: Ctrl-C reaches us alone, and whatever it has started (the program behind a
 /// shell, a pool, a browser) ends with it, rather than to hold its pipes open or to pile up over a night. What has left
@@ -30,11 +38,25 @@ impl Leader {
         let child = command.spawn()?;
         #[cfg(unix)]
         let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+        #[cfg(unix)]
+        if let Some(group) = group {
+            GROUPS.lock().unwrap_or_else(PoisonError::into_inner).insert(group.as_raw_nonzero().get());
+        }
         Ok(Leader {
             child,
             #[cfg(unix)]
             group,
         })
+    }
+
+    /// Kills all that live, for who ends the process without dropping them.
+    pub fn end_all() {
+        #[cfg(unix)]
+        for group in GROUPS.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            if let Some(group) = rustix::process::Pid::from_raw(*group) {
+                let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+            }
+        }
     }
 
     /// Its pipes, where they were asked for and not yet taken.
@@ -55,6 +77,7 @@ impl Leader {
     fn end_group(&mut self) {
         #[cfg(unix)]
         if let Some(group) = self.group.take() {
+            GROUPS.lock().unwrap_or_else(PoisonError::into_inner).remove(&group.as_raw_nonzero().get());
             // Mostly nothing is left of it.
             let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         }

@@ -33,6 +33,8 @@ mod providers;
 mod readme;
 mod resume;
 mod scorers;
+#[cfg(unix)]
+mod signals;
 mod snapshot;
 mod streams;
 mod targets;
