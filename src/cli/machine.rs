@@ -148,8 +148,7 @@ fn compact(event: &Event) -> Value {
             "rows": e.rows, "difference": e.difference, "survived": e.survived,
         }),
         Event::Merged(e) => json!({
-            "generation": e.generation, "candidate": e.candidate, "parts": e.parts, "difference": e.difference,
-            "better": e.better,
+            "generation": e.generation, "candidate": e.candidate, "parts": e.parts, "better": e.better,
         }),
         Event::Judged(e) => json!({
             "generation": e.generation, "candidate": e.candidate, "decision": e.verdict.decision,

@@ -230,11 +230,11 @@ impl Narration {
 
     fn raced(&self, raced: &Raced) -> Vec<String> {
         let mut text = format!(
-            "{}: {} fixed, {} broken of {}",
+            "{}: estimated from {}: {} fixed, {} broken",
             self.name(&raced.candidate),
+            plural(raced.rows, "row"),
             raced.fixed,
-            raced.broken,
-            plural(raced.rows, "row")
+            raced.broken
         );
         if !raced.breaks_pinned.is_empty() {
             text += &format!("; breaks pinned {}", raced.breaks_pinned.join(", "));
@@ -250,11 +250,15 @@ impl Narration {
     fn merged(&mut self, merged: &Merged) -> Vec<String> {
         let parts: Vec<String> = merged.parts.iter().map(|part| self.name(part)).collect();
         let name = tally(&parts, " + ");
-        let next = if merged.better { "goes to the gate" } else { "no better than its best part" };
+        let next = match &merged.breaks_pinned[..] {
+            [] if merged.better => "goes to the gate".to_owned(),
+            [] => "no better than its best part".to_owned(),
+            broken => format!("breaks pinned {}", broken.join(", ")),
+        };
         let text = format!("{name}: {next}");
         self.made_by.insert(merged.candidate.clone(), name);
         self.texts.insert(merged.candidate.clone(), (merged.tokens, merged.diff.clone()));
-        self.under("merge".to_owned(), &signed(merged.difference), &text)
+        self.under("merge".to_owned(), " ", &text)
     }
 
     fn judged(&mut self, judged: &Judged) -> Vec<String> {

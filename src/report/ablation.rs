@@ -5,7 +5,8 @@ use super::numbers::{plural, points, signed};
 use super::{CandidateView, RunView, tally};
 use crate::run::Ablated;
 
-/// Whether the hunk stays or goes, and why: `goes: 0 fixed, 0 broken of 176 rows, at worst -1.1 points (margin 2.0)`.
+/// Whether the hunk stays or goes, and why: `goes: 0 fixed, 0 broken of 176 rows, at worst -1.1 points (margin 2.0)`. One
+/// that stays may not have run on all rows: the others count as unchanged.
 pub fn ablation(ablated: &Ablated) -> String {
     let counts = format!("{} fixed, {} broken of {}", ablated.fixed, ablated.broken, plural(ablated.rows, "row"));
     match (&ablated.shortened, &ablated.guard) {
@@ -15,7 +16,7 @@ pub fn ablation(ablated: &Ablated) -> String {
             signed(ablated.margin).trim_start_matches('+')
         ),
         (None, Some(guard)) => format!("stays: {counts}; without it the prompt {guard}"),
-        (None, None) => format!("stays: {counts}"),
+        (None, None) => format!("stays: {counts}, any others counted as unchanged"),
     }
 }
 

@@ -4,6 +4,7 @@ use super::escape::{cell_code, inline};
 use super::markdown::table;
 use super::numbers::points;
 use super::{CandidateView, Fate, Origin, RunView, plural};
+use crate::run::Raced;
 
 /// Candidates that were not kept, with the reason.
 pub(super) fn not_kept(view: &RunView) -> Option<String> {
@@ -91,26 +92,22 @@ fn how_it_ended(view: &RunView, candidate: &CandidateView) -> String {
         );
     }
     if let Origin::Merged(merged) = &candidate.origin {
-        let ending = if fate == Fate::Lost { "no better than its best part" } else { "not put to the gate" };
-        return format!("{} on train, {ending}", points(merged.difference));
+        return match &merged.breaks_pinned[..] {
+            [] if fate == Fate::Lost => "no better than its best part".to_owned(),
+            [] => "not put to the gate".to_owned(),
+            broken => format!("breaks pinned {}", broken.join(", ")),
+        };
     }
     match (&candidate.screened, &candidate.raced) {
         (_, Some(raced)) if raced.survived => {
             let merged =
                 if candidate.merged_into.is_some() { "gated only as a part of a merge" } else { "not put to the gate" };
-            format!("{} on train, {merged}", points(raced.difference))
+            format!("{}, {merged}", estimated(raced))
         }
         (_, Some(raced)) if !raced.breaks_pinned.is_empty() => {
             format!("breaks pinned {} on train", raced.breaks_pinned.join(", "))
         }
-        (_, Some(raced)) => format!(
-            "lost the race on train: {} after {} of {} ({} fixed, {} broken)",
-            points(raced.difference),
-            raced.rows,
-            plural(raced.of, "row"),
-            raced.fixed,
-            raced.broken
-        ),
+        (_, Some(raced)) => format!("lost the race: {}", estimated(raced)),
         (Some(screened), None) if !screened.passed => format!(
             "screened out: {} fixed and {} broken of the {} where it should show",
             screened.fixed,
@@ -119,4 +116,16 @@ fn how_it_ended(view: &RunView, candidate: &CandidateView) -> String {
         ),
         _ => "not tried to the end".to_owned(),
     }
+}
+
+/// What a race says of train, and of which rows.
+fn estimated(raced: &Raced) -> String {
+    format!(
+        "an estimated {} on train, from {} of {} ({} fixed, {} broken)",
+        points(raced.difference),
+        raced.rows,
+        plural(raced.of, "row"),
+        raced.fixed,
+        raced.broken
+    )
 }

@@ -306,7 +306,7 @@ pub struct Raced {
     pub generation: u32,
     /// Id of the candidate.
     pub candidate: String,
-    /// Rows run before it was decided.
+    /// Rows run before it was decided, failing and passing ones equally often.
     pub rows: usize,
     /// Rows that the race had.
     pub of: usize,
@@ -314,7 +314,7 @@ pub struct Raced {
     pub fixed: usize,
     /// Rows broken.
     pub broken: usize,
-    /// Mean paired difference over the rows run.
+    /// Mean paired difference on all of train, as estimated from the rows run, each kind by its share.
     pub difference: f64,
     /// Its standard error.
     pub standard_error: f64,
@@ -342,10 +342,11 @@ pub struct Merged {
     pub tokens: usize,
     /// Unified diff against the parent.
     pub diff: String,
-    /// Mean paired difference of the merge on train.
-    pub difference: f64,
     /// Whether the merge, rather than its best part, goes to the gate.
     pub better: bool,
+    /// Ids of pinned rows that it breaks; it doesn't go to the gate for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub breaks_pinned: Vec<String>,
 }
 
 /// What the gate says.

@@ -54,7 +54,6 @@ impl Search<'_> {
         for together in [&all[..], &all[..all.len().min(2)]] {
             let Some((candidate, parts)) = self.merge_of(state, together).filter(|_| merges) else { break };
             let broken = self.pinned_broken_by(meter, state, &candidate, generation).await?;
-            let of_part = |part: &String| open.iter().find(|survivor| survivor.candidate.id == *part);
             let parts: Vec<String> = parts.iter().map(|part| part.id.clone()).collect();
             self.sink.emit(Event::Merged(run::Merged {
                 generation,
@@ -64,8 +63,8 @@ impl Search<'_> {
                 prompts: texts(&candidate.prompts),
                 tokens: candidate.prompts.tokens(),
                 diff: state.incumbent.prompts.unified_diff(&candidate.prompts),
-                difference: parts.iter().filter_map(of_part).map(|survivor| survivor.difference).sum(),
                 better: broken.is_empty(),
+                breaks_pinned: broken.clone(),
             }))?;
             if broken.is_empty() {
                 return Ok(Some(Question { candidate, parts }));
