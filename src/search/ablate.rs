@@ -34,9 +34,13 @@ pub(super) const SHARE: u64 = 8;
 const PRUNED: usize = 2;
 
 /// Whether `comparison`, of the shorter prompt with the longer, shows that the shorter one is not inferior by `margin`.
-/// On the rows themselves nothing may be lost: the margin is for what so many rows can't show.
+/// On the rows themselves nothing may be lost: the margin is for what so many rows can't show. Where no row scores
+/// anything, none shows anything.
 pub(super) fn is_not_inferior(comparison: &Comparison, margin: f64) -> bool {
-    !gate::misses_too_many(comparison) && comparison.difference >= 0.0 && comparison.interval.low > -margin
+    !gate::misses_too_many(comparison)
+        && comparison.after > 0.0
+        && comparison.difference >= 0.0
+        && comparison.interval.low > -margin
 }
 
 /// Where a hunk stands after some rows.

@@ -15,6 +15,7 @@ use super::settings::GateSettings;
 use crate::eval::{Comparison, Outcome};
 use crate::run::{Decision, Verdict};
 use crate::stats::{EProcess, mean, rows_needed};
+use crate::text::plural;
 
 /// Share of rows that may be missing before a comparison says nothing.
 const MISSING_SHARE: f64 = 0.1;
@@ -57,7 +58,7 @@ pub(super) fn halfway(half: &Comparison, of: usize) -> Option<Verdict> {
 }
 
 /// The rule on the first samples: missing rows, then the Ladder. `tokens_saved` is how much shorter the candidate's
-/// prompt is; a tie goes to the shorter.
+/// prompt is; a tie goes to the shorter, where some row scores: else nothing could have been lost.
 pub(super) fn first_look(
     comparison: &Comparison,
     settings: &GateSettings,
@@ -77,15 +78,20 @@ pub(super) fn first_look(
         let reason = format!("no gain on dev: {}", points(gain));
         return FirstLook::Decided(verdict(Decision::Rejected, reason, comparison));
     }
+    if gain == 0.0 && comparison.after <= 0.0 {
+        let reason = "no dev row scores anything, so none shows that the shorter prompt is as good".to_owned();
+        return FirstLook::Decided(verdict(Decision::Undecided, reason, comparison));
+    }
     if gain == 0.0 {
-        let reason = format!("the same score with {tokens_saved} fewer tokens");
+        let reason = format!("the same score with {} less", plural(tokens_saved.unsigned_abs() as usize, "token"));
         return FirstLook::Decided(verdict(Decision::Kept, reason, comparison));
     }
     if gain <= needed {
         let sd = standard_error * (rows as f64).sqrt();
         let rows_to_decide =
             if gain > settings.min_gain { (settings.standard_errors * sd / gain).powi(2).ceil() } else { 0.0 };
-        let mut reason = format!("gain of {} is not above {}", points(gain), points(needed));
+        let [gain, needed] = apart(gain, needed);
+        let mut reason = format!("gain of {gain} points is not above {needed} points");
         if rows_to_decide > rows as f64 {
             reason += &format!("; about {rows_to_decide} dev rows would decide");
         }
@@ -223,9 +229,20 @@ pub(super) fn is_confirmed_broken(before: &[Option<f64>], after: &[Option<f64>],
     2 * failing(after) > ran(after) && 2 * failing(before) < ran(before)
 }
 
-/// `+3.2 points`: a difference of mean values in hundredths.
+/// `+3.2 points`: a difference of mean values in hundredths. Zero has no sign.
 pub(super) fn points(difference: f64) -> String {
-    format!("{:+.1} points", 100.0 * difference)
+    format!("{} points", signed(difference, 1))
+}
+
+fn signed(difference: f64, decimals: usize) -> String {
+    let text = format!("{:+.decimals$}", 100.0 * difference);
+    if text.contains(|digit: char| matches!(digit, '1'..='9')) { text } else { text[1..].to_owned() }
+}
+
+/// Two differences in hundredths, with as many decimals as it takes to tell them apart.
+fn apart(one: f64, other: f64) -> [String; 2] {
+    let with = |decimals| [one, other].map(|number| signed(number, decimals));
+    (1..4).map(with).find(|[one, other]| one != other).unwrap_or_else(|| with(1))
 }
 
 /// About how many rows would show a difference of this size at 95 % with 80 % power; 0 where none would, or where fewer than
@@ -340,6 +357,28 @@ mod tests {
         }
         assert!(!noise.is_shown());
         assert_eq!(noise.verdict(&first, &GateSettings::default()).decision, Decision::Rejected);
+    }
+
+    #[test]
+    fn a_tie_goes_to_the_shorter_prompt_only_where_something_could_have_been_lost() {
+        let decision = |tie: &Comparison| match first_look(tie, &GateSettings::default(), true, 3) {
+            FirstLook::Decided(verdict) => verdict.decision,
+            FirstLook::Confirm => panic!("the model is deterministic"),
+        };
+        assert_eq!(decision(&comparison(40, 0, 0, 0)), Decision::Kept);
+        let pair = |id: u32| PairedRow { id: id.to_string(), before: 0.0, after: 0.0, change: Change::Unchanged };
+        let nothing = Comparison::of_rows((0..40).map(pair).collect(), &[1.0; 40], 0);
+        assert_eq!(decision(&nothing), Decision::Undecided);
+    }
+
+    #[test]
+    fn differences_are_told_apart_and_zero_has_no_sign() {
+        assert_eq!(
+            (points(0.0), points(-0.000_01), points(0.032)),
+            ("0.0 points".into(), "0.0 points".into(), "+3.2 points".into())
+        );
+        assert_eq!(apart(0.017_01, 0.017_04), ["+1.701", "+1.704"]);
+        assert_eq!(apart(0.01, 0.02), ["+1.0", "+2.0"]);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::eval::{Change, Comparison, Outcome, compare};
 use crate::run::{Decision, Verdict};
 use crate::seed;
 use crate::stats::spend;
+use crate::text::plural;
 
 /// A verdict with what it rests on.
 pub(super) struct Judgement {
@@ -135,7 +136,8 @@ impl Search<'_> {
         let margin = self.settings.gate.prune_margin;
         Ok(is_not_inferior(&both, margin).then(|| {
             format!(
-                "{saved} fewer tokens, and on train and dev not inferior: at worst {} (margin {})",
+                "{} less, and on train and dev not inferior: at worst {} (margin {})",
+                plural(saved.unsigned_abs() as usize, "token"),
                 points(both.interval.low),
                 points(margin).trim_start_matches('+')
             )

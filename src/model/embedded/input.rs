@@ -182,9 +182,15 @@ pub(super) fn tells_format(paragraph: &str) -> bool {
 
 /// Whether `word` (or a phrase) stands in `text` with no letter before or behind it.
 pub(super) fn has_word(text: &str, word: &str) -> bool {
-    text.match_indices(word).any(|(at, _)| {
-        let before = text[..at].chars().next_back().is_none_or(|c| !c.is_alphanumeric());
-        let after = text[at + word.len()..].chars().next().is_none_or(|c| !c.is_alphanumeric());
+    find_word(text, word).is_some()
+}
+
+/// Where it first stands so.
+pub(super) fn find_word(text: &str, word: &str) -> Option<usize> {
+    let mut places = text.match_indices(word).map(|(at, _)| at);
+    places.find(|at| {
+        let before = text[..*at].chars().next_back().is_none_or(|c| !c.is_alphanumeric());
+        let after = text[*at + word.len()..].chars().next().is_none_or(|c| !c.is_alphanumeric());
         before && after
     })
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::super::input::tells_format;
+use super::super::input::{has_word, tells_format};
 use super::super::labels::same;
 use super::super::lines::{arrow, bullet, clean, definition};
 use crate::prompt::{Edit, Prompt};
@@ -109,7 +109,7 @@ impl Layout {
 
     /// The line that names at least two of `labels` in running text (the one that names most).
     pub(super) fn list_line(&self, labels: &[String]) -> Option<usize> {
-        let named = |line: &str| labels.iter().filter(|label| line.contains(label.as_str())).count();
+        let named = |line: &str| labels.iter().filter(|label| has_word(line, label)).count();
         let lines = self.free_lines().filter(|(_, line)| arrow(line).is_none() && bullet(line.trim()).is_none());
         let best = lines.map(|(at, line)| (named(line), std::cmp::Reverse(at))).max()?;
         (best.0 >= 2).then_some(best.1.0)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::input::tells_format;
+use super::super::input::{find_word, has_word, tells_format};
 use super::super::labels::same;
 use super::super::lines::{arrow, bullet, definition};
 use super::super::question::name_words;
@@ -139,7 +139,8 @@ impl<'a> Bench<'a> {
             plan.changes.push(self.insert_definitions(&new_lines.join("\n")));
         }
         plan.rationale = format!("The prompt doesn't say what sets these labels apart: {}.", told.join("; "));
-        plan.effect = match (labels.first(), &self.answered) {
+        let confused = labels.iter().find(|label| self.answered.as_ref() != Some(label));
+        plan.effect = match (confused, &self.answered) {
             (Some(label), Some(answered)) => format!("Rows of {label} are no longer answered {answered}."),
             _ => "Rows that use these words get their label.".to_owned(),
         };
@@ -248,7 +249,7 @@ impl<'a> Bench<'a> {
     }
 
     fn names_labels(&self, at: usize) -> bool {
-        self.ask.labels.iter().any(|label| self.layout.line(at).contains(label.as_str()))
+        self.ask.labels.iter().any(|label| has_word(self.layout.line(at), label))
     }
 
     /// Ways to ask for the bare answer.
@@ -283,7 +284,7 @@ impl<'a> Bench<'a> {
         let line = self.layout.line(at);
         let mut spans: Vec<(usize, usize)> = Vec::new();
         for label in &self.ask.labels {
-            let start = line.find(label.as_str())?;
+            let start = find_word(line, label)?;
             spans.push((start, start + label.len()));
         }
         spans.sort_unstable();
@@ -356,8 +357,8 @@ impl<'a> Bench<'a> {
             return Some(found);
         }
         let rule = content.starts_with("If ") || content.starts_with("When ");
-        let named = self.ask.labels.iter().filter(|label| content.contains(label.as_str()));
-        named.min_by_key(|label| content.find(label.as_str())).filter(|_| rule).cloned()
+        let named = self.ask.labels.iter().filter_map(|label| Some((find_word(content, label)?, label)));
+        named.min_by_key(|(at, _)| *at).filter(|_| rule).map(|(_, label)| label.clone())
     }
 
     /// Rows that a line's words speak rightly for, less those that wrongly got its label.
@@ -388,7 +389,7 @@ fn by_frequency<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<String> {
 /// The label that an answer is, or names among other words.
 fn label_in<'a>(answer: &str, labels: &'a [String]) -> Option<&'a str> {
     let whole = labels.iter().find(|label| same(label, answer.trim()));
-    let within = || labels.iter().filter(|label| answer.contains(label.as_str())).max_by_key(|label| label.len());
+    let within = || labels.iter().filter(|label| has_word(answer, label)).max_by_key(|label| label.len());
     whole.or_else(within).map(String::as_str)
 }
 

@@ -131,6 +131,26 @@ fn restructured_labels_and_repaired_formats_are_still_understood() {
 }
 
 #[test]
+fn a_label_within_a_word_is_not_taken_for_the_label() {
+    let prompt = "Classify the message as b, a or c.\n\nMessage: {{ input }}";
+    let mut request = request("restructure", 0, prompt, "(nothing)");
+    for (known, label) in ["repair", "rental", "order"].into_iter().zip(["a", "b", "c"]) {
+        request.messages[1].content = request.messages[1].content.replace(known, label);
+    }
+    let reply = Embedded::new().answer(&request);
+    let set = PromptSet::one(Prompt::parse("shop.prompty", prompt).unwrap()).unwrap();
+    let text = set.apply(&edits_of(&reply)).unwrap().first().text().to_owned();
+    assert!(text.contains("Classify the message as:\n\n- b\n- a\n- c"), "{text}");
+}
+
+#[test]
+fn a_definition_says_which_label_is_no_longer_taken_for_which() {
+    let reply = Embedded::new().answer(&request("define-boundary", 0, PROMPT, "(nothing)"));
+    let reply: serde_json::Value = serde_json::from_str(&reply).unwrap();
+    assert_eq!(reply["expected_effect"], "Rows of rental are no longer answered repair.");
+}
+
+#[test]
 fn a_definition_extends_the_line_that_is_there() {
     let prompt =
         PROMPT.replace("one of: repair, rental, order.", "a label:\n- repair: broken bikes\n- rental\n- order");
