@@ -152,7 +152,9 @@ impl Grader for Numeric {
     fn grade(&self, example: &Example, answer: &str) -> Result<Grade, String> {
         grade(example, answer, |wanted, number| {
             let tolerance = self.options.absolute.max(self.options.relative * wanted.abs());
-            f64::from(u8::from((number - wanted).abs() <= tolerance))
+            // Decimals are rounded to binary: 42.1 - 42 is a little more than 0.1.
+            let rounding = if tolerance > 0.0 { f64::EPSILON * (number.abs() + wanted.abs()) } else { 0.0 };
+            f64::from(u8::from((number - wanted).abs() <= tolerance + rounding))
         })
     }
 }
@@ -202,6 +204,11 @@ mod tests {
         assert_eq!(value(&scorer(0.0, 0.0), 10, "it is 10.0"), 1.0);
         assert_eq!(value(&scorer(0.0, 0.0), 10, "10.1"), 0.0);
         assert_eq!(value(&scorer(0.5, 0.0), 10, "10.5"), 1.0);
+        for answer in ["42.1", "41.9"] {
+            assert_eq!(value(&scorer(0.1, 0.0), 42, answer), 1.0, "{answer}");
+        }
+        assert_eq!(value(&scorer(0.1, 0.0), 42, "42.100001"), 0.0);
+        assert_eq!(value(&scorer(0.0, 0.0), 0.1, "0.10000000000000002"), 0.0, "no tolerance is none");
         assert_eq!(value(&scorer(0.0, 0.01), -1000, "-1,010"), 1.0);
         assert_eq!(value(&scorer(0.0, 0.01), -1000, "-1,011"), 0.0);
         assert_eq!(value(&scorer(0.0, 0.0), "1,000", "1000"), 1.0);
