@@ -19,6 +19,7 @@ mod tests;
 pub use error::{Cause, ConfigError, Place, Problem};
 pub use models::{ModelConfig, Models, Price, Provider};
 pub use notify::{Notify, NotifyFormat};
+pub(crate) use schema::nearest;
 pub use scorers::{CriterionConfig, ScorerConfig, ScorerKind, Votes};
 pub use sections::{Budget, Calibration, Config, Gate, Guards, Objective, Repeats, RoleBudget, Search, Store};
 pub use target::Target;

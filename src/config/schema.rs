@@ -322,7 +322,7 @@ fn one_of(alternatives: &[String]) -> String {
 }
 
 /// The known word most like `found`, if any is alike enough that it may be a slip.
-fn nearest<'w>(found: &str, known: impl Iterator<Item = &'w str>) -> Option<String> {
+pub(crate) fn nearest<'w>(found: &str, known: impl Iterator<Item = &'w str>) -> Option<String> {
     const LEAST_SIMILARITY: f64 = 0.6;
     known
         .map(|word| (strsim::normalized_damerau_levenshtein(&found.to_lowercase(), word), word))

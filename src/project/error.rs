@@ -12,6 +12,9 @@ use crate::run::RunError;
 use crate::score::ScorerSetupError;
 use crate::text::plural;
 
+/// Most tags that are listed.
+pub(super) const TAGS: usize = 20;
+
 /// Why a project can't be loaded. All of it is for the user to mend; nothing has been written.
 #[derive(Debug, thiserror::Error)]
 pub enum ProjectError {
@@ -100,6 +103,34 @@ pub enum ProjectError {
         dataset: PathBuf,
         /// The split.
         split: Split,
+    },
+    /// A prompt that is longer than any edit of it may be.
+    #[error(
+        "guards.max_prompt_tokens: the prompt has about {tokens} tokens as it is, and at most {max} are allowed; raise the \
+         limit, or shorten the prompt"
+    )]
+    TooLong {
+        /// Tokens of the prompts together.
+        tokens: usize,
+        /// Most allowed.
+        max: usize,
+    },
+    /// A protected tag that no row has.
+    #[error(
+        "guards.protected_tags: no row has the tag `{tag}`{}",
+        match (nearest, &known[..]) {
+            (Some(nearest), _) => format!("; did you mean `{nearest}`?"),
+            (None, []) => "; no row of the dataset has any tag".to_owned(),
+            (None, known) => format!("; there are: {}", known.join(", ")),
+        }
+    )]
+    UnknownTag {
+        /// The tag.
+        tag: String,
+        /// The known one most like it.
+        nearest: Option<String>,
+        /// Tags that rows have, at most [`TAGS`] of them.
+        known: Vec<String>,
     },
     /// A budget with which no run can begin.
     #[error(
@@ -201,6 +232,7 @@ impl ProjectError {
             Self::Environment { key, .. } | Self::Program { key, .. } | Self::Webhook { key, .. } => Some(path(key)),
             Self::Target { key, .. } => Some(path(key)),
             Self::NoLabels => Some(path("objective")),
+            Self::UnknownTag { .. } => Some(path("guards.protected_tags")),
             Self::Model { role, .. } => Some(path(&format!("models.{role}"))),
             Self::Strategy(StrategyError::Unknown { .. }) => Some(path("search.disable")),
             Self::Scorer(error) => {

@@ -78,6 +78,12 @@ impl Project {
         without.map_or(Ok(()), |split| Err(ProjectError::NoRows { dataset: self.config.dataset.path.clone(), split }))
     }
 
+    /// Refuses a prompt that is too long before any edit.
+    pub(super) fn check_length(&self) -> Result<(), ProjectError> {
+        let (tokens, max) = (self.prompts.tokens(), self.config.guards.max_prompt_tokens);
+        if tokens > max { Err(ProjectError::TooLong { tokens, max }) } else { Ok(()) }
+    }
+
     /// Refuses a budget with which no run can begin: one in money without the prices, or one that ends within the
     /// baseline, which would leave a run without a single result.
     pub(super) fn check_budget(&self) -> Result<(), ProjectError> {

@@ -1,6 +1,6 @@
 //! Loading a project: config, prompts, dataset, strategies, all checked against each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,6 +99,7 @@ impl Project {
                 problem,
             })?;
         }
+        protected_tags_exist(&config, &loaded.dataset).map_err(at)?;
         if !config.objective.is_mean_score() && labels(loaded.dataset.rows.iter()).is_none() {
             return Err(at(ProjectError::NoLabels));
         }
@@ -266,6 +267,23 @@ pub(super) fn prompt_set(config: &Config, mut prompts: Vec<Prompt>) -> Result<Pr
         Some(only) if prompts.is_empty() && config.target.is_none() => PromptSet::one(only),
         last => PromptSet::new(prompts.into_iter().chain(last)),
     }
+}
+
+/// Refuses protected tags that no row has: they would guard nothing.
+fn protected_tags_exist(config: &Config, dataset: &PackedDataset) -> Result<(), ProjectError> {
+    if config.guards.protected_tags.is_empty() {
+        return Ok(());
+    }
+    let known: BTreeSet<String> = dataset.rows.iter().flat_map(|row| row.tags).collect();
+    let unknown = config.guards.protected_tags.keys().find(|tag| !known.contains(*tag));
+    unknown.map_or(Ok(()), |tag| {
+        let nearest = config::nearest(tag, known.iter().map(String::as_str));
+        Err(ProjectError::UnknownTag {
+            tag: tag.clone(),
+            nearest,
+            known: known.into_iter().take(super::error::TAGS).collect(),
+        })
+    })
 }
 
 /// Refuses prompts that read the input and yet say the same for every row, as `{% if input %}..{% endif %}` does.

@@ -96,6 +96,7 @@ pub async fn optimize(
     watch: Arc<dyn Watch>,
 ) -> Result<Optimized, OptimizeError> {
     project.check_splits()?;
+    project.check_length()?;
     project.check_budget()?;
     let now = clock.now();
     project.settle_until(now)?;

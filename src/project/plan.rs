@@ -121,6 +121,7 @@ impl Project {
     /// Splits or a budget with which no run can begin, as in [`optimize`](super::optimize()).
     pub async fn plan(&self, now: Duration) -> Result<Plan, ProjectError> {
         self.check_splits()?;
+        self.check_length()?;
         self.check_budget()?;
         self.until(now)?;
         let settings = self.settings();

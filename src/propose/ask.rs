@@ -114,6 +114,9 @@ pub enum Dropped {
     /// A static guard refused the edits, also after they were sent back once.
     #[error("{0}")]
     Guard(String),
+    /// The edits make the prompt too long, also after they were sent back once.
+    #[error("{0}")]
+    TooLong(String),
     /// There was no reply.
     #[error(transparent)]
     Call(#[from] CallError),

@@ -57,12 +57,17 @@ pub enum GuardError {
     #[error("the edited prompt can't be filled in: {0}; leave template expressions as they are")]
     Render(PromptError),
     /// The prompts are too long.
-    #[error("the edited prompt has about {tokens} tokens, and {max} are allowed: shorten the edits by {}", .tokens - .max)]
+    #[error(
+        "the edited prompt has about {tokens} tokens, and {max} are allowed ({limit}): shorten the edits by {}",
+        .tokens - .max
+    )]
     Size {
         /// Tokens of the result.
         tokens: usize,
         /// Most tokens allowed.
         max: usize,
+        /// The key of the limit in the config.
+        limit: &'static str,
     },
     /// Nothing was changed.
     #[error("the edits change nothing: make `replace` differ from `search`")]
@@ -179,7 +184,9 @@ impl Guards {
         }
         let tokens = edited.tokens();
         if !self.fits(&edited) {
-            return Err(GuardError::Size { tokens, max: self.most_tokens });
+            let by_size = self.most_tokens == self.limits.max_prompt_tokens;
+            let limit = if by_size { "guards.max_prompt_tokens" } else { "guards.max_growth" };
+            return Err(GuardError::Size { tokens, max: self.most_tokens, limit });
         }
         if seen.contains(&edited.digest()) {
             return Err(GuardError::Duplicate);
@@ -318,7 +325,7 @@ mod tests {
     fn growth_and_size_are_limited_from_the_baseline_on() {
         let long = format!("- refunds: {}", "money that goes back ".repeat(20));
         let refusal = refusal(PROMPT, "- refunds", &long);
-        assert!(refusal.contains("tokens, and") && refusal.contains("shorten the edits by"), "{refusal}");
+        assert!(refusal.contains("allowed (guards.max_growth): shorten the edits by"), "{refusal}");
         let before = prompts(PROMPT);
         let tight = GuardLimits { max_prompt_tokens: 1, max_growth: 1000, copied_words: 8 };
         let guards = Guards::new(tight, &before, &dataset(Vec::new()));

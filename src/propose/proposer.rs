@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::guards::Guards;
+use super::guards::{GuardError, Guards};
 use super::{Ask, Dropped, FreeAsk, Propose, Proposed, free, leave_out, reply, request};
 use crate::digest::Digest;
 use crate::model::{AnswerFormat, BoxFuture, Call, Chat, ChatRequest, Completion, ModelRole};
@@ -87,16 +87,17 @@ impl ModelProposer {
     fn taken(&self, ask: &Ask, completion: &Completion) -> Result<Proposed, Dropped> {
         let proposal = reply::parse(&completion.text, completion.finish, &ask.prompts)
             .map_err(|error| Dropped::Reply(error.to_string()))?;
-        self.guards
-            .check(&ask.prompts, proposal, ask.strategy.quotes_rows, &ask.seen)
-            .map_err(|error| Dropped::Guard(error.to_string()))
+        self.guards.check(&ask.prompts, proposal, ask.strategy.quotes_rows, &ask.seen).map_err(|error| match error {
+            GuardError::Size { .. } => Dropped::TooLong(error.to_string()),
+            _ => Dropped::Guard(error.to_string()),
+        })
     }
 }
 
 /// What is said to a model whose reply was refused.
 fn returned(refused: &Dropped) -> String {
     let reason = match refused {
-        Dropped::Reply(reason) | Dropped::Guard(reason) => reason.clone(),
+        Dropped::Reply(reason) | Dropped::Guard(reason) | Dropped::TooLong(reason) => reason.clone(),
         Dropped::Call(error) => error.to_string(),
     };
     format!(

@@ -215,8 +215,12 @@ mod tests {
             for event in &mut events {
                 if let Event::RunEnded(ended) = event {
                     ended.stopped = Stopped::NothingProposed;
-                    ended.unusable =
-                        Some(Unusable { proposals: 6, reason: "the reply holds no JSON".to_owned(), refused: false });
+                    ended.unusable = Some(Unusable {
+                        proposals: 6,
+                        reason: "the reply holds no JSON".to_owned(),
+                        refused: false,
+                        too_long: false,
+                    });
                 }
             }
             events

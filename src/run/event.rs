@@ -547,6 +547,9 @@ pub struct Unusable {
     /// Whether the provider refused all of them, so that there was not one reply.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub refused: bool,
+    /// Whether most of them made the prompt longer than the guards allow.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub too_long: bool,
 }
 
 impl Unusable {
@@ -557,9 +560,10 @@ impl Unusable {
             proposals => format!("all {proposals} proposals were"),
         };
         let reason = self.reason.trim_end_matches('.');
-        let advice = match self.refused {
-            true => "Check the model and the parameters in [models.proposer]",
-            false => "Give [models.proposer] a larger model",
+        let advice = match (self.refused, self.too_long) {
+            (true, _) => "Check the model and the parameters in [models.proposer]",
+            (_, true) => "Raise that limit",
+            (false, false) => "Give [models.proposer] a larger model",
         };
         format!("{all} unusable; the last: {reason}. {advice}, then run again")
     }

@@ -18,6 +18,8 @@ pub(super) struct Usable {
     used: u32,
     /// Those that the provider refused to answer.
     refused: u32,
+    /// Those that made the prompt too long.
+    too_long: u32,
     /// Why the last of the others was dropped.
     last: String,
 }
@@ -33,7 +35,8 @@ impl Usable {
         match reply {
             Ok(_) => (self.read, self.used) = (self.read + 1, self.used + 1),
             Err(dropped) => {
-                self.read += u32::from(matches!(dropped, Dropped::Guard(_)));
+                self.read += u32::from(matches!(dropped, Dropped::Guard(_) | Dropped::TooLong(_)));
+                self.too_long += u32::from(matches!(dropped, Dropped::TooLong(_)));
                 self.refused += u32::from(matches!(dropped, Dropped::Call(error) if error.is_refusal()));
                 self.last = dropped.to_string();
             }
@@ -51,6 +54,7 @@ impl Usable {
             proposals: self.asked,
             reason: self.last.clone(),
             refused: self.refused == self.asked,
+            too_long: 2 * self.too_long > self.asked,
         })
     }
 }
@@ -75,6 +79,18 @@ mod tests {
         let none = usable.none().unwrap();
         assert_eq!((none.proposals, none.reason.as_str()), (ENOUGH + 1, "loses its input"));
         assert!(none.words().contains("all 7 proposals were unusable; the last: loses its input"), "{}", none.words());
+    }
+
+    #[test]
+    fn a_limit_that_leaves_no_room_is_not_the_proposers_fault() {
+        let mut usable = Usable::default();
+        usable.observe(&Err(Dropped::Guard("loses its input".to_owned())));
+        for _ in 0..2 {
+            usable.observe(&Err(Dropped::TooLong("90 tokens, and 50 are allowed (guards.max_growth)".to_owned())));
+        }
+        let words = usable.none().unwrap().words();
+        assert!(words.contains("guards.max_growth") && words.contains("Raise that limit"), "{words}");
+        assert!(!words.contains("larger model"), "{words}");
     }
 
     #[test]

@@ -47,6 +47,23 @@ fn setting_refused(setting: &str, told: &[&str]) {
     }
 }
 
+#[test]
+fn guards_that_guard_nothing_or_allow_nothing_are_refused() {
+    let project = Project::new();
+    let rows = project.read("library.jsonl").replacen("\"id\"", "\"tags\":[\"edge\",\"fine\"],\"id\"", 4);
+    project.write("library.jsonl", rows);
+    let tagged = |tag: &str, told: &[&str]| {
+        for command in ["optimize", "eval"] {
+            let guards = format!("guards.protected_tags=['{tag}']");
+            refused(&project, &[command, "--set", &guards], 2, told);
+        }
+    };
+    tagged("edg", &["--set guards.protected_tags", "`edg`", "did you mean `edge`"]);
+    tagged("channel:mail", &["no row has the tag `channel:mail`; there are: edge, fine"]);
+    let short = ["optimize", "--set", "guards.max_prompt_tokens=5"];
+    refused(&project, &short, 2, &["guards.max_prompt_tokens", "at most 5 are allowed"]);
+}
+
 /// The dataset with line `line` (1 for the first) replaced by `row`.
 fn dataset(line: usize, row: &str) -> String {
     let text = Project::new().read("library.jsonl");
