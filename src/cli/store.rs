@@ -1,5 +1,6 @@
 //! `ratchet store`: what the response store holds, whether it is whole, and forgetting.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use prompt_ratchet::config::Config;
 use prompt_ratchet::model::{Forget, RunUsage, Upkeep, Verified};
 use prompt_ratchet::money::Money;
 use prompt_ratchet::report::{self, count, one_line, plural};
-use prompt_ratchet::run::{RunFolder, RunState, state};
+use prompt_ratchet::review::REVIEW;
+use prompt_ratchet::run::{RunFolder, RunState, short_id, state};
 use serde_json::{Value, json};
 
 use super::Global;
@@ -230,11 +232,13 @@ impl Place {
         let payers: Vec<String> = upkeep.usage().map_err(unusable)?.runs.into_iter().map(|usage| usage.run).collect();
         let mut runs: Vec<String> = Vec::new();
         for id in &command.run {
-            // A run whose folder is gone is still known by its whole id.
-            match payers.contains(id) {
-                true => runs.push(id.clone()),
-                false => runs.push(RunFolder::find(&self.runs, id)?.manifest.run),
-            }
+            let run = match RunFolder::find(&self.runs, id) {
+                Ok(folder) => folder.manifest.run,
+                // One whose folder is gone is known by what it has paid for.
+                Err(error) => gone(&payers, &self.runs, id).ok_or(error)?,
+            };
+            runs.push(format!("{run}{REVIEW}"));
+            runs.push(run);
         }
         if command.evaluations {
             runs.extend(payers.into_iter().filter(|payer| payer.starts_with(EVALUATION)));
@@ -272,6 +276,15 @@ impl Place {
     }
 }
 
+/// The run among `payers` without a folder under `runs` that `id` names, whole or as a prefix of its short id, where one
+/// alone does.
+fn gone(payers: &[String], runs: &Path, id: &str) -> Option<String> {
+    let all: BTreeSet<&str> = payers.iter().map(|payer| payer.strip_suffix(REVIEW).unwrap_or(payer)).collect();
+    let mut named =
+        all.into_iter().filter(|run| !runs.join(run).exists() && (*run == id || short_id(run).starts_with(id)));
+    named.next().filter(|_| named.next().is_none()).map(str::to_owned)
+}
+
 fn is_finished(folder: &RunFolder) -> bool {
     let reported = folder.path.join(report::FILE).is_file();
     reported && folder.events().is_ok_and(|events| state(&events).0 == RunState::Finished)
@@ -297,14 +310,16 @@ struct Line {
 
 impl Line {
     fn of(usage: RunUsage, runs: &Path) -> Self {
-        let folder = RunFolder::open(&runs.join(&usage.run)).ok();
+        let run = usage.run.strip_suffix(REVIEW);
+        let folder = RunFolder::open(&runs.join(run.unwrap_or(&usage.run))).ok();
         let state = match &folder {
             _ if usage.run.starts_with(EVALUATION) => "by hand",
             None => "folder gone",
+            Some(_) if run.is_some() => "review",
             Some(folder) if is_finished(folder) => "finished",
             Some(_) => "unfinished",
         };
-        let name = folder.map_or_else(|| usage.run.clone(), |folder| folder.short_id());
+        let name = short_id(run.unwrap_or(&usage.run));
         Self { name, state, usage }
     }
 
@@ -363,6 +378,32 @@ fn together(lines: Vec<Line>) -> Vec<Line> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn usage(run: String) -> RunUsage {
+        let (cost, stored) = (Money::ZERO, [Duration::ZERO; 2]);
+        RunUsage { run, answers: 1, bytes: 1, tokens_in: 1, tokens_out: 1, cost, unpriced: 0, stored }
+    }
+
+    #[test]
+    fn what_a_review_has_paid_for_belongs_to_its_run() {
+        let runs = tempfile::tempdir().unwrap();
+        let mut claim = RunFolder::claim(runs.path(), "a", Path::new("ratchet.toml"), Duration::ZERO).unwrap();
+        let folder = claim.begin().unwrap();
+        let line = |run: String| Line::of(usage(run), runs.path());
+        let review = line(format!("{}{REVIEW}", folder.manifest.run));
+        assert_eq!((review.name.as_str(), review.state), (folder.short_id().as_str(), "review"));
+        let lost = line(format!("20260101-000000-a-name-that-would-not-fit-into-its-column{REVIEW}"));
+        assert_eq!((lost.name.len(), lost.state), (8, "folder gone"));
+    }
+
+    #[test]
+    fn a_run_without_a_folder_is_known_by_what_it_has_paid_for() {
+        let runs = tempfile::tempdir().unwrap();
+        let payers = ["one", "one-review", "two", "eval-1"].map(str::to_owned);
+        let gone = |id: &str| gone(&payers, runs.path(), id);
+        assert_eq!((gone("one"), gone(&short_id("two"))), (Some("one".into()), Some("two".into())));
+        assert_eq!((gone("three"), gone("")), (None, None));
+    }
 
     #[test]
     fn ages_and_sizes_read_as_people_write_them() {

@@ -19,6 +19,10 @@ mod measure;
 mod revisions;
 mod rows;
 
+/// Behind the id of a run, what its review pays and uses splits under: a run that is resumed must find its own budget as it
+/// left it.
+pub const REVIEW: &str = "-review";
+
 pub use choices::{Choice, Choices, Review};
 pub use compose::{Blocked, Composed};
 pub use landing::{Collision, Landing, land};

@@ -176,6 +176,13 @@ impl RunFolder {
         let mut listing = Listing::default();
         for path in std::fs::read_dir(runs).into_iter().flatten().flatten().map(|entry| entry.path()) {
             if !path.join(MANIFEST).is_file() {
+                // A run writes its manifest before its journal.
+                if path.join(super::journal::FILE).is_file() {
+                    let message = "is missing beside the run's journal; put it back from a copy".to_owned();
+                    let reason = RunError::Unreadable { path: path.join(MANIFEST), message };
+                    listing.passed_over.push((path, reason));
+                    continue;
+                }
                 let is_claimed = path.join(SNAPSHOT).is_dir() || path.join(LOCK).is_file();
                 if is_claimed && !Lock::holder(&path.join(LOCK)).is_ok_and(|holder| holder.is_some()) {
                     listing.unbegun.push(path);
@@ -219,6 +226,9 @@ impl RunFolder {
         let matching: Vec<&Self> =
             all.iter().filter(|run| run.manifest.run == id || run.short_id().starts_with(id)).collect();
         let names = |path: &Path| {
+            if path == Path::new(id) {
+                return true;
+            }
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             name == id || short_id(&name).starts_with(id)
         };
@@ -227,7 +237,7 @@ impl RunFolder {
         match matching[..] {
             [run] => Ok(run.clone()),
             [] if !damaged.is_empty() => Err(damaged.swap_remove(0)),
-            [] if unbegun.iter().any(|path| names(path) || path == Path::new(id)) => Err(unknown(format!(
+            [] if unbegun.iter().any(|path| names(path)) => Err(unknown(format!(
                 "the run `{id}` was killed before it began, and there is nothing to go on with; start one with \
                  `ratchet optimize`, and remove the folder"
             ))),
@@ -276,7 +286,8 @@ impl RunFolder {
     }
 }
 
-fn short_id(run: &str) -> String {
+/// Eight hex digits that name the run `run`.
+pub fn short_id(run: &str) -> String {
     Digest::of(run.as_bytes()).short()[..8].to_owned()
 }
 
@@ -384,6 +395,21 @@ mod tests {
             assert!(RunFolder::find(runs.path(), &id).unwrap_err().to_string().contains("isn't a run's"), "{id}");
         }
         assert_eq!(RunFolder::find(runs.path(), &good.short_id()).unwrap(), good);
+    }
+
+    #[test]
+    fn a_run_that_has_lost_its_manifest_is_damaged_and_not_unbegun() {
+        let runs = tempfile::tempdir().unwrap();
+        let lost = create(runs.path(), "a");
+        std::fs::create_dir_all(lost.snapshot()).unwrap();
+        std::fs::write(lost.path.join(super::super::journal::FILE), "").unwrap();
+        std::fs::remove_file(lost.path.join(MANIFEST)).unwrap();
+        let listing = RunFolder::list(runs.path());
+        assert_eq!((listing.unbegun.len(), listing.passed_over.len()), (0, 1));
+        for id in [lost.manifest.run.as_str(), &lost.short_id(), lost.path.to_str().unwrap(), "last"] {
+            let error = RunFolder::find(runs.path(), id).unwrap_err().to_string();
+            assert!(error.contains("run.json: is missing beside the run's journal"), "{id}: {error}");
+        }
     }
 
     #[test]

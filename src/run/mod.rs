@@ -25,7 +25,7 @@ pub use event::{
     Raced, RowFailed, RunEnded, RunStarted, Screened, Shortened, Stopped, TestOpened, Unusable, Verdict, Widened,
 };
 pub use files::Files;
-pub use folder::{Claim, Listing, Manifest, RunFolder, RunState, state, unique_length};
+pub use folder::{Claim, Listing, Manifest, RunFolder, RunState, short_id, state, unique_length};
 pub use journal::{Journal, read_events};
 pub use live::{Held, LastEvent, Live};
 pub use notice::ProviderNotice;

@@ -9,7 +9,7 @@ use prompt_ratchet::eval::Summary;
 use prompt_ratchet::project::{Project, Use};
 use prompt_ratchet::prompt::PromptSet;
 use prompt_ratchet::report::{percent, plural, points, signed_interval, wrapped};
-use prompt_ratchet::review::{Blocked, Choice, Gain, Measurement, Revision, measure};
+use prompt_ratchet::review::{Blocked, Choice, Gain, Measurement, REVIEW, Revision, measure};
 use prompt_ratchet::run::{SplitUses, UseCount};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -73,8 +73,7 @@ pub async fn reach(session: &mut Session, global: &Global) -> Result<Outcome, Fa
 async fn measure_now(session: &Session, prompts: PromptSet, global: &Global) -> Result<(Measurement, u64), Failure> {
     let root = global.config.parent().unwrap_or(Path::new(""));
     let project = Project::of_run(root, &session.folder).await?;
-    // Calls of a name of its own: a run that is resumed must find its own budget as it left it.
-    let payer = format!("{}-review", session.view.manifest.run);
+    let payer = format!("{}{REVIEW}", session.view.manifest.run);
     let models = project.models(&Use { payer, limits: project.limits(), interrupt: CancellationToken::new() })?;
     let evaluator = project.evaluator(&models);
     let quoted = session.revisions.quoted();
@@ -111,7 +110,7 @@ fn progress(rows: usize, quiet: bool) -> ProgressBar {
 fn note_use(session: &Session) -> Result<(), Failure> {
     let (Some(started), Some(runs)) = (&session.view.started, session.folder.path.parent()) else { return Ok(()) };
     let uses = UseCount { dev: u32::try_from(session.review.measured()).unwrap_or(u32::MAX), test: 0 };
-    SplitUses::record(runs, started.dataset, &format!("{}-review", session.view.manifest.run), uses)?;
+    SplitUses::record(runs, started.dataset, &format!("{}{REVIEW}", session.view.manifest.run), uses)?;
     Ok(())
 }
 
