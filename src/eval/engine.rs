@@ -19,7 +19,7 @@ use super::{Answer, Evaluation, Outcome, OutcomeError, Repeats, Target};
 use crate::dataset::{Example, Rows};
 use crate::model::{BoxFuture, CallError, Chat, Interrupt, UNSTORED};
 use crate::prompt::PromptSet;
-use crate::score::{ScorerSet, Scoring};
+use crate::score::{ScoreError, ScorerSet, Scoring};
 
 /// Called for every outcome as it arrives, in no particular order; for progress only.
 pub type OnOutcome<'a> = &'a (dyn Fn(&Outcome) + Send + Sync);
@@ -159,7 +159,9 @@ impl Evaluator {
         let completion = self.target.answer(prompts, example, draw).await?;
         let (scores, value) = tokio::select! {
             biased;
-            scored = self.scorers.score(example, &completion, scoring) => scored?,
+            scored = self.scorers.score(example, &completion, scoring) => {
+                scored.map_err(|error| ScoreError { answer: Some(completion.text.clone()), ..error })?
+            }
             () = self.interrupt.over() => return Err(CallError::Interrupted.into()),
         };
         Ok(Answer { completion, scores, value })
@@ -274,7 +276,7 @@ mod tests {
     use crate::model::Completion;
     use crate::model::testing::answer;
     use crate::prompt::Prompt;
-    use crate::score::{Score, ScoreError, Scorer};
+    use crate::score::{Score, Scorer};
 
     struct Answers;
 
@@ -320,15 +322,49 @@ mod tests {
         }
     }
 
+    /// Can't score anything.
+    struct Throws;
+
+    impl Scorer for Throws {
+        fn name(&self) -> &str {
+            "throws"
+        }
+
+        fn needs_expected(&self) -> bool {
+            false
+        }
+
+        fn score<'a>(
+            &'a self,
+            _: &'a Example,
+            _: &'a Completion,
+            _: Scoring<'a>,
+        ) -> BoxFuture<'a, Result<Score, ScoreError>> {
+            Box::pin(ready(Err(ScoreError::of_row("throws", "KeyError"))))
+        }
+    }
+
+    async fn evaluated(
+        scorer: impl Scorer + 'static,
+        interrupt: CancellationToken,
+    ) -> Result<Evaluation, OutcomeError> {
+        let scorers = ScorerSet::new(vec![(Arc::new(scorer), 1.0)]).unwrap();
+        let evaluator = Evaluator::new(Arc::new(Answers), Arc::new(scorers)).interrupted_by(interrupt.into());
+        let prompts = Arc::new(PromptSet::one(Prompt::parse("prompt", "{{ input }}").unwrap()).unwrap());
+        let row = |at| Arc::new(serde_json::from_value(serde_json::json!({"id": at, "input": "x"})).unwrap());
+        evaluator.evaluate(&prompts, &["1", "2", "3"].map(row), 0, &|_| ()).await
+    }
+
     #[tokio::test]
     async fn an_interrupt_does_not_wait_for_a_scorer() {
         let token = CancellationToken::new();
-        let scorers = ScorerSet::new(vec![(Arc::new(Hangs(token.clone())), 1.0)]).unwrap();
-        let evaluator = Evaluator::new(Arc::new(Answers), Arc::new(scorers)).interrupted_by(token.into());
-        let prompts = Arc::new(PromptSet::one(Prompt::parse("prompt", "{{ input }}").unwrap()).unwrap());
-        let row = |at| Arc::new(serde_json::from_value(serde_json::json!({"id": at, "input": "x"})).unwrap());
-        let rows = ["1", "2", "3"].map(row);
-        let ended = evaluator.evaluate(&prompts, &rows, 0, &|_| ()).await;
+        let ended = evaluated(Hangs(token.clone()), token).await;
         assert_eq!(ended.unwrap_err(), CallError::Interrupted.into());
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_could_not_be_scored_is_kept() {
+        let outcomes = evaluated(Throws, CancellationToken::new()).await.unwrap().outcomes;
+        assert!(outcomes.iter().all(|outcome| outcome.value().is_none() && outcome.answered() == Some("yes")));
     }
 }

@@ -61,6 +61,15 @@ impl Outcome {
         self.result.as_ref().ok().map(|answer| answer.value)
     }
 
+    /// What was answered, also where it could not be scored; `None` where there is no answer.
+    pub fn answered(&self) -> Option<&str> {
+        match &self.result {
+            Ok(answer) => Some(&answer.completion.text),
+            Err(OutcomeError::Score(error)) => error.answer.as_deref(),
+            Err(OutcomeError::Call(_)) => None,
+        }
+    }
+
     /// The error that no later row can escape, where this row met one.
     pub(super) fn systemic_fault(&self) -> Option<&OutcomeError> {
         self.result.as_ref().err().filter(|error| match error {

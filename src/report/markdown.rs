@@ -144,7 +144,7 @@ fn scores(view: &RunView) -> Option<String> {
     }
     if view.rows_failed > 0 {
         text += &format!(
-            "{} could not be had; such rows are missing from a comparison, never counted as wrong:\n\n{}",
+            "{} could not be had or scored; such rows are missing from a comparison, never counted as wrong:\n\n{}",
             plural(view.rows_failed, "answer"),
             unran::markdown(&view.unran)
         );

@@ -155,7 +155,10 @@ mod tests {
             events
         });
         let report = markdown(&fixture.view());
-        assert!(report.contains("3 answers could not be had") && report.contains("- `t-1`, `t-2`: "), "{report}");
+        assert!(
+            report.contains("3 answers could not be had or scored") && report.contains("- `t-1`, `t-2`: "),
+            "{report}"
+        );
         assert!(report.contains("too \\| long"), "{report}");
     }
 

@@ -177,8 +177,10 @@ fn facts(view: &RunView, width: usize) -> Vec<String> {
         lines.extend(wrapped(&since, width, "         "));
     }
     if view.rows_failed > 0 {
-        let failed =
-            format!("Missing  {} could not be had; no such row counts as wrong", plural(view.rows_failed, "answer"));
+        let failed = format!(
+            "Missing  {} could not be had or scored; no such row counts as wrong",
+            plural(view.rows_failed, "answer")
+        );
         lines.extend(wrapped(&failed, width, "         "));
     }
     lines

@@ -245,8 +245,8 @@ fn unwritable(path: &Path, error: &serde_json::Error) -> RunError {
     RunError::Unreadable { path: path.to_path_buf(), message: format!("could not be written as JSON: {error}") }
 }
 
-/// One line of `outcomes.jsonl`: what a person or jq wants to know of a row, without times and money. A row that could
-/// not run has its error in place of all else.
+/// One line of `outcomes.jsonl`: what a person or jq wants to know of a row, without times and money. A row
+/// without a value has its error, and an answer where only its scoring failed.
 #[derive(Default, Serialize)]
 struct OutcomeLine<'a> {
     id: &'a str,
@@ -268,13 +268,13 @@ struct OutcomeLine<'a> {
 
 impl<'a> OutcomeLine<'a> {
     fn of(outcome: &'a Outcome) -> Self {
-        let line = Self { id: &outcome.example.id, sample: outcome.sample, ..Self::default() };
+        let answer = outcome.answered();
+        let line = Self { id: &outcome.example.id, sample: outcome.sample, answer, ..Self::default() };
         match &outcome.result {
             Ok(Answer { completion, scores, value }) => {
                 let steps = completion.trace.as_deref();
                 Self {
                     value: Some(*value),
-                    answer: Some(&completion.text),
                     finish: Some(completion.finish),
                     scores: Some(scores),
                     steps: steps.map(|steps| steps.iter().map(|step| step.name.as_str()).collect()),

@@ -136,17 +136,20 @@ pub struct ScoreError {
     /// longer than until the outcome: see [`OutcomeError`](crate::eval::OutcomeError).
     #[serde(skip)]
     pub call: Option<CallError>,
+    /// The text that could not be scored, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
 }
 
 impl ScoreError {
     /// An error of this row only.
     pub fn of_row(scorer: impl Into<String>, message: impl Into<String>) -> ScoreError {
-        ScoreError { scorer: scorer.into(), message: message.into(), systemic: false, call: None }
+        ScoreError { scorer: scorer.into(), message: message.into(), systemic: false, call: None, answer: None }
     }
 
     /// An error that every later row would meet as well.
     pub fn of_scorer(scorer: impl Into<String>, message: impl Into<String>) -> ScoreError {
-        ScoreError { scorer: scorer.into(), message: message.into(), systemic: true, call: None }
+        ScoreError { scorer: scorer.into(), message: message.into(), systemic: true, call: None, answer: None }
     }
 }
 

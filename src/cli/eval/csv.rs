@@ -9,8 +9,8 @@ use prompt_ratchet::eval::Outcome;
 const HEADER: [&str; 11] =
     ["id", "split", "input", "tags", "expected", "answer", "value", "scores", "reason", "error", "logprob"];
 
-/// One line a row: `scores` is a JSON object by scorer, `reason` has one line a scorer that gave one. A row that could
-/// not run has an `error` and neither answer nor value. `tags` are between `; `. Text that a spreadsheet would take for a
+/// One line a row: `scores` is a JSON object by scorer, `reason` has one line a scorer that gave one. A row without a
+/// value has an `error`, and an answer where only its scoring failed. `tags` are between `; `. Text that a spreadsheet would take for a
 /// formula gets a leading apostrophe. `logprob` is the mean log probability of the answer's tokens, where the model tells it.
 ///
 /// Lines are kept in a file that nobody sees as their outcomes come, and written out in the order of the rows.
@@ -106,18 +106,19 @@ fn record(outcome: &Outcome, split: &str) -> Vec<String> {
         inert(&example.input_text()),
         inert(&example.tags.join("; ")),
         inert(&expected),
+        inert(outcome.answered().unwrap_or_default()),
     ];
     match &outcome.result {
         Ok(answer) => {
             let scores: serde_json::Map<String, serde_json::Value> =
                 answer.scores.iter().map(|score| (score.scorer.clone(), score.value.into())).collect();
             let reasons: Vec<&str> = answer.scores.iter().filter_map(|score| score.reason.as_deref()).collect();
-            record.extend([inert(&answer.completion.text), answer.value.to_string()]);
+            record.extend([answer.value.to_string()]);
             record.extend([serde_json::Value::from(scores).to_string(), inert(&reasons.join("\n")), String::new()]);
             record.push(answer.completion.logprob.map_or_else(String::new, |logprob| logprob.to_string()));
         }
         Err(error) => {
-            record.extend([String::new(), String::new(), String::new(), String::new(), inert(&error.to_string())]);
+            record.extend([String::new(), String::new(), String::new(), inert(&error.to_string())]);
             record.push(String::new());
         }
     }
