@@ -49,6 +49,23 @@ pub struct PairedRow {
     pub change: Change,
 }
 
+/// Rows that ran in one arm only: what they lack may be what they failed by.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct OneArmed {
+    /// Rows missing before alone.
+    pub before: usize,
+    /// Rows missing after alone.
+    pub after: usize,
+    /// The most that they could take from the difference of means, in [0, 1]: were each of them worth 1 before and 0 after.
+    pub at_stake: f64,
+}
+
+impl OneArmed {
+    fn is_none(&self) -> bool {
+        self.before + self.after == 0
+    }
+}
+
 /// Two evaluations paired by example, over per-row means of equally many samples.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
@@ -56,6 +73,9 @@ pub struct Comparison {
     pub rows: Vec<PairedRow>,
     /// Rows missing in at least one arm.
     pub missing: usize,
+    /// Those of them that ran in the other arm.
+    #[serde(default, skip_serializing_if = "OneArmed::is_none")]
+    pub one_armed: OneArmed,
     /// Weighted mean before, over `rows`.
     pub before: f64,
     /// Weighted mean after, over `rows`.
@@ -86,8 +106,14 @@ impl Comparison {
             standard_error: paired.standard_error,
             p_value: paired.p_value,
             missing,
+            one_armed: OneArmed::default(),
             rows,
         }
+    }
+
+    /// The difference, if every row that is missing in one arm only went against it.
+    pub fn at_worst(&self) -> f64 {
+        self.difference - self.one_armed.at_stake
     }
 
     /// How many rows changed in the given way.
@@ -117,26 +143,44 @@ pub fn compare(before: &[Outcome], after: &[Outcome], pass_threshold: f64) -> Co
     let after_values = values_by_row(after);
     let before_values = values_by_row(before);
     let (mut rows, mut weights, mut missing) = (Vec::new(), Vec::new(), 0);
+    let (mut one_armed, mut of_one_arm) = (OneArmed::default(), 0.0);
     let mut done = BTreeSet::new();
     for outcome in before {
         let id = outcome.example.id.as_str();
         if !done.insert(id) {
             continue;
         }
-        let (old, new) = (&before_values[id], after_values.get(id).map_or(&[][..], Vec::as_slice));
+        let Some(new) = after_values.get(id) else {
+            missing += 1;
+            continue;
+        };
+        let old = &before_values[id];
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
         let samples = old.len().min(new.len());
         if samples == 0 {
             missing += 1;
+            let loss = match (old.is_empty(), new.is_empty()) {
+                (true, true) => continue,
+                (true, false) => 1.0 - mean(new),
+                (false, _) => mean(old),
+            };
+            one_armed.before += usize::from(old.is_empty());
+            one_armed.after += usize::from(new.is_empty());
+            one_armed.at_stake += outcome.example.weight * loss;
+            of_one_arm += outcome.example.weight;
             continue;
         }
-        let mean = |values: &[f64]| values[..samples].iter().sum::<f64>() / samples as f64;
-        let (before, after) = (mean(old), mean(new));
+        let (before, after) = (mean(&old[..samples]), mean(&new[..samples]));
         let change = Change::of(before, after, pass_threshold);
         rows.push(PairedRow { id: id.to_owned(), before, after, change });
         weights.push(outcome.example.weight);
     }
     missing += after_values.keys().filter(|id| !before_values.contains_key(*id)).count();
-    Comparison::of_rows(rows, &weights, missing)
+    let of_all = of_one_arm + weights.iter().sum::<f64>();
+    if of_all > 0.0 {
+        one_armed.at_stake /= of_all;
+    }
+    Comparison { one_armed, ..Comparison::of_rows(rows, &weights, missing) }
 }
 
 /// The values of each row in sample order; a row that never ran has an empty list.
@@ -148,4 +192,36 @@ fn values_by_row(outcomes: &[Outcome]) -> BTreeMap<&str, Vec<f64>> {
         values.entry(&outcome.example.id).or_default().extend(outcome.value());
     }
     values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eval::testing::outcome;
+    use crate::model::CallError;
+
+    #[test]
+    fn rows_that_ran_in_one_arm_only_tell_what_they_could_take_from_the_difference() {
+        let arm = |values: [Option<f64>; 5]| -> Vec<Outcome> {
+            let of = |(row, value): (usize, &Option<f64>)| {
+                let mut outcome = outcome(row, value.unwrap_or_default());
+                if value.is_none() {
+                    outcome.result = Err(CallError::Rejected("no".into()).into());
+                }
+                outcome
+            };
+            values.iter().enumerate().map(of).collect()
+        };
+        let before = arm([Some(0.0), Some(1.0), Some(0.5), None, None]);
+        let after = arm([Some(1.0), None, None, Some(0.25), None]);
+        let found = compare(&before, &after, 1.0);
+        assert_eq!((found.rows.len(), found.missing, found.difference), (1, 4, 1.0));
+        assert_eq!((found.one_armed.before, found.one_armed.after), (1, 2));
+        // Of four rows that ran in an arm: 1.0 and 0.5 after alone, 0.75 before alone.
+        assert!((found.one_armed.at_stake - 2.25 / 4.0).abs() < 1e-12);
+        assert!((found.at_worst() - 0.4375).abs() < 1e-12);
+        // What was not asked for in one arm is missing, and no sign of anything.
+        let fewer = compare(&before, &after[..1], 1.0);
+        assert_eq!((fewer.missing, fewer.one_armed), (4, OneArmed::default()));
+    }
 }

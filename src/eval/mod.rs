@@ -13,7 +13,7 @@ mod target;
 pub(crate) mod testing;
 
 pub use command::{CommandSettings, CommandTarget, ModelCalls, Program, ProgramOptions};
-pub use comparison::{Change, Comparison, PairedRow, compare};
+pub use comparison::{Change, Comparison, OneArmed, PairedRow, compare};
 pub use engine::{Evaluate, Evaluator, OnOutcome, RowSource, TakeOutcome};
 pub use labelled::{labelled, macro_f1_interval};
 pub use objective::Objective;

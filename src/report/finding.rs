@@ -78,7 +78,6 @@ impl fmt::Display for Finding {
 mod tests {
     use super::*;
     use crate::eval::{Change, PairedRow};
-    use crate::stats::paired_difference;
 
     /// So many rows fixed, broken and unchanged.
     fn comparison(fixed: usize, broken: usize, unchanged: usize) -> Comparison {
@@ -93,18 +92,8 @@ mod tests {
                 change: Change::of(before, after, 1.0),
             })
             .collect();
-        let differences: Vec<f64> = rows.iter().map(|row| row.after - row.before).collect();
-        let paired = paired_difference(&differences, None, CONFIDENCE);
-        Comparison {
-            before: 0.0,
-            after: 0.0,
-            difference: paired.mean,
-            interval: paired.interval,
-            standard_error: paired.standard_error,
-            p_value: paired.p_value,
-            missing: 0,
-            rows,
-        }
+        let weights = vec![1.0; rows.len()];
+        Comparison::of_rows(rows, &weights, 0)
     }
 
     #[test]

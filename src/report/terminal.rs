@@ -41,6 +41,11 @@ pub fn headline(view: &RunView) -> String {
         return format!("worse on test, {numbers}");
     }
     match test.rows_to_show {
+        0 if comparison.interval.low > 0.0 => {
+            let rows = comparison.rows.len() + comparison.missing;
+            let missing = format!("{} of {rows} rows could not run with both", comparison.missing);
+            format!("not shown to be better on test, {numbers}: {missing}")
+        }
         0 => format!("not shown to be better on test, {numbers}"),
         rows => format!("not shown to be better on test, {numbers}; about {} test rows would show it", count(rows)),
     }

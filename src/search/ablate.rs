@@ -259,8 +259,7 @@ impl Search<'_> {
         let (mut guard, mut went) = (None, None);
         if decided == Standing::Goes {
             let dev = meter.measure(&candidate.prompts, &self.dataset.rows(Split::Dev), 0, &doing).await?;
-            let on_dev = compare(&state.incumbent.dev, &dev, self.settings.pass_threshold);
-            guard = self.guard_against(meter, state, candidate, &on_dev, generation).await?;
+            guard = self.guard_against(meter, state, candidate, generation).await?;
             if guard.is_none() {
                 let Candidate { id, prompts, quoted, .. } = candidate.clone();
                 let mut revision = Revision { id, prompts, quoted, train: Vec::new(), dev };

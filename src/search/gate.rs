@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 
 use super::settings::GateSettings;
-use crate::eval::{Comparison, Outcome};
+use crate::eval::{Comparison, OneArmed, Outcome};
 use crate::run::{Decision, Verdict};
 use crate::stats::{EProcess, mean, rows_needed};
 use crate::text::plural;
@@ -97,6 +97,9 @@ pub(super) fn first_look(
         }
         return FirstLook::Decided(verdict(Decision::Undecided, reason, comparison));
     }
+    if rests_on_one_arm(comparison, needed) {
+        return FirstLook::Decided(verdict(Decision::Undecided, one_armed(comparison), comparison));
+    }
     if deterministic {
         let reason = format!("gain of {} is above {}", points(gain), points(needed));
         return FirstLook::Decided(verdict(Decision::Kept, reason, comparison));
@@ -109,6 +112,32 @@ const HOLDS: f64 = 0.5;
 
 /// Fresh samples after which a gain that doesn't hold is given up.
 const PATIENCE: u32 = 3;
+
+/// Whether the gain would not be above `needed`, were rows that ran in one arm only to go against it: a prompt must not win by
+/// rows that it can't answer.
+fn rests_on_one_arm(comparison: &Comparison, needed: f64) -> bool {
+    comparison.one_armed.at_stake > 0.0 && comparison.at_worst() <= needed
+}
+
+fn one_armed(comparison: &Comparison) -> String {
+    let OneArmed { before, after, .. } = comparison.one_armed;
+    let arm = match (before, after) {
+        (0, after) => format!("{after} with the candidate"),
+        (before, 0) => format!("{before} with the incumbent"),
+        (before, after) => format!("{before} with the incumbent, {after} with the candidate"),
+    };
+    format!(
+        "gain of {} rests on rows that could not run in one arm ({arm}): with them against it, it is {}",
+        points(comparison.difference),
+        points(comparison.at_worst())
+    )
+}
+
+/// Whether the sealed test shows a gain: the whole interval lies above zero, also were the rows that ran in one arm only to
+/// go against the winner, and few are missing.
+pub(super) fn shows_gain(comparison: &Comparison) -> bool {
+    !misses_too_many(comparison) && comparison.interval.low - comparison.one_armed.at_stake > 0.0
+}
 
 /// The fresh samples of the flipped rows, as evidence that the rows which flipped do so again. Where both arms answer
 /// alike, a fresh difference goes either way with the same chance, whatever was seen first; so every difference that goes
@@ -123,8 +152,10 @@ pub(super) struct Confirmation {
     rows: usize,
     /// The way that each row went at the first look.
     ups: BTreeMap<String, bool>,
-    /// Sum of (after - before) and number of pairs, by row.
+    /// Sum of (after - before) and number of pairs that ran, by row.
     gains: BTreeMap<String, (f64, u32)>,
+    /// Pairs of which one or both could not run.
+    missing: usize,
     /// The gain on each sample, where the rows' own don't say it.
     scores: Vec<f64>,
 }
@@ -140,6 +171,7 @@ impl Confirmation {
             rows: comparison.rows.len(),
             ups: comparison.rows.iter().map(|row| (row.id.clone(), row.after > row.before)).collect(),
             gains: BTreeMap::new(),
+            missing: 0,
             scores: Vec::new(),
         }
     }
@@ -150,7 +182,10 @@ impl Confirmation {
         self.samples += 1;
         self.scores.extend(of_score);
         for (old, new) in before.iter().zip(after) {
-            let (Some(old_value), Some(new_value)) = (old.value(), new.value()) else { continue };
+            let (Some(old_value), Some(new_value)) = (old.value(), new.value()) else {
+                self.missing += 1;
+                continue;
+            };
             let gain = self.gains.entry(old.example.id.clone()).or_default();
             *gain = (gain.0 + new_value - old_value, gain.1 + 1);
             if old_value != new_value {
@@ -168,7 +203,19 @@ impl Confirmation {
     /// Whether further samples are a waste: the gain is gone, or it has had its chance to hold.
     pub fn is_futile(&self) -> bool {
         let fresh = self.fresh_gain();
-        self.samples > 0 && fresh <= 0.0 || self.samples >= PATIENCE && fresh < HOLDS * self.first
+        self.misses_too_many()
+            || self.samples > 0 && fresh <= 0.0
+            || self.samples >= PATIENCE && fresh < HOLDS * self.first
+    }
+
+    /// Pairs that ran.
+    fn ran(&self) -> usize {
+        self.gains.values().map(|(_, pairs)| *pairs as usize).sum()
+    }
+
+    /// Whether so many pairs are missing that the others say nothing.
+    fn misses_too_many(&self) -> bool {
+        self.missing as f64 > MISSING_SHARE * (self.ran() + self.missing) as f64
     }
 
     /// Mean gain over all rows on the fresh samples.
@@ -183,7 +230,13 @@ impl Confirmation {
     /// The verdict once it is shown, or the samples are used up.
     pub fn verdict(&self, comparison: &Comparison, settings: &GateSettings) -> Verdict {
         let fresh = self.fresh_gain();
-        let (decision, reason) = if self.is_shown() && fresh > settings.min_gain {
+        let (decision, reason) = if self.samples == 0 {
+            let reason = format!("gain of {}, and no calls are left for fresh samples", points(comparison.difference));
+            (Decision::Undecided, reason)
+        } else if self.misses_too_many() {
+            let pairs = self.ran() + self.missing;
+            (Decision::Undecided, format!("{} of {pairs} pairs of fresh samples could not run", self.missing))
+        } else if self.is_shown() && fresh > settings.min_gain {
             let reason =
                 format!("gain of {} holds on fresh samples ({})", points(comparison.difference), points(fresh));
             (Decision::Kept, reason)
@@ -193,9 +246,10 @@ impl Confirmation {
             (Decision::Rejected, reason)
         } else {
             let reason = format!(
-                "gain of {} on fresh samples can't be told from noise with {} samples a row; more samples or rows would decide",
+                "gain of {} fell to {} on {}, which can't be told from noise; more dev rows would decide",
+                points(comparison.difference),
                 points(fresh),
-                self.samples
+                plural(self.samples as usize, "fresh sample")
             );
             (Decision::Undecided, reason)
         };
@@ -215,18 +269,19 @@ pub(super) fn misses_too_many(comparison: &Comparison) -> bool {
 }
 
 /// Fresh samples that a guarded row which seems to break is given before it vetoes: more the more rows are guarded, so
-/// that one unlucky draw among many neither breaks nor jams the ratchet. 3 for one row, 5 for twenty, always odd.
+/// that one unlucky draw among many neither breaks nor jams the ratchet. 3 for one row, 7 for twenty, always odd.
 pub(super) fn guard_samples(guarded: usize) -> u32 {
     let doublings = (guarded.max(1) as f64).log2().ceil() as u32;
-    3 + 2 * (doublings / 4)
+    3 + 2 * (doublings / 2)
 }
 
-/// Whether a guarded row is confirmed as broken by fresh samples: the candidate fails most of them, and the incumbent
-/// doesn't (a row that passed once by luck is no requirement).
+/// Whether a guarded row is confirmed as broken by fresh samples: more than half of them are failed by the candidate beyond
+/// those that the incumbent fails. A row that passed once by luck is no requirement, and one that passes three times in four
+/// whatever the prompt seldom vetoes: of twenty such rows, one in 19 candidates. A sample that can't run is failed.
 pub(super) fn is_confirmed_broken(before: &[Option<f64>], after: &[Option<f64>], pass_threshold: f64) -> bool {
-    let failing = |values: &[Option<f64>]| values.iter().flatten().filter(|value| **value < pass_threshold).count();
-    let ran = |values: &[Option<f64>]| values.iter().flatten().count();
-    2 * failing(after) > ran(after) && 2 * failing(before) < ran(before)
+    let failed =
+        |values: &[Option<f64>]| values.iter().filter(|value| value.is_none_or(|of| of < pass_threshold)).count();
+    2 * failed(after).saturating_sub(failed(before)) > after.len()
 }
 
 /// `+3.2 points`: a difference of mean values in hundredths. Zero has no sign.
@@ -261,6 +316,7 @@ mod tests {
     use super::*;
     use crate::eval::testing::outcome;
     use crate::eval::{Change, PairedRow};
+    use crate::model::CallError;
 
     /// `fixed` and `broken` of `rows`, with others `missing`.
     fn comparison(rows: usize, fixed: usize, broken: usize, missing: usize) -> Comparison {
@@ -334,6 +390,49 @@ mod tests {
     }
 
     #[test]
+    fn a_gain_that_rests_on_rows_which_only_one_arm_could_run_is_undecided() {
+        // 13 of 100 rows fixed, 4 broken: 9 points with a standard error of 4.
+        let with = |after: usize, at_stake: f64| {
+            let one_armed = OneArmed { before: 0, after, at_stake };
+            Comparison { one_armed, ..comparison(100, 13, 4, after) }
+        };
+        assert_eq!(decided(&with(2, 0.02), 0).0, Decision::Kept, "two rows don't matter");
+        let (decision, reason) = decided(&with(8, 0.08), 0);
+        assert_eq!(decision, Decision::Undecided);
+        assert!(reason.contains("could not run in one arm (8 with the candidate)"), "{reason}");
+        assert!(reason.ends_with("it is +1.0 points"), "{reason}");
+    }
+
+    #[test]
+    fn the_sealed_test_shows_no_gain_by_rows_that_are_missing() {
+        let with = |missing: usize, at_stake: f64| {
+            let one_armed = OneArmed { before: 0, after: missing, at_stake };
+            Comparison { one_armed, ..comparison(100, 30, 4, missing) }
+        };
+        assert!(shows_gain(&with(0, 0.0)) && shows_gain(&with(3, 0.03)));
+        assert!(!shows_gain(&with(11, 0.2)), "the winner may have failed them");
+        assert!(!shows_gain(&with(20, 0.0)), "too many");
+    }
+
+    #[test]
+    fn fresh_samples_that_were_not_drawn_or_could_not_run_are_no_noise() {
+        let first = comparison(100, 9, 1, 0);
+        let settings = GateSettings::default();
+        let none = Confirmation::new(0.03, &first).verdict(&first, &settings);
+        assert_eq!((none.decision, none.samples), (Decision::Undecided, 0));
+        assert!(none.reason.contains("no calls are left"), "{}", none.reason);
+
+        let mut failed = outcomes(&[1.0; 10]);
+        failed.iter_mut().for_each(|outcome| outcome.result = Err(CallError::Rejected("no".into()).into()));
+        let mut evidence = Confirmation::new(0.03, &first);
+        evidence.observe(&outcomes(&[0.0; 10]), &failed, None);
+        assert!(evidence.is_futile(), "asking again is a waste");
+        let verdict = evidence.verdict(&first, &settings);
+        assert_eq!(verdict.decision, Decision::Undecided);
+        assert!(verdict.reason.contains("10 of 10 pairs of fresh samples could not run"), "{}", verdict.reason);
+    }
+
+    #[test]
     fn a_model_that_may_be_noisy_is_asked_again_before_a_gain_is_kept() {
         let look = first_look(&comparison(100, 9, 2, 0), &GateSettings::default(), false, 0);
         assert_eq!(look, FirstLook::Confirm);
@@ -397,8 +496,10 @@ mod tests {
     #[test]
     fn a_guarded_row_is_broken_only_if_most_fresh_draws_fail_and_the_incumbents_do_not() {
         let (pass, fail) = (Some(1.0), Some(0.0));
-        assert!(is_confirmed_broken(&[pass, pass, fail], &[fail, fail, pass], 1.0));
+        assert!(is_confirmed_broken(&[pass, pass, pass], &[fail, fail, pass], 1.0));
+        assert!(is_confirmed_broken(&[pass, pass, pass], &[None, None, pass], 1.0), "it can't be run any more");
         assert!(!is_confirmed_broken(&[pass, pass, pass], &[fail, pass, pass], 1.0));
+        assert!(!is_confirmed_broken(&[pass, pass, fail], &[fail, fail, pass], 1.0), "a coin");
         // It passed once by luck: no requirement.
         assert!(!is_confirmed_broken(&[fail, fail, pass], &[fail, fail, fail], 1.0));
         assert!(!is_confirmed_broken(&[None, None], &[None, None], 1.0));
@@ -406,7 +507,6 @@ mod tests {
 
     #[test]
     fn more_guarded_rows_get_more_samples() {
-        assert_eq!(guard_samples(1), 3);
-        assert!(guard_samples(20) > guard_samples(1) && guard_samples(20) % 2 == 1);
+        assert_eq!([1, 2, 20, 100].map(guard_samples), [3, 3, 7, 9]);
     }
 }

@@ -11,7 +11,7 @@ use super::generation::{Candidate, State};
 use super::meter::{Doing, Meter};
 use super::{Halt, Search};
 use crate::dataset::{Example, Split};
-use crate::eval::{Change, Comparison, Outcome, compare};
+use crate::eval::{Comparison, Outcome};
 use crate::run::{Decision, Verdict};
 use crate::seed;
 use crate::stats::spend;
@@ -78,7 +78,7 @@ impl Search<'_> {
             verdict.reason = reason;
         }
         if verdict.decision == Decision::Kept
-            && let Some(reason) = self.broken_guard(meter, &arms, &comparison, &doing).await?
+            && let Some(reason) = self.broken_guard(meter, &arms, &doing).await?
         {
             verdict.decision = Decision::Rejected;
             verdict.reason = reason;
@@ -184,33 +184,26 @@ impl Search<'_> {
         Ok((before, after))
     }
 
-    /// Why a hard guard refuses `candidate` in place of the incumbent, if one does; `comparison` is of the two on dev.
+    /// Why a hard guard refuses `candidate` in place of the incumbent, if one does.
     pub(super) async fn guard_against(
         &self,
         meter: &Meter<'_>,
         state: &State,
         candidate: &Candidate,
-        comparison: &Comparison,
         generation: u32,
     ) -> Result<Option<String>, Halt> {
         let doing = Doing { generation, stage: "gate", trying: candidate.strategy.clone() };
-        self.broken_guard(meter, &Arms { state, candidate, generation }, comparison, &doing).await
+        self.broken_guard(meter, &Arms { state, candidate, generation }, &doing).await
     }
 
     /// Why a hard guard refuses, if one does: a pinned row that breaks, or a protected tag whose mean drops.
-    async fn broken_guard(
-        &self,
-        meter: &Meter<'_>,
-        arms: &Arms<'_>,
-        comparison: &Comparison,
-        doing: &Doing,
-    ) -> Result<Option<String>, Halt> {
+    async fn broken_guard(&self, meter: &Meter<'_>, arms: &Arms<'_>, doing: &Doing) -> Result<Option<String>, Halt> {
         let broken = self.broken_pinned(meter, arms, doing).await?;
         if !broken.is_empty() {
             return Ok(Some(format!("breaks pinned {}", broken.join(", "))));
         }
         for (tag, margin) in &self.settings.protected.tags {
-            if let Some(drop) = self.tag_drop(meter, arms, comparison, tag, *margin, doing).await? {
+            if let Some(drop) = self.tag_drop(meter, arms, tag, *margin, doing).await? {
                 return Ok(Some(format!("the mean of tag `{tag}` drops by {}", points(drop).trim_start_matches('+'))));
             }
         }
@@ -240,8 +233,10 @@ impl Search<'_> {
         let pinned = self.pinned_rows();
         let before = meter.measure(&arms.state.incumbent.prompts, &pinned, 0, doing).await?;
         let after = meter.measure(&arms.candidate.prompts, &pinned, 0, doing).await?;
-        let seems_broken = compare(&before, &after, self.settings.pass_threshold);
-        let ids: BTreeSet<&str> = seems_broken.ids(Change::Broken).collect();
+        let passes = |outcome: &Outcome| outcome.value().is_some_and(|value| value >= self.settings.pass_threshold);
+        // What can't run any more is broken, too.
+        let seem_broken = before.iter().zip(&after).filter(|(before, after)| passes(before) && !passes(after));
+        let ids: BTreeSet<&str> = seem_broken.map(|(_, after)| after.example.id.as_str()).collect();
         if meter.is_deterministic() || ids.is_empty() {
             return Ok(ids.into_iter().map(str::to_owned).collect());
         }
@@ -256,42 +251,36 @@ impl Search<'_> {
         Ok(confirmed.map(|(_, row)| row.id.clone()).collect())
     }
 
-    /// By how much the mean of `tag` drops, where that is beyond `margin`; confirmed by fresh draws of the rows that
-    /// changed unless the target is deterministic.
+    /// By how much the mean of `tag` on dev drops, where that is beyond `margin`; confirmed by fresh draws of the rows that
+    /// changed unless the target is deterministic. A row that the candidate can't run counts as worth nothing.
     async fn tag_drop(
         &self,
         meter: &Meter<'_>,
         arms: &Arms<'_>,
-        comparison: &Comparison,
         tag: &str,
         margin: f64,
         doing: &Doing,
     ) -> Result<Option<f64>, Halt> {
-        let tagged: BTreeSet<&str> = self
-            .dataset
-            .examples
-            .iter()
-            .filter(|example| example.tags.iter().any(|of| of == tag))
-            .map(|example| example.id.as_str())
-            .collect();
-        let rows: Vec<_> = comparison.rows.iter().filter(|row| tagged.contains(row.id.as_str())).collect();
-        let count = rows.len().max(1) as f64;
-        let drop = rows.iter().map(|row| row.before - row.after).sum::<f64>() / count;
+        let mut rows = self.dataset.rows(Split::Dev);
+        rows.retain(|row| row.tags.iter().any(|of| of == tag));
+        let before = meter.measure(&arms.state.incumbent.prompts, &rows, 0, doing).await?;
+        let after = meter.measure(&arms.candidate.prompts, &rows, 0, doing).await?;
+        let drops = |before: &[Outcome], after: &[Outcome]| -> Vec<f64> {
+            let pairs = before.iter().zip(after);
+            pairs.filter_map(|(old, new)| Some(old.value()? - new.value().unwrap_or_default())).collect()
+        };
+        let count = before.iter().filter(|outcome| outcome.value().is_some()).count().max(1) as f64;
+        let drop = drops(&before, &after).iter().sum::<f64>() / count;
         if drop <= margin {
             return Ok(None);
         }
         if meter.is_deterministic() {
             return Ok(Some(drop));
         }
-        let changed: BTreeSet<&str> =
-            rows.iter().filter(|row| row.change != Change::Unchanged).map(|row| row.id.as_str()).collect();
-        let (before, after) = self.guard_draws(meter, arms, &self.rows_named(&changed), rows.len(), doing).await?;
-        let fresh: f64 = before
-            .iter()
-            .flatten()
-            .zip(after.iter().flatten())
-            .filter_map(|(old, new)| Some(old.value()? - new.value()?))
-            .sum();
+        let pairs = before.iter().zip(&after).filter(|(old, new)| old.value() != new.value());
+        let changed: Vec<Arc<Example>> = pairs.map(|(old, _)| Arc::clone(&old.example)).collect();
+        let (before, after) = self.guard_draws(meter, arms, &changed, rows.len(), doing).await?;
+        let fresh: f64 = before.iter().zip(&after).flat_map(|(old, new)| drops(old, new)).sum();
         let drop = fresh / before.len().max(1) as f64 / count;
         Ok((drop > margin).then_some(drop))
     }

@@ -407,7 +407,7 @@ impl Search<'_> {
         if comparison.rows.is_empty() {
             return Ok(());
         }
-        let shown = comparison.interval.low > 0.0;
+        let shown = gate::shows_gain(&comparison);
         self.sink.emit(Event::TestOpened(TestOpened {
             baseline: objective.summary(&before),
             winner: objective.summary(&after),
