@@ -194,7 +194,7 @@ pub struct BaselineMeasured {
 /// The model's noise was measured: the same prompt twice on the same rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NoiseMeasured {
-    /// Rows that ran twice; 0 where the target declares itself deterministic.
+    /// Rows that ran twice; 0 where the target declares itself deterministic, or too few calls were left.
     pub rows: usize,
     /// Share of those rows whose value differed, in [0, 1].
     pub flip_rate: f64,

@@ -142,7 +142,7 @@ pub struct Search<'a> {
 struct Revision {
     id: String,
     prompts: Arc<PromptSet>,
-    /// Train rows that the prompt quotes; left out of both arms wherever it is compared.
+    /// Train rows that the prompt or one before it quotes; left out of both arms wherever it is compared.
     quoted: BTreeSet<String>,
     /// First draws, all rows of the split.
     train: Vec<Outcome>,
@@ -344,7 +344,8 @@ impl Search<'_> {
     }
 
     async fn measure_baseline(&self, meter: &Meter<'_>, generation: u32) -> Result<Revision, Halt> {
-        let (train, dev) = (self.dataset.rows(Split::Train), self.dataset.rows(Split::Dev));
+        let unmeasured = self.unmeasured();
+        let (train, dev) = (self.unquoted(&unmeasured.quoted), self.dataset.rows(Split::Dev));
         let rows: Vec<Arc<Example>> = train.iter().chain(&dev).cloned().collect();
         let doing = Doing { generation, stage: "baseline", trying: "the prompt as it is".to_owned() };
         let mut outcomes = self.first_draws(meter, &self.baseline, &rows, &doing).await?;
@@ -354,7 +355,7 @@ impl Search<'_> {
         let (on_train, on_dev) = (objective.summary(&outcomes), objective.summary(&dev));
         let event = BaselineMeasured { train: on_train, dev: on_dev, tokens: self.baseline.tokens() };
         self.sink.emit(Event::BaselineMeasured(event))?;
-        Ok(Revision { train: outcomes, dev, ..self.unmeasured() })
+        Ok(Revision { train: outcomes, dev, ..unmeasured })
     }
 
     /// `prompts` on `rows` for the first time, where nothing is known of the models yet.
@@ -380,7 +381,8 @@ impl Search<'_> {
         meter.journal_failures()?;
         let told = self.settings.objective.effective_rows(dev.iter().map(AsRef::<Example>::as_ref));
         let judge_noise = self.gate().judge_noise;
-        let mut noise = noise::measured(&first, &second, (dev.len(), told), judge_noise);
+        let deterministic = meter.is_deterministic();
+        let mut noise = noise::measured(deterministic, &first, &second, (dev.len(), told), judge_noise);
         if judge_noise == 0.0 && self.settings.gate.judge_noise > 0.0 {
             noise.words += "; the judge that took over was not calibrated, so its own noise is not in this";
         }

@@ -29,8 +29,9 @@ pub(super) fn rows(dev: &[Arc<Example>], calls_left: u64, seed: u64) -> Vec<Arc<
 }
 
 /// Sums up two draws of the same rows, where the dev rows tell as much as `told` rows of equal weight do, and judges by
-/// themselves make so much noise. Without rows, the target is taken at its word that it has no noise.
+/// themselves make so much noise. Without rows, a target that is `deterministic` is taken at its word that it has no noise.
 pub(super) fn measured(
+    deterministic: bool,
     first: &[Outcome],
     second: &[Outcome],
     (dev_rows, told): (usize, usize),
@@ -44,17 +45,18 @@ pub(super) fn measured(
     let noise_variance = if pairs.is_empty() { 0.0 } else { squares / pairs.len() as f64 };
     let flip_rate = if pairs.is_empty() { 0.0 } else { flaky.len() as f64 / pairs.len() as f64 };
     let (detectable, rows_for_half) = detectable_gain(dev_rows, told, noise_variance.max(judge_noise));
-    let mut noise = if pairs.is_empty() {
-        "the target declares itself deterministic".to_owned()
-    } else {
-        format!("{} of {} rows changed when asked twice", flaky.len(), pairs.len())
+    let mut noise = match (deterministic, first.len(), pairs.len()) {
+        (true, ..) => "the target declares itself deterministic".to_owned(),
+        (false, 0, _) => "the model's noise comes on top: too few calls are left to measure it".to_owned(),
+        (false, _, 0) => "the model's noise comes on top: no row could be asked twice".to_owned(),
+        (false, _, pairs) => format!("{} of {pairs} rows changed when asked twice", flaky.len()),
     };
     if judge_noise > noise_variance {
         noise += ", and the judge changes its mind more often, as it was calibrated";
     }
     let words = format!(
-        "{noise}; with {dev_rows} dev rows, gains under {:.1} points can't be told from luck; {rows_for_half} rows would \
-         show {:.1}",
+        "{noise}; with {dev_rows} dev rows, gains under {:.1} points can't be told from luck by dev alone, and \
+         {rows_for_half} rows would show {:.1}; the gate keeps on less, which only the sealed test can show",
         100.0 * detectable,
         50.0 * detectable
     );
@@ -82,14 +84,27 @@ mod tests {
     fn rows_that_differ_are_flaky_and_noise_raises_what_can_be_detected() {
         let first: Vec<Outcome> = (0..10).map(|row| outcome(row, 1.0)).collect();
         let second: Vec<Outcome> = (0..10).map(|row| outcome(row, f64::from(row != 3))).collect();
-        let noisy = measured(&first, &second, (80, 80), 0.0);
+        let noisy = measured(false, &first, &second, (80, 80), 0.0);
         assert_eq!((noisy.rows, noisy.flip_rate, noisy.flaky.as_slice()), (10, 0.1, ["3".to_owned()].as_slice()));
-        let quiet = measured(&first, &first, (80, 80), 0.0);
+        let quiet = measured(false, &first, &first, (80, 80), 0.0);
         assert!(quiet.flaky.is_empty() && quiet.detectable < noisy.detectable);
         assert!(noisy.words.contains("1 of 10 rows changed"), "{}", noisy.words);
-        let judged = measured(&first, &second, (80, 80), 0.3);
+        let judged = measured(false, &first, &second, (80, 80), 0.3);
         assert!(judged.detectable > noisy.detectable && judged.words.contains("as it was calibrated"));
-        assert_eq!(measured(&first, &second, (80, 80), 0.05), noisy, "what was measured is more");
+        assert_eq!(measured(false, &first, &second, (80, 80), 0.05), noisy, "what was measured is more");
+    }
+
+    #[test]
+    fn noise_that_was_not_measured_is_not_said_to_be_none() {
+        let words = |deterministic, first: &[Outcome], second: &[Outcome]| {
+            measured(deterministic, first, second, (80, 80), 0.0).words
+        };
+        assert!(words(true, &[], &[]).starts_with("the target declares itself deterministic; with 80"));
+        assert!(words(false, &[], &[]).contains("comes on top: too few calls are left to measure it; with 80"));
+        let mut failed = outcome(0, 1.0);
+        failed.result = Err(crate::model::CallError::TimeUp.into());
+        let unmeasured = words(false, &[outcome(0, 1.0)], &[failed]);
+        assert!(unmeasured.contains("no row could be asked twice"), "{unmeasured}");
     }
 
     #[test]
