@@ -104,6 +104,15 @@ pub enum ProjectError {
         /// The split.
         split: Split,
     },
+    /// A split that every run needs, of which the prompts quote all rows.
+    #[error(
+        "the prompt quotes every {split} row as an example, and copying one is not knowing: add {split} rows, or take some \
+         out of the prompt"
+    )]
+    AllQuoted {
+        /// The split.
+        split: Split,
+    },
     /// A prompt that is longer than any edit of it may be.
     #[error(
         "guards.max_prompt_tokens: the prompt has about {tokens} tokens as it is, and at most {max} are allowed; raise the \

@@ -74,8 +74,11 @@ impl Project {
 
     /// Refuses a dataset on which nothing can be tried, or nothing be kept.
     pub(super) fn check_splits(&self) -> Result<(), ProjectError> {
-        let without = [Split::Train, Split::Dev].into_iter().find(|split| self.dataset.count(*split) == 0);
-        without.map_or(Ok(()), |split| Err(ProjectError::NoRows { dataset: self.config.dataset.path.clone(), split }))
+        match [Split::Train, Split::Dev].into_iter().find(|split| self.measured(*split).is_empty()) {
+            None => Ok(()),
+            Some(split) if self.dataset.count(split) > 0 => Err(ProjectError::AllQuoted { split }),
+            Some(split) => Err(ProjectError::NoRows { dataset: self.config.dataset.path.clone(), split }),
+        }
     }
 
     /// Refuses a prompt that is too long before any edit.
@@ -100,7 +103,7 @@ impl Project {
                 }
             }
         }
-        let rows: u64 = [Split::Train, Split::Dev].iter().map(|split| self.dataset.count(*split) as u64).sum();
+        let rows: u64 = [Split::Train, Split::Dev].iter().map(|split| self.measured(*split).len() as u64).sum();
         let least = rows * u64::from(self.config.repeats.samples);
         let task = limits.by_role.get(&ModelRole::Task).copied().unwrap_or_default();
         let judge = limits.by_role.get(&ModelRole::Judge).copied().unwrap_or_default();
@@ -156,7 +159,7 @@ impl Project {
     /// The fewest tokens that the first draws of train and dev can take.
     fn baseline_at_least(&self) -> Result<Usage, ProjectError> {
         let (mut bytes, mut rows) = (0_u64, 0);
-        for row in self.dataset.rows(Split::Train).iter().chain(self.dataset.rows(Split::Dev).iter()) {
+        for row in self.measured(Split::Train).iter().chain(self.measured(Split::Dev).iter()) {
             let messages = self.prompts.first().render(&row)?;
             bytes += messages.iter().map(|message| message.content.len() as u64).sum::<u64>();
             rows += 1;

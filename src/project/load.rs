@@ -8,20 +8,24 @@ use std::time::Duration;
 use super::named::NamedFiles;
 use super::{ProjectError, judges, limits, scorers};
 use crate::config::{self, Config};
-use crate::dataset::{Dataset, Example, PackedDataset, SplitLock, labels, load};
+use crate::dataset::{Dataset, Example, PackedDataset, Rows, Split, SplitLock, labels, load};
 use crate::eval::Objective;
 use crate::model::ModelRole;
 use crate::prompt::{Prompt, PromptError, PromptSet};
-use crate::propose::{GuardLimits, Guards, Strategy, load_strategies};
+use crate::propose::{GuardLimits, Guards, Strategy, load_strategies, quoted_rows};
 use crate::run::Calibrations;
 use crate::score::ScorerSet;
 use crate::search::{CallLimits, GateSettings, Parts, Protected, Settings, Task};
+use crate::text::plural;
 
 /// Name of the config file in a project's folder.
 pub const CONFIG_FILE: &str = "ratchet.toml";
 
 /// How many rows with different inputs are enough to see that a prompt says the same for all.
 const ROWS_TOLD_APART: usize = 20;
+
+/// How many quoted rows a warning names.
+const QUOTED_NAMED: usize = 5;
 
 /// A project, read and checked.
 pub struct Project {
@@ -39,6 +43,8 @@ pub struct Project {
     pub prompt_files: BTreeMap<String, PathBuf>,
     /// The prompts as they are in their files.
     pub prompts: Arc<PromptSet>,
+    /// Ids of the rows that these prompts quote as examples: a run measures no prompt on them.
+    pub quoted: BTreeSet<String>,
     /// The strategies to choose from.
     pub strategies: Vec<Arc<Strategy>>,
     /// The scorers, started.
@@ -109,7 +115,10 @@ impl Project {
         let mut warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
         let calibrations = Calibrations::read(&root.join(&config.runs))?;
         warnings.extend(judges::warnings(&config, &scorers, &calibrations));
+        let quoted = quoted_rows(loaded.dataset.rows.iter(), &prompts);
+        warnings.extend(held_out_quoted(&loaded.dataset, &quoted));
         Ok(Self {
+            quoted,
             config_file: config_file.to_path_buf(),
             dataset: loaded.dataset,
             lock: Some(loaded.lock),
@@ -135,6 +144,7 @@ impl Project {
             warnings: Vec::new(),
             prompt_files: self.prompt_files.clone(),
             prompts: Arc::clone(&self.prompts),
+            quoted: self.quoted.clone(),
             strategies: self.strategies.clone(),
             scorers: Arc::clone(&self.scorers),
             calibrations: self.calibrations.clone(),
@@ -207,7 +217,10 @@ impl Project {
                 embedder: config.budget.embedder.calls,
                 scoring: self.scorers.calls(),
             },
-            warnings: judges::warnings(config, &self.scorers, &self.calibrations),
+            warnings: judges::warnings(config, &self.scorers, &self.calibrations)
+                .into_iter()
+                .chain(held_out_quoted(&self.dataset, &self.quoted))
+                .collect(),
             parts: Parts::default(),
         }
     }
@@ -221,6 +234,22 @@ impl Project {
                 Objective::MacroF1 { labels: labels.collect(), seed: self.config.search.seed }
             }
         }
+    }
+
+    /// The rows of `split` that a run measures: those that its starting prompts don't quote.
+    pub fn measured(&self, split: Split) -> Rows {
+        self.dataset.rows(split).with(|id| !self.quoted.contains(id))
+    }
+
+    /// The rows of a run: all but those of dev and test that its starting prompts quote. The search itself knows what it
+    /// may not measure of train.
+    pub(super) fn rows_of_run(&self) -> Dataset {
+        let Dataset { examples, splits, fingerprint } = self.dataset.unpacked();
+        let is_held_out =
+            |(row, split): &(Arc<Example>, Split)| *split != Split::Train && self.quoted.contains(&row.id);
+        let rows = examples.into_iter().zip(splits).filter(|row| !is_held_out(row));
+        let (examples, splits) = rows.unzip();
+        Dataset { examples, splits, fingerprint }
     }
 
     /// What the task is, for the proposer.
@@ -267,6 +296,24 @@ pub(super) fn prompt_set(config: &Config, mut prompts: Vec<Prompt>) -> Result<Pr
         Some(only) if prompts.is_empty() && config.target.is_none() => PromptSet::one(only),
         last => PromptSet::new(prompts.into_iter().chain(last)),
     }
+}
+
+/// What is said of rows of dev and test that are `quoted` by the starting prompts: how many, and which.
+fn held_out_quoted(dataset: &PackedDataset, quoted: &BTreeSet<String>) -> Option<String> {
+    let told = |split: Split| {
+        let rows = dataset.rows(split).with(|id| quoted.contains(id));
+        let ids: Vec<&str> = (0..rows.len().min(QUOTED_NAMED)).map(|at| rows.id(at)).collect();
+        let more = if rows.len() > ids.len() { ", .." } else { "" };
+        let what = format!("{} row", split.name());
+        (!rows.is_empty()).then(|| format!("{} ({}{more})", plural(rows.len(), &what), ids.join(", ")))
+    };
+    let found: Vec<String> = [Split::Dev, Split::Test].into_iter().filter_map(told).collect();
+    (!found.is_empty()).then(|| {
+        format!(
+            "the prompt quotes {} as examples: no run measures a prompt on them; quote rows of train instead",
+            found.join(" and ")
+        )
+    })
 }
 
 /// Refuses protected tags that no row has: they would guard nothing.

@@ -191,7 +191,7 @@ async fn run(
     tell_of_outages(&models, &output);
     let settings = project.settings();
     let task = project.task();
-    let dataset = Arc::new(project.dataset.unpacked());
+    let dataset = Arc::new(project.rows_of_run());
     let account = Purse::new(Arc::clone(&models), project.scorers.calls());
     let spent = || calls_spent(&models.spend());
     let (baseline, strategies) = (Arc::clone(&project.prompts), project.strategies.clone());

@@ -125,7 +125,7 @@ impl Project {
         self.check_budget()?;
         self.until(now)?;
         let settings = self.settings();
-        let rows = Split::ALL.map(|split| self.dataset.count(split));
+        let rows = Split::ALL.map(|split| self.measured(split).len());
         let guarded = (0..self.dataset.rows.len()).filter(|at| self.dataset.rows.is_pinned(*at)).count();
         let of_model = Self::model(&self.config, ModelRole::Task).is_deterministic();
         let of_target = self.config.target.as_ref().map_or(of_model, |target| target.deterministic);
@@ -138,7 +138,7 @@ impl Project {
         let sizes = [task_size, self.proposer_size()?, self.judge_size()?, embedder_size];
         let a_row = program.as_ref().map_or(0.0, |program| program.calls_a_row);
         let most_a_row = program.as_ref().map_or(0.0, |program| program.most_calls_a_row as f64);
-        let told = settings.objective.effective_rows(self.dataset.rows(Split::Dev).iter());
+        let told = settings.objective.effective_rows(self.measured(Split::Dev).iter());
         let (detectable_gain, rows_for_half) = detectable_gain(rows[1], told, settings.gate.judge_noise);
         let afforded = self.afforded(&outline, &sizes, a_row);
         let whole = |generation: Calls, generations| self.whole(&outline, generation, generations);

@@ -9,7 +9,7 @@ use super::optimize::{OptimizeError, Watch};
 use super::probe::{Unready, probe};
 use super::provider::{addresses, chats};
 use super::{Models, Project, Use};
-use crate::dataset::{Selection, Split};
+use crate::dataset::Split;
 use crate::eval::OutcomeError;
 use crate::model::{CallError, Limit, ModelRole};
 use crate::run::Successor;
@@ -99,7 +99,7 @@ async fn try_all(project: &Project, models: &Models) -> Result<(), (ModelRole, U
         reach(&models.task).await.map_err(|error| (ModelRole::Task, Unready::from(error)))?;
     }
     // A row is answered and then scored, and any of these may have failed.
-    let train = Selection { splits: vec![Split::Train], filters: Vec::new(), limit: None }.rows(&project.dataset);
+    let train = project.measured(Split::Train);
     let evaluator = project.evaluator(models);
     let (probed, refused) = tokio::join!(probe(&evaluator, &project.prompts, &train), refused_proposer(project));
     probed.map_err(|unready| match &unready.error {

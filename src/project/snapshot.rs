@@ -13,7 +13,7 @@ use crate::dataset::{Example, PackedDataset, PackedRows, Split};
 use crate::digest::Digest;
 use crate::durable;
 use crate::prompt::{Prompt, PromptSet};
-use crate::propose::Strategy;
+use crate::propose::{Strategy, quoted_rows};
 use crate::run::{Calibrations, Event, FellBack, Pulls, RunError, RunFolder};
 
 const CONFIG: &str = "ratchet.toml";
@@ -105,14 +105,16 @@ impl Project {
         let altered = altered(folder)?;
         let warnings = altered.iter().chain(&files.changed(root)).map(|path| changed_since(path)).collect();
         let scorers = Arc::new(scorers::build(&config, root, &mut files).await?);
+        let prompts = Arc::new(PromptSet::new(prompts)?);
         Ok(Self {
+            quoted: quoted_rows(dataset.rows.iter(), &prompts),
             root: root.to_path_buf(),
             config_file: folder.manifest.config.clone(),
             config,
             dataset,
             warnings,
             prompt_files,
-            prompts: Arc::new(PromptSet::new(prompts)?),
+            prompts,
             strategies,
             scorers,
             calibrations: Calibrations::read(&snapshot)?,

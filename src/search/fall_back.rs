@@ -16,7 +16,7 @@ use super::{GateSettings, Halt, Revision, Search};
 use crate::dataset::Split;
 use crate::eval::OutcomeError;
 use crate::model::{BoxFuture, CallError, ModelRole};
-use crate::propose::{Ask, Dropped, Proposed};
+use crate::propose::{Ask, Dropped, Proposed, quoted_rows};
 use crate::run::{Break, Event, FellBack, IncumbentMeasured};
 
 /// The models that can take the place of those of a run.
@@ -194,7 +194,7 @@ impl Search<'_> {
         Revision {
             id: self.baseline.digest().short(),
             prompts: Arc::clone(&self.baseline),
-            quoted: Default::default(),
+            quoted: quoted_rows(self.dataset.rows(Split::Train), &self.baseline),
             train: Vec::new(),
             dev: Vec::new(),
         }

@@ -130,3 +130,37 @@ fn what_strategies_came_to_is_listed_and_the_next_run_starts_from_it() {
     assert!(refused.err.contains("strategy-pulls.json") && refused.err.contains("delete it"), "{}", refused.err);
     assert_eq!(project.runs().len(), 2, "nothing was written");
 }
+
+#[test]
+fn rows_that_the_starting_prompt_quotes_are_measured_in_neither_arm() {
+    let project = Project::new();
+    let counts = |folder: &Project| {
+        let plan = folder.ratchet(&["optimize", "--dry-run", "--json"]).json();
+        ["train", "dev", "test"].map(|split| plan["rows"][split].as_u64().unwrap())
+    };
+    let [train, dev, test] = counts(&project);
+    let rows = project.read("library.jsonl");
+    let quotation = |id: &str| {
+        let rows = rows.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let row = rows.into_iter().find(|row| row["id"] == id).unwrap();
+        format!("- {} -> {}\n", row["input"], row["expected"].as_str().unwrap())
+    };
+    // Rows of train, dev and test.
+    let pasted: String = ["m01", "m03", "m00"].map(quotation).concat();
+    project.write("prompts/library.prompty", PROMPT.replace("Message:", &format!("Examples:\n{pasted}\nMessage:")));
+    assert_eq!(counts(&project), [train - 1, dev - 1, test - 1]);
+    let ran = project.ratchet(&["optimize"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let warning = "the prompt quotes 1 dev row (m03) and 1 test row (m00) as examples: no run measures";
+    assert!(ran.err.contains(warning), "{}", ran.err);
+    let run = project.run();
+    assert!(std::fs::read_to_string(run.join("report.md")).unwrap().contains(warning));
+    let journal = std::fs::read_to_string(run.join("journal.jsonl")).unwrap();
+    let events: Vec<serde_json::Value> = journal.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let baseline = events.iter().find(|event| event["event"] == "baseline_measured").unwrap();
+    assert_eq!([&baseline["train"]["examples"], &baseline["dev"]["examples"]], [train - 1, dev - 1]);
+    let opened = events.iter().find(|event| event["event"] == "test_opened");
+    assert!(opened.is_none_or(|opened| opened["baseline"]["examples"] == test - 1), "{opened:?}");
+    let raced = |event: &&serde_json::Value| event["event"] == "raced";
+    assert!(events.iter().filter(raced).all(|raced| raced["of"].as_u64().unwrap() < train));
+}
