@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::dataset::Example;
+use crate::dataset::{Example, Split};
 use crate::digest::Digest;
 use crate::eval::{Comparison, Evaluate, Objective, OnOutcome, OutcomeError};
 use crate::prompt::PromptSet;
@@ -52,18 +52,31 @@ impl Gain {
     }
 }
 
+/// A row that a result quotes: a good answer to it is copied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuotedRow {
+    /// Its id.
+    pub row: String,
+    /// Its split.
+    pub split: Split,
+}
+
 /// What was measured of a result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Measurement {
     /// Digest of its prompts.
     pub prompts: Digest,
+    /// Rows that the result quotes as examples and the baseline doesn't, which were left out.
+    #[serde(default)]
+    pub quoted: Vec<QuotedRow>,
     /// On train, rows that prompts quote left out. The edits were made for these rows.
     pub train: Gain,
     /// On dev. The revisions were chosen on these rows.
     pub dev: Gain,
 }
 
-/// Measures `result` against `baseline` by the run's objective, first draws of both.
+/// Measures `result` against `baseline` by the run's objective, first draws of both, on rows of train and of dev without
+/// those that are `quoted`.
 ///
 /// # Errors
 /// A fault that no later row can escape: interrupted, no access, store broken, scorer gone.
@@ -72,6 +85,7 @@ pub async fn measure(
     baseline: &Arc<PromptSet>,
     result: &Arc<PromptSet>,
     (train, dev): (&[Arc<Example>], &[Arc<Example>]),
+    quoted: Vec<QuotedRow>,
     (objective, pass_threshold): (&Objective, f64),
     on_outcome: OnOutcome<'_>,
 ) -> Result<Measurement, OutcomeError> {
@@ -82,5 +96,5 @@ pub async fn measure(
     };
     let train = gain(train).await?;
     let dev = gain(dev).await?;
-    Ok(Measurement { prompts: result.digest(), train, dev })
+    Ok(Measurement { prompts: result.digest(), quoted, train, dev })
 }

@@ -26,6 +26,6 @@ pub const REVIEW: &str = "-review";
 pub use choices::{Choice, Choices, Review};
 pub use compose::{Blocked, Composed};
 pub use landing::{Collision, Landing, land};
-pub use measure::{Gain, Measurement, measure};
+pub use measure::{Gain, Measurement, QuotedRow, measure};
 pub use revisions::{Hunk, HunkId, Purpose, Revision, Revisions};
 pub use rows::{ChangedRow, Given, changed_rows, rows_of};

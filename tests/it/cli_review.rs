@@ -230,6 +230,22 @@ fn a_partly_accepted_result_is_measured_and_applied() {
 }
 
 #[test]
+fn rows_that_the_result_quotes_are_left_out_and_told_with_a_warning_where_they_are_held_out() {
+    let pasted =
+        "intro\n\"two of 4\" -> two\n\"three of 8\" -> three\n\"three of 2\" -> three\none\ntwo\nTHREE\n{{ input }}\n";
+    let words = Words::new(&[BASE, pasted, SECOND]);
+    words.ratchet(&["review", "--reject", "g1h2", "g2h1"]);
+    let (code, stdout, stderr) = words.ratchet(&["review", "--accept-all"]);
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    let told = "Warning: the result quotes 1 train row (w2), 1 dev row (w4), 1 test row (w8) as examples, which were left \
+                out.";
+    assert!(stdout.split_whitespace().collect::<Vec<_>>().join(" ").contains(told), "{stdout}");
+    let result = &words.json(&["review", "--json"])["result"];
+    assert_eq!((&result["dev"]["rows"], &result["train"]["rows"]), (&Value::from(3), &Value::from(2)), "{result}");
+    assert_eq!(result["quoted"][1], serde_json::json!({ "row": "w4", "split": "dev" }));
+}
+
+#[test]
 fn what_is_accepted_whole_is_the_winner_and_not_measured_again() {
     let words = Words::new(&[BASE, FIRST, SECOND]);
     let result = &words.json(&["review", "--accept-all", "--json"])["result"];

@@ -8,8 +8,9 @@ use prompt_ratchet::dataset::{Example, Split};
 use prompt_ratchet::eval::Summary;
 use prompt_ratchet::project::{Project, Use};
 use prompt_ratchet::prompt::PromptSet;
-use prompt_ratchet::report::{percent, plural, points, signed_interval, wrapped};
-use prompt_ratchet::review::{Blocked, Choice, Gain, Measurement, REVIEW, Revision, measure};
+use prompt_ratchet::propose::quoted_rows;
+use prompt_ratchet::report::{one_line, percent, plural, points, signed_interval, wrapped};
+use prompt_ratchet::review::{Blocked, Choice, Gain, Measurement, QuotedRow, REVIEW, Revision, measure};
 use prompt_ratchet::run::{SplitUses, UseCount};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -33,6 +34,9 @@ pub enum Standing {
     /// Nobody has measured them yet.
     Unmeasured,
 }
+
+/// Most characters of the quoted rows' ids, by split.
+const NAMED: usize = 60;
 
 /// The end of a review.
 pub struct Outcome {
@@ -76,10 +80,15 @@ async fn measure_now(session: &Session, prompts: PromptSet, global: &Global) -> 
     let payer = format!("{}{REVIEW}", session.view.manifest.run);
     let models = project.models(&Use { payer, limits: project.limits(), interrupt: CancellationToken::new() })?;
     let evaluator = project.evaluator(&models);
-    let quoted = session.revisions.quoted();
-    let mut train: Vec<Arc<Example>> = project.dataset.rows(Split::Train).iter().collect();
-    train.retain(|row| !quoted.contains(&row.id));
-    let dev: Vec<Arc<Example>> = project.dataset.rows(Split::Dev).iter().collect();
+    let mut quoted = session.revisions.quoted();
+    let mut by_result = Vec::new();
+    for split in Split::ALL {
+        let rows = quoted_rows(project.measured(split).iter(), &prompts);
+        by_result.extend(rows.iter().map(|row| QuotedRow { row: row.clone(), split }));
+        quoted.extend(rows);
+    }
+    let [train, dev] = [Split::Train, Split::Dev]
+        .map(|split| project.measured(split).with(|row| !quoted.contains(row)).iter().collect::<Vec<Arc<Example>>>());
     if !global.quiet {
         say::line(format_args!(
             "The run never measured just these edits: measuring them on {} of train and dev.\nStored answers cost \
@@ -91,7 +100,7 @@ async fn measure_now(session: &Session, prompts: PromptSet, global: &Global) -> 
     let (baseline, result) = (Arc::new(session.revisions.baseline.clone()), Arc::new(prompts));
     let (objective, threshold) = (project.objective(), project.config.pass_threshold);
     let by = (&objective, threshold);
-    let measured = measure(&evaluator, &baseline, &result, (&train, &dev), by, &|_| bar.inc(1)).await;
+    let measured = measure(&evaluator, &baseline, &result, (&train, &dev), by_result, by, &|_| bar.inc(1)).await;
     bar.finish_and_clear();
     let measured = measured.map_err(|error| Failure::of_models(&models, &error))?;
     Ok((measured, models.spend().total().live))
@@ -161,6 +170,9 @@ impl Outcome {
         };
         let mut words = wrapped(&format!("{headline} {advice}"), width, "");
         lines.append(&mut words);
+        if let Some(words) = of_quoted(&measurement.quoted) {
+            lines.extend(wrapped(&words, width, "  "));
+        }
         lines
     }
 
@@ -174,6 +186,7 @@ impl Outcome {
                 value["train"] = json_gain(&measurement.train);
                 value["dev"] = json_gain(&measurement.dev);
                 value["better_on_dev"] = json!(measurement.dev.is_shown());
+                value["quoted"] = json!(measurement.quoted);
                 None
             }
             Standing::Unmeasured => None,
@@ -183,6 +196,23 @@ impl Outcome {
         let texts = composed.prompts.iter().map(|prompt| (prompt.name().to_owned(), json!(prompt.text())));
         value["prompts"] = Value::Object(texts.collect());
         value
+    }
+}
+
+/// What is said of rows that the result quotes and the baseline doesn't; a warning where the proposer never saw them.
+fn of_quoted(quoted: &[QuotedRow]) -> Option<String> {
+    let told = |split| {
+        let rows: Vec<&str> = quoted.iter().filter(|of| of.split == split).map(|of| of.row.as_str()).collect();
+        let what = format!("{} row", split.name());
+        (!rows.is_empty()).then(|| format!("{} ({})", plural(rows.len(), &what), one_line(&rows.join(", "), NAMED)))
+    };
+    let found: Vec<String> = Split::ALL.into_iter().filter_map(told).collect();
+    let held_out = quoted.iter().any(|of| of.split != Split::Train);
+    let words = format!("the result quotes {} as examples, which were left out", found.join(", "));
+    match (found.is_empty(), held_out) {
+        (true, _) => None,
+        (false, false) => Some(format!("Note: {words}.")),
+        (false, true) => Some(format!("Warning: {words}. Rows of dev and test are there to be answered unseen.")),
     }
 }
 
