@@ -133,11 +133,6 @@ impl Limits {
         self.together.is_unlimited() && self.by_role.values().all(Ceiling::is_unlimited)
     }
 
-    /// Whether tokens or money are limited, for any role: what a call takes of them isn't known before it is made.
-    pub fn has_estimates(&self) -> bool {
-        self.has_money() || self.together.tokens.is_some() || self.by_role.values().any(|limit| limit.tokens.is_some())
-    }
-
     /// Whether money is limited, for any role.
     pub fn has_money(&self) -> bool {
         self.together.money.is_some() || self.by_role.values().any(|ceiling| ceiling.money.is_some())

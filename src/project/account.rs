@@ -1,7 +1,6 @@
 //! The run's account as the search asks it: the limits, what the run's answers have cost, and what got lost.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Models;
@@ -18,15 +17,15 @@ pub(super) struct Purse {
     models: Arc<Models>,
     /// What the search has said is lost.
     lost: Mutex<BTreeMap<ModelRole, Amount>>,
-    /// Task calls that something is kept back for.
-    kept_back: AtomicU64,
+    /// What is kept back for calls at the end.
+    kept_back: Mutex<BTreeMap<ModelRole, Amount>>,
     /// Calls that scoring one answer takes.
     scoring: ScoringCalls,
 }
 
 impl Purse {
     pub fn new(models: Arc<Models>, scoring: ScoringCalls) -> Self {
-        Self { models, lost: Mutex::default(), kept_back: AtomicU64::new(0), scoring }
+        Self { models, lost: Mutex::default(), kept_back: Mutex::default(), scoring }
     }
 
     /// The roles that score answers, with their calls for one.
@@ -34,9 +33,19 @@ impl Purse {
         [(ModelRole::Judge, self.scoring.judge), (ModelRole::Embedder, self.scoring.embedder)]
     }
 
+    /// What can't be spent besides what the run's answers have cost: what the search has said is lost, and what is kept
+    /// back.
+    fn unavailable(&self) -> BTreeMap<ModelRole, Amount> {
+        let mut unavailable = self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for (role, amount) in self.kept_back.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            *unavailable.entry(*role).or_default() += *amount;
+        }
+        unavailable
+    }
+
     /// Rows that may still be answered and scored: within the limits of all roles, and together at what a row takes of
     /// them.
-    fn rows_left(&self, limits: &Limits, lost: &BTreeMap<ModelRole, Amount>) -> u64 {
+    fn rows_left(&self, limits: &Limits, unavailable: &BTreeMap<ModelRole, Amount>) -> u64 {
         let spend = self.models.spend();
         let outlook = |role| self.models.ledger().outlook(role);
         let task = outlook(ModelRole::Task);
@@ -47,12 +56,13 @@ impl Purse {
             units: row.units,
             largest: row.largest + other.largest,
         });
-        let scored = self.scoring().map(|(role, of_one)| match apart.calls_left(role, &spend, lost, &outlook(role)) {
-            u64::MAX => u64::MAX,
-            calls => calls / of_one.max(1),
-        });
-        let all = together.calls_left(ModelRole::Task, &spend, lost, &row);
-        scored.into_iter().fold(all.min(apart.calls_left(ModelRole::Task, &spend, lost, &task)), u64::min)
+        let scored =
+            self.scoring().map(|(role, of_one)| match apart.calls_left(role, &spend, unavailable, &outlook(role)) {
+                u64::MAX => u64::MAX,
+                calls => calls / of_one.max(1),
+            });
+        let all = together.calls_left(ModelRole::Task, &spend, unavailable, &row);
+        scored.into_iter().fold(all.min(apart.calls_left(ModelRole::Task, &spend, unavailable, &task)), u64::min)
     }
 
     /// What so many calls of `role` take, with room for the last of them to be reserved.
@@ -69,22 +79,20 @@ impl Account for Purse {
         if limits.is_unlimited() {
             return u64::MAX;
         }
-        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = if role == ModelRole::Task && self.scoring.total() > 0 {
-            self.rows_left(limits, &lost)
+        let unavailable = self.unavailable();
+        if role == ModelRole::Task && self.scoring.total() > 0 {
+            self.rows_left(limits, &unavailable)
         } else {
-            limits.calls_left(role, &self.models.spend(), &lost, &self.models.ledger().outlook(role))
-        };
-        let margin = if limits.has_estimates() { self.kept_back.load(Ordering::Relaxed) / MARGIN } else { 0 };
-        left.saturating_sub(margin)
+            limits.calls_left(role, &self.models.spend(), &unavailable, &self.models.ledger().outlook(role))
+        }
     }
 
     fn limit(&self, role: ModelRole) -> Option<String> {
-        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        let unavailable = self.unavailable();
         let narrowest = |(role, of_one)| {
             let outlook = self.models.ledger().outlook(role);
             let (calls, limit) =
-                self.models.budget().limits().narrowest(role, &self.models.spend(), &lost, &outlook)?;
+                self.models.budget().limits().narrowest(role, &self.models.spend(), &unavailable, &outlook)?;
             Some((calls / of_one, limit))
         };
         let is_scored = |(_, of_one): &(ModelRole, u64)| role == ModelRole::Task && *of_one > 0;
@@ -107,14 +115,15 @@ impl Account for Purse {
     }
 
     fn keep_back(&self, task_calls: u64) {
-        self.kept_back.store(task_calls, Ordering::Relaxed);
         let with_margin = |role, calls: u64| {
             let margin = self.models.ledger().outlook(role).expected(calls / MARGIN);
             (role, self.expected(role, calls) + Amount { calls: 0, ..margin })
         };
         let scored = self.scoring().map(|(role, of_one)| with_margin(role, task_calls.saturating_mul(of_one)));
         let needs = std::iter::once(with_margin(ModelRole::Task, task_calls)).chain(scored);
-        self.models.budget().keep_back(&needs.collect());
+        let needs = needs.filter(|_| task_calls > 0).collect();
+        self.models.budget().keep_back(&needs);
+        *self.kept_back.lock().unwrap_or_else(PoisonError::into_inner) = needs;
     }
 
     fn settle(&self) -> Result<(), CallError> {

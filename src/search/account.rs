@@ -16,8 +16,8 @@ use crate::run::{AttemptsLost, Break, During, Event, LimitReached, Stopped};
 
 /// The run's account. By default nothing is limited.
 pub trait Account: Send + Sync {
-    /// Calls of `role` that may still be made, by what the run's answers have cost and what [`Account::count_lost`]
-    /// said; `u64::MAX` without a limit.
+    /// Calls of `role` that may still be made beside what is kept back, by what the run's answers have cost and what
+    /// [`Account::count_lost`] said; `u64::MAX` without a limit.
     fn left(&self, _role: ModelRole) -> u64 {
         u64::MAX
     }
@@ -40,7 +40,7 @@ pub trait Account: Send + Sync {
     /// Lets [`Account::left`] count so much as lost.
     fn count_lost(&self, _lost: BTreeMap<ModelRole, Amount>) {}
 
-    /// Keeps what so many task calls take back from now on; 0 gives it free.
+    /// Keeps what so many task calls take back from now on, each role's in its own calls, tokens and money; 0 gives it free.
     fn keep_back(&self, _task_calls: u64) {}
 
     /// Counts all that the run paid for: at its end, where a resumed run may not have come across every call again.

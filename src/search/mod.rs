@@ -327,10 +327,10 @@ impl Search<'_> {
     /// Task calls left for the search: the sealed test's share is kept back, and that of the pinned rows, which a question
     /// to the gate takes beside dev.
     fn task_calls_left(&self) -> u64 {
-        let answers = self.settings.calls.task_left((self.spent)()).min(self.account.left(ModelRole::Task));
-        let left = answers / self.evaluate.answers_a_row().max(1);
-        let guards = self.pinned_rows().len() as u64;
-        left.saturating_sub(self.test_calls() + guards)
+        let of_calls = |answers: u64| answers / self.evaluate.answers_a_row().max(1);
+        let within_settings = of_calls(self.settings.calls.task_left((self.spent)())).saturating_sub(self.test_calls());
+        let left = within_settings.min(of_calls(self.account.left(ModelRole::Task)));
+        left.saturating_sub(self.pinned_rows().len() as u64)
     }
 
     /// Proposer calls left for the search.

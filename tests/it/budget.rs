@@ -71,6 +71,22 @@ fn a_limit_in_dollars_holds_and_the_run_ends_as_planned_and_resumes_alike() {
 }
 
 #[test]
+fn the_sealed_tests_share_is_kept_back_in_dollars_and_leaves_the_proposer_its_calls() {
+    let provider = provider(0);
+    let project = Project::new();
+    // Far more test rows than proposer calls that any budget has room for.
+    let rows = project.read("library.jsonl");
+    let tests =
+        (0..400).map(|row| format!("{{\"input\": \"book {row}\", \"expected\": \"lending\", \"split\": \"test\"}}\n"));
+    project.write("library.jsonl", rows + &tests.collect::<String>());
+    let set = ["--set", &task(&provider, PRICE), "--set", "budget.usd=9"];
+    let ran = project.ratchet(&[&["optimize", "--json"][..], &set].concat());
+    let result = ran.json();
+    assert!(result["calls"]["proposer"].as_u64().unwrap() >= 4, "{result} {}", ran.err);
+    assert!(result["cost_usd"].as_f64().unwrap() <= 9.0, "{result}");
+}
+
+#[test]
 fn a_run_whose_budget_has_no_room_for_proposals_ends_there_and_says_so() {
     let provider = provider(0);
     let task = task(&provider, PRICE);
