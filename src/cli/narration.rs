@@ -218,13 +218,12 @@ impl Narration {
         if screened.passed {
             return Vec::new();
         }
-        let text = format!(
-            "{}: {} fixed, {} broken of {}",
-            self.name(&screened.candidate),
-            screened.fixed,
-            screened.broken,
-            plural(screened.rows, "row")
-        );
+        let name = self.name(&screened.candidate);
+        if let Some(error) = &screened.could_not_run {
+            return self.passed_over("dropped", "", &format!("{name}: the model could not answer it: {error}"));
+        }
+        let (fixed, broken) = (screened.fixed, screened.broken);
+        let text = format!("{name}: {fixed} fixed, {broken} broken of {}", plural(screened.rows, "row"));
         self.passed_over("screened", " ", &text)
     }
 

@@ -4,7 +4,7 @@ use super::escape::{cell_code, inline};
 use super::markdown::table;
 use super::numbers::points;
 use super::{CandidateView, Fate, Origin, RunView, plural};
-use crate::run::Raced;
+use crate::run::{Raced, Screened};
 
 /// Candidates that were not kept, with the reason.
 pub(super) fn not_kept(view: &RunView) -> Option<String> {
@@ -108,6 +108,9 @@ fn how_it_ended(view: &RunView, candidate: &CandidateView) -> String {
             format!("breaks pinned {} on train", raced.breaks_pinned.join(", "))
         }
         (_, Some(raced)) => format!("lost the race: {}", estimated(raced)),
+        (Some(Screened { could_not_run: Some(error), .. }), None) => {
+            format!("the model could not answer it: {}", inline(error))
+        }
         (Some(screened), None) if !screened.passed => format!(
             "screened out: {} fixed and {} broken of the {} where it should show",
             screened.fixed,

@@ -297,6 +297,10 @@ pub struct Screened {
     pub rows: usize,
     /// Whether it goes on to the race.
     pub passed: bool,
+    /// Where it was dropped since many of its rows could not run, be it in the race: what the first of them met. The same
+    /// model answered other prompts at that time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub could_not_run: Option<String>,
 }
 
 /// A candidate ran over train in blocks against the incumbent.

@@ -53,32 +53,43 @@ impl Search<'_> {
     ) -> Result<Judgement, Halt> {
         let doing = Doing { generation, stage: "gate", trying: candidate.strategy.clone() };
         let arms = Arms { state, candidate, generation };
+        let mut judgement = self.look(meter, &arms, &doing).await?;
+        if let Some(error) = meter.unanswerable(&candidate.prompts) {
+            judgement.verdict.decision = Decision::Rejected;
+            judgement.verdict.reason = format!("the model could not answer it: {error}");
+        }
+        Ok(judgement)
+    }
+
+    /// The judgement, by the rows that ran.
+    async fn look(&self, meter: &Meter<'_>, arms: &Arms<'_>, doing: &Doing) -> Result<Judgement, Halt> {
+        let Arms { state, candidate, generation } = *arms;
         let saved = state.incumbent.prompts.tokens() as i64 - candidate.prompts.tokens() as i64;
         let rows = self.dataset.rows(Split::Dev);
         // What is shorter may be kept without a gain, which takes all rows.
         if saved <= 0 {
             let half = self.half_of_dev(generation);
-            let (dev, comparison) = self.on_dev(meter, &arms, &half, &doing).await?;
+            let (dev, comparison) = self.on_dev(meter, arms, &half, doing).await?;
             if let Some(verdict) = gate::halfway(&comparison, rows.len()) {
                 return Ok(Judgement { verdict, dev, comparison });
             }
         }
-        let (dev, comparison) = self.on_dev(meter, &arms, &rows, &doing).await?;
+        let (dev, comparison) = self.on_dev(meter, arms, &rows, doing).await?;
         let look = gate::first_look(&comparison, &self.gate(), meter.is_deterministic(), saved);
         let mut verdict = match look {
             FirstLook::Decided(verdict) => verdict,
-            FirstLook::Confirm => self.confirm(meter, &arms, &dev, &comparison, &doing).await?,
+            FirstLook::Confirm => self.confirm(meter, arms, &dev, &comparison, doing).await?,
         };
         if verdict.decision != Decision::Kept
             && saved > 0
             && !gate::misses_too_many(&comparison)
-            && let Some(reason) = self.not_inferior(meter, &arms, &dev, saved, &doing).await?
+            && let Some(reason) = self.not_inferior(meter, arms, &dev, saved, doing).await?
         {
             verdict.decision = Decision::Kept;
             verdict.reason = reason;
         }
         if verdict.decision == Decision::Kept
-            && let Some(reason) = self.broken_guard(meter, &arms, &doing).await?
+            && let Some(reason) = self.broken_guard(meter, arms, doing).await?
         {
             verdict.decision = Decision::Rejected;
             verdict.reason = reason;

@@ -1,7 +1,7 @@
 //! Measuring within a search: remembers what was measured, shows progress, and keeps the errors that decisions rest
 //! on, so that they can be journalled in an order that doesn't depend on timing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Halt;
@@ -28,23 +28,39 @@ struct Memory {
     recorded: FailedRows,
     /// Errors met and not yet journalled.
     unjournalled: FailedRows,
+    /// The prompts that were measured first, and some of the rows that they were answered on: asked anew, they show whether
+    /// anything runs.
+    witnesses: Option<(Arc<PromptSet>, Vec<Arc<Example>>)>,
+    /// Prompts that are at fault themselves for many rows that could not run, and what the first of those met.
+    unanswerable: BTreeMap<Digest, OutcomeError>,
 }
 
-/// From so many rows on, and this share of an evaluation, that fail for a passing reason after all retries, they are no
-/// longer bad rows but a provider that is out.
-const OUTAGE: (usize, f64) = (8, 0.25);
+/// From this share of an evaluation on, rows that fail are asked about: is it what they are asked with, or does nothing
+/// run any more?
+const SHARE: f64 = 0.25;
 
-/// The error of a provider that is out, where `outcomes` show it. Nothing is decided on them, or journalled: the run
-/// halts, and asks for the missing rows again when it is resumed.
-fn outage(outcomes: &[Outcome]) -> Option<&OutcomeError> {
+/// From so many such rows on, they are no bad rows that happen to be together.
+const ROWS: usize = 8;
+
+/// Rows that are asked anew, one after another, to find out whether anything runs.
+const WITNESSES: usize = 3;
+
+/// The first of the errors of `outcomes`, where so many met one that it may be nobody's row.
+fn error_of_many(outcomes: &[&Outcome]) -> Option<OutcomeError> {
     let errors = || outcomes.iter().filter_map(|outcome| outcome.result.as_ref().err());
+    errors().next().filter(|_| errors().count() as f64 >= SHARE * outcomes.len() as f64).cloned()
+}
+
+/// The error of a provider that is out, where the first `outcomes` show it. Nothing is decided on them, or journalled: the
+/// run halts, and asks for the missing rows again when it is resumed.
+fn outage(outcomes: &[Outcome]) -> Option<OutcomeError> {
     // A program that dies of what it is asked is no provider that is out.
     let is_passing = |error: &CallError| error.is_transient() && !matches!(error, CallError::Crashed(_));
-    let passing = || errors().filter(|error| matches!(error, OutcomeError::Call(error) if is_passing(error)));
-    let (rows, share) = OUTAGE;
-    let failed = passing().count();
-    let is_out = failed >= rows && failed as f64 >= share * outcomes.len() as f64;
-    passing().next().filter(|_| is_out)
+    let errors = outcomes.iter().filter_map(|outcome| outcome.result.as_ref().err());
+    let passing: Vec<&OutcomeError> =
+        errors.filter(|error| matches!(error, OutcomeError::Call(error) if is_passing(error))).collect();
+    let is_out = passing.len() >= ROWS && passing.len() as f64 >= SHARE * outcomes.len() as f64;
+    passing.into_iter().next().filter(|_| is_out).cloned()
 }
 
 /// The halt of a baseline of which more rows could not run than could: the scorer, the program or the model is at fault,
@@ -54,6 +70,17 @@ pub(super) fn few_ran(outcomes: &[Outcome]) -> Option<Halt> {
     let (rows, ran) = (outcomes.len(), outcomes.len() - errors().count());
     let error = errors().next().filter(|_| 2 * ran < rows)?.clone();
     Some(Halt::FewRan { ran, rows, error })
+}
+
+/// Draws that only witnesses are asked for lie from here on, as many as this; far beyond all others.
+const WITNESS_DRAWS: u32 = 10_000_000;
+
+/// The draw by which witnesses are asked where the rows `failed` could not run.
+fn witness_draw(prompts: Digest, sample: u32, failed: &BTreeSet<&str>) -> u32 {
+    let draw = sample.to_le_bytes();
+    let parts = [prompts.as_bytes().as_slice(), &draw].into_iter().chain(failed.iter().map(|id| id.as_bytes()));
+    let drawn = Digest::of_parts(parts).as_u64() % u64::from(WITNESS_DRAWS);
+    WITNESS_DRAWS + u32::try_from(drawn).unwrap_or_default()
 }
 
 /// The stage at which the sealed test is open.
@@ -78,6 +105,9 @@ impl<'a> Meter<'a> {
     }
 
     /// One outcome a row, in the order of `rows`; asks only for what is not known.
+    ///
+    /// # Errors
+    /// As the evaluation; and where many rows could not run, and neither could some that ran before.
     pub async fn measure(
         &self,
         prompts: &Arc<PromptSet>,
@@ -87,6 +117,7 @@ impl<'a> Meter<'a> {
     ) -> Result<Vec<Outcome>, Halt> {
         let digest = prompts.digest();
         let (unknown, mut outcomes) = self.take_recorded(digest, rows, sample);
+        let mut measured = Vec::new();
         if !unknown.is_empty() {
             let tally = Mutex::new(Tally::default());
             let candidate = digest.short();
@@ -96,13 +127,11 @@ impl<'a> Meter<'a> {
                 let (done, score) = tally.take(outcome, self.objective);
                 self.sight(doing, &candidate, (done, unknown.len()), score);
             };
-            let evaluation = self.evaluate.evaluate(prompts, &unknown, sample, &on_outcome).await?;
-            if let Some(outage) = outage(&evaluation.outcomes) {
-                return Err(outage.clone().into());
-            }
-            self.remember(digest, sample, &evaluation.outcomes);
-            outcomes.extend(evaluation.outcomes);
+            measured = self.evaluate.evaluate(prompts, &unknown, sample, &on_outcome).await?.outcomes;
+            outcomes.extend(measured.iter().cloned());
         }
+        self.find_fault(prompts, sample, &outcomes).await?;
+        self.remember(prompts, sample, &measured);
         if !outcomes.is_empty() {
             let places: BTreeMap<&str, usize> =
                 rows.iter().enumerate().map(|(place, row)| (row.id.as_str(), place)).collect();
@@ -117,6 +146,48 @@ impl<'a> Meter<'a> {
         let memory = self.memory();
         let known = memory.outcomes.get(&(digest, sample));
         Ok(rows.iter().filter_map(|row| known.and_then(|known| known.get(&row.id)).cloned()).collect())
+    }
+
+    /// What the first of many rows met that could not run with `prompts`, where others ran at the same time with other
+    /// prompts.
+    pub fn unanswerable(&self, prompts: &PromptSet) -> Option<OutcomeError> {
+        self.memory().unanswerable.get(&prompts.digest()).cloned()
+    }
+
+    /// Where many of `outcomes` could not run: asks rows anew that ran with the first prompts. If one runs, `prompts` are
+    /// at fault, otherwise whatever runs them. Which draw is asked depends on the rows alone, so that a resumed run
+    /// reads the same answer back.
+    async fn find_fault(&self, prompts: &Arc<PromptSet>, sample: u32, outcomes: &[Outcome]) -> Result<(), Halt> {
+        let Some((first, rows)) = self.memory().witnesses.clone() else {
+            return outage(outcomes).map_or(Ok(()), |error| Err(error.into()));
+        };
+        let fail_anyway = self.failing_with(&first);
+        let asked: Vec<&Outcome> =
+            outcomes.iter().filter(|outcome| !fail_anyway.contains(&outcome.example.id)).collect();
+        let Some(error) = error_of_many(&asked) else { return Ok(()) };
+        let failed: BTreeSet<&str> =
+            asked.iter().filter(|outcome| outcome.result.is_err()).map(|outcome| outcome.example.id.as_str()).collect();
+        let draw = witness_draw(prompts.digest(), sample, &failed);
+        let mut last = error.clone();
+        for row in rows {
+            let evaluation = self.evaluate.evaluate(&first, &[row], draw, &|_| {}).await?;
+            match evaluation.outcomes.into_iter().find_map(|outcome| outcome.result.err()) {
+                Some(error) => last = error,
+                None if failed.len() >= ROWS => {
+                    self.memory().unanswerable.entry(prompts.digest()).or_insert(error);
+                    return Ok(());
+                }
+                None => return Ok(()),
+            }
+        }
+        Err(last.into())
+    }
+
+    /// Rows that could not run with `prompts`.
+    fn failing_with(&self, prompts: &PromptSet) -> BTreeSet<String> {
+        let memory = self.memory();
+        let known = memory.outcomes.get(&(prompts.digest(), 0)).into_iter().flatten();
+        known.filter(|(_, outcome)| outcome.result.is_err()).map(|(id, _)| id.clone()).collect()
     }
 
     /// First draws of `prompts` on `rows`, where all of them are known: asks for nothing.
@@ -187,7 +258,8 @@ impl<'a> Meter<'a> {
         (unknown, recorded)
     }
 
-    fn remember(&self, digest: Digest, sample: u32, outcomes: &[Outcome]) {
+    fn remember(&self, prompts: &Arc<PromptSet>, sample: u32, outcomes: &[Outcome]) {
+        let digest = prompts.digest();
         let mut memory = self.memory();
         for outcome in outcomes {
             let id = outcome.example.id.clone();
@@ -195,6 +267,11 @@ impl<'a> Meter<'a> {
                 memory.unjournalled.insert((digest, id.clone(), sample), error.clone());
             }
             memory.outcomes.entry((digest, sample)).or_default().insert(id, outcome.clone());
+        }
+        let ran = outcomes.iter().filter(|outcome| outcome.result.is_ok());
+        let witnesses: Vec<_> = ran.map(|outcome| Arc::clone(&outcome.example)).take(WITNESSES).collect();
+        if memory.witnesses.is_none() && !witnesses.is_empty() {
+            memory.witnesses = Some((Arc::clone(prompts), witnesses));
         }
     }
 
@@ -219,8 +296,13 @@ impl<'a> Meter<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
-    use crate::eval::testing;
+    use crate::eval::{Evaluation, OnOutcome, testing};
+    use crate::model::BoxFuture;
+    use crate::prompt::Prompt;
+    use crate::run::RunError;
 
     /// `ran` rows that ran and `failed` ones with `error`.
     fn outcomes(ran: usize, failed: usize, error: &CallError) -> Vec<Outcome> {
@@ -237,6 +319,93 @@ mod tests {
         assert!(outage(&outcomes(0, 7, &passing)).is_none(), "few rows may all be bad ones");
         assert!(outage(&outcomes(25, 8, &passing)).is_none(), "some rows of many");
         assert!(outage(&outcomes(0, 16, &CallError::Rejected("content".into()))).is_none());
+    }
+
+    /// What a model that fails on `rows` fails with, where `fails` says so of the prompt's tokens.
+    struct Model {
+        fails: fn(usize) -> bool,
+        is_gone: AtomicBool,
+        asked: Mutex<Vec<(Digest, String, u32)>>,
+    }
+
+    impl Evaluate for Model {
+        fn evaluate<'a>(
+            &'a self,
+            prompts: &'a Arc<PromptSet>,
+            examples: &'a [Arc<Example>],
+            sample: u32,
+            _: OnOutcome<'a>,
+        ) -> BoxFuture<'a, Result<Evaluation, OutcomeError>> {
+            let fails = (self.fails)(prompts.tokens()) || self.is_gone.load(Ordering::Relaxed);
+            let outcomes = examples.iter().map(|example| {
+                self.asked.lock().unwrap().push((prompts.digest(), example.id.clone(), sample));
+                let mut outcome = Outcome { sample, ..testing::outcome(&example.id, 1.0) };
+                if fails {
+                    outcome.result = Err(CallError::Rejected("status 400".into()).into());
+                }
+                outcome
+            });
+            let outcomes = outcomes.collect();
+            Box::pin(async move { Ok(Evaluation { prompts: prompts.digest(), outcomes }) })
+        }
+
+        fn is_deterministic(&self) -> bool {
+            false
+        }
+    }
+
+    struct Nowhere;
+
+    impl Sink for Nowhere {
+        fn emit(&self, _: Event) -> Result<(), RunError> {
+            Ok(())
+        }
+    }
+
+    fn prompts(text: &str) -> Arc<PromptSet> {
+        Arc::new(PromptSet::one(Prompt::parse("p", text).unwrap()).unwrap())
+    }
+
+    fn rows(count: usize) -> Vec<Arc<Example>> {
+        (0..count).map(|row| testing::outcome(row, 1.0).example).collect()
+    }
+
+    const GATE: Doing = Doing { generation: 1, stage: "gate", trying: String::new() };
+
+    #[tokio::test]
+    async fn a_prompt_that_the_model_can_not_answer_is_told_from_a_model_that_answers_nothing() {
+        let model = Model { fails: |tokens| tokens > 20, is_gone: AtomicBool::new(false), asked: Mutex::default() };
+        let objective = Objective::default();
+        let (short, long) = (prompts("{{ input }}"), prompts(&format!("{} {{{{ input }}}}", "and so on ".repeat(20))));
+        let meter = Meter::new(&model, &Nowhere, FailedRows::new(), &objective);
+        meter.measure(&short, &rows(16), 0, &GATE).await.unwrap();
+        let outcomes = meter.measure(&long, &rows(16), 0, &GATE).await.unwrap();
+        assert!(outcomes.iter().all(|outcome| outcome.result.is_err()));
+        assert!(meter.unanswerable(&long).unwrap().to_string().ends_with("status 400"));
+        let asked = std::mem::take(&mut *model.asked.lock().unwrap());
+        let (witness, _, draw) = &asked[32];
+        assert_eq!(
+            (asked.len(), *witness),
+            (33, short.digest()),
+            "one row of the first prompt, with a draw of its own"
+        );
+        assert!(*draw >= WITNESS_DRAWS && meter.unanswerable(&short).is_none());
+
+        // A resumed run that reads the failures back asks the same.
+        let failed = asked[16..32].iter().map(|key| (key.clone(), CallError::Rejected("status 400".into()).into()));
+        let again = Meter::new(&model, &Nowhere, failed.collect(), &objective);
+        again.measure(&short, &rows(16), 0, &GATE).await.unwrap();
+        again.measure(&long, &rows(16), 0, &GATE).await.unwrap();
+        assert_eq!(model.asked.lock().unwrap()[16..], asked[32..]);
+        assert!(again.unanswerable(&long).is_some());
+
+        model.is_gone.store(true, Ordering::Relaxed);
+        for (other, count) in [("{{ input }}!", 16), ("{{ input }}?", 2)] {
+            let halt = meter.measure(&prompts(other), &rows(count), 0, &GATE).await.unwrap_err();
+            assert!(matches!(halt, Halt::Fault(OutcomeError::Call(CallError::Rejected(_)))), "{halt}");
+        }
+        let other = meter.measure(&prompts("{{ input }}!"), &rows(1), 0, &GATE).await;
+        assert!(other.is_err(), "what was met as the run halted is asked for again");
     }
 
     #[test]

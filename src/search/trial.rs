@@ -12,7 +12,7 @@ use super::meter::{Doing, Meter};
 use super::race::{self, BLOCK, Course, DISTANCE, Standing};
 use super::{Halt, Search, screen};
 use crate::dataset::Example;
-use crate::eval::{Comparison, Outcome, compare};
+use crate::eval::{Comparison, Outcome, OutcomeError, compare};
 use crate::run::{self, Event};
 
 /// What a candidate runs next.
@@ -103,6 +103,7 @@ impl Trial {
                     broken: comparison.broken(),
                     rows: comparison.rows.len(),
                     passed,
+                    could_not_run: None,
                 });
             }
             Leg::Race => self.stand(comparison, self.is_at_end(), generation),
@@ -135,6 +136,21 @@ impl Trial {
         });
     }
 
+    /// Ends it, since many of its rows could not run.
+    fn give_up(&mut self, error: &OutcomeError, generation: u32) {
+        self.leg = Leg::Over;
+        self.raced = None;
+        self.screened = Some(run::Screened {
+            generation,
+            candidate: self.candidate.id.clone(),
+            fixed: 0,
+            broken: 0,
+            rows: 0,
+            passed: false,
+            could_not_run: Some(error.to_string()),
+        });
+    }
+
     /// Whether the candidate survived, or how it ended, in words; nothing where the budget did not allow to try it.
     fn fate(&self) -> Option<Result<(), String>> {
         match (&self.screened, &self.raced) {
@@ -146,6 +162,9 @@ impl Trial {
                 "lost the race on train: fixed {}, broke {} of {}",
                 raced.fixed, raced.broken, raced.rows
             ))),
+            (Some(run::Screened { could_not_run: Some(error), .. }), None) => {
+                Some(Err(format!("dropped, since the model could not answer it: {error}")))
+            }
             (Some(screened), None) if !screened.passed => {
                 Some(Err(format!("dropped at the screen: fixed none of {} failing rows", screened.rows)))
             }
@@ -248,6 +267,11 @@ impl Search<'_> {
         .await;
         for outcomes in measured {
             outcomes?;
+        }
+        for trial in trials.iter_mut() {
+            if let Some(error) = meter.unanswerable(&trial.candidate.prompts) {
+                trial.give_up(&error, generation);
+            }
         }
         meter.journal_failures()?;
         self.ask_again(meter, state, trials.iter().zip(&next), generation).await?;

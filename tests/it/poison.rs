@@ -1,6 +1,7 @@
 //! Rows that the provider never answers, though it answers all others: they are missing, and nothing else is.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use prompt_ratchet::model::{BoxFuture, Call, CallError, Chat, Completion};
 
@@ -102,4 +103,72 @@ fn a_program_that_dies_of_some_rows_is_asked_for_the_others() {
     let ran = project.ratchet(&["eval", "--split", "all", "--json", "--set", model]);
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert_eq!(ran.json()["errors"], 5, "{}", ran.out);
+}
+
+/// The embedded model, which refuses long prompts, and all from some request on.
+#[derive(Default)]
+struct Limited {
+    model: Counting,
+    /// Longest prompt in bytes.
+    longest: AtomicUsize,
+    /// How many requests it still takes.
+    left: AtomicUsize,
+}
+
+impl Limited {
+    fn new(longest: usize, left: usize) -> Arc<Self> {
+        Arc::new(Self { longest: longest.into(), left: left.into(), ..Self::default() })
+    }
+}
+
+impl Chat for Limited {
+    fn complete<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Result<Completion, CallError>> {
+        let length: usize = call.request.messages.iter().map(|message| message.content.len()).sum();
+        let is_over = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err();
+        if is_over {
+            return Box::pin(async { Err(CallError::Rejected("no budget at the gateway".to_owned())) });
+        }
+        // A proposer's request is long, and answered.
+        if length > self.longest.load(Ordering::SeqCst) && !call.request.messages[0].content.contains("edits") {
+            return Box::pin(async { Err(CallError::Rejected("beyond the context".to_owned())) });
+        }
+        self.model.complete(call)
+    }
+}
+
+fn of_limited(provider: &Provider) -> String {
+    format!("models.task={{{}, deterministic=true, max_concurrency=4}}", provider.table())
+}
+
+#[test]
+fn a_candidate_that_the_model_can_not_answer_is_dropped_and_the_run_goes_on() {
+    let model = Limited::new(500, usize::MAX);
+    let provider = Provider::start(Answers::Chat(model), Behaviour::default());
+    let project = Project::in_memory();
+    let ran = project.ratchet(&["optimize", "--json", "--set", &of_limited(&provider)]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let journal = project.read(project.run().join("journal.jsonl"));
+    assert!(journal.contains("\"could_not_run\":\"the provider refused"));
+    let report = project.read(project.run().join("report.md"));
+    assert!(report.contains("the model could not answer it: the provider refused"), "{report}");
+    assert!(ran.err.contains("the model could not answer it"), "{}", ran.err);
+}
+
+#[test]
+fn a_provider_that_refuses_all_from_some_moment_on_halts_the_run_which_goes_on_to_the_same_files() {
+    let model = Limited::new(usize::MAX, usize::MAX);
+    let provider = Provider::start(Answers::Chat(model.clone()), Behaviour::default());
+    let (setting, whole) = (of_limited(&provider), Project::in_memory());
+    assert_eq!(whole.ratchet(&["optimize", "--set", &setting]).code, 0);
+    for left in [70, 100] {
+        model.left.store(left, Ordering::SeqCst);
+        let project = Project::in_memory();
+        let ran = project.ratchet(&["optimize", "--set", &setting]);
+        assert_eq!(ran.code, 4, "{}", ran.err);
+        assert!(ran.err.contains("no budget at the gateway") && ran.err.contains("ratchet resume"), "{}", ran.err);
+        model.left.store(usize::MAX, Ordering::SeqCst);
+        let ran = project.ratchet(&["resume"]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        assert_same(&identity(&whole.run()), &identity(&project.run()));
+    }
 }
