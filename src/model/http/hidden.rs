@@ -16,19 +16,33 @@ pub struct Hidden {
 }
 
 impl Hidden {
-    /// Shows `${NAME}` in the place of the variable's value, also where that was made fit for an address.
+    /// Shows `${NAME}` in the place of the variable's value, also where that was made fit for an address, and of what it
+    /// holds beyond a host: that may be told without it.
     pub fn hide_variable(&mut self, name: &str, value: &str) {
         let shown = format!("${{{name}}}");
+        let value = value.trim();
         let mut in_path = Url::parse("http://localhost").ok();
         if let Some(url) = &mut in_path {
-            url.set_path(value.trim());
+            url.set_path(value);
         }
         let in_path = in_path.as_ref().map_or("", |url| url.path().trim_start_matches('/'));
         let in_segment = in_path.replace('/', "%2F");
-        for form in [value.trim(), in_path, &in_segment, &value.trim().to_lowercase()] {
-            if form.len() >= LEAST {
-                self.hide(form, &shown);
-            }
+        for form in [value, in_path, &in_segment, &value.to_lowercase()] {
+            self.hide_form(form, &shown);
+        }
+        let address = value.split_once("://").map_or(value, |(_, address)| address);
+        let parsed = Url::parse(&format!("http://{address}")).ok();
+        let parsed = parsed.as_ref().map_or("", |url| url.as_str().trim_start_matches("http://"));
+        for address in [address, parsed] {
+            let beyond_host = address.find(['/', '?']).map_or("", |at| &address[at..]);
+            self.hide_form(address.trim_end_matches('/'), &shown);
+            self.hide_form(beyond_host.trim_end_matches('/'), &shown);
+        }
+    }
+
+    fn hide_form(&mut self, form: &str, shown: &str) {
+        if form.len() >= LEAST {
+            self.hide(form, shown);
         }
     }
 
@@ -76,5 +90,16 @@ mod tests {
         assert_eq!(hidden.scrub(url.as_str()), "http://${HOST}:81/v1/${TOKEN}/chat");
         assert_eq!(hidden.scrub("no such path: /v1/Tok en/Ünd \"x\""), "no such path: /v1/${TOKEN}");
         assert_eq!(format!("{hidden:?}").matches("Tok").count(), 0);
+    }
+
+    #[test]
+    fn a_value_that_is_a_whole_address_is_hidden_without_its_scheme_and_without_its_host() {
+        for value in ["https://Gate.example:81/Key-1/é/", "Gate.example:81/Key-1/é"] {
+            let mut hidden = Hidden::default();
+            hidden.hide_variable("URL", value);
+            let told = "gate.example:81/Key-1/%C3%A9/v1: no such path: /Key-1/é/v1 or /Key-1/%C3%A9/v1";
+            assert_eq!(hidden.scrub(told), "${URL}/v1: no such path: ${URL}/v1 or ${URL}/v1");
+            assert_eq!(hidden.scrub("see /v1 at gate.example:81"), "see /v1 at gate.example:81");
+        }
     }
 }
