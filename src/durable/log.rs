@@ -48,6 +48,13 @@ impl Log {
         Ok((Self { path: path.to_path_buf(), file, length, cut, torn: false }, records))
     }
 
+    /// The records of the log at `path`, oldest first, without their newlines. A torn last line is passed over, as
+    /// [`Log::open`] would cut it off; nothing is written.
+    pub fn read(path: &Path) -> Result<Vec<String>, DurableError> {
+        let bytes = std::fs::read(path).map_err(DurableError::io("read", path))?;
+        whole_records(&bytes, path)
+    }
+
     /// How many bytes of a torn record were cut off when it was opened; 0 where none was.
     pub fn cut(&self) -> u64 {
         self.cut

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use super::{Event, FORMAT, RunError, Sink};
-use crate::durable::Log;
+use crate::durable::{DurableError, Log};
 
 /// Name of the journal within a run folder.
 pub(super) const FILE: &str = "journal.jsonl";
@@ -83,10 +83,18 @@ impl Sink for Journal {
 /// The file can't be read or is damaged, or belongs to a newer version of Ratchet.
 pub fn read_events(folder: &Path) -> Result<Vec<Event>, RunError> {
     let path = folder.join(FILE);
-    let unreadable = |message: String| RunError::Unreadable { path: path.clone(), message };
-    let text = std::fs::read_to_string(&path).map_err(|error| unreadable(format!("can't be read: {error}")))?;
-    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-    parse(&path, whole.lines())
+    let unreadable = |error: DurableError| RunError::Unreadable {
+        path: path.clone(),
+        message: match error {
+            DurableError::Io { reason, .. } => format!("can't be read: {reason}"),
+            DurableError::Damaged { line, problem, .. } => {
+                format!("line {line} is no event: {problem}; restore the file from a copy")
+            }
+            other => other.to_string(),
+        },
+    };
+    let records = Log::read(&path).map_err(unreadable)?;
+    parse(&path, records.iter().map(String::as_str))
 }
 
 fn parse<'a>(path: &Path, lines: impl Iterator<Item = &'a str>) -> Result<Vec<Event>, RunError> {
@@ -167,10 +175,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         Journal::open(folder.path()).unwrap().0.emit(started(1)).unwrap();
         let path = folder.path().join(FILE);
-        let mut text = std::fs::read_to_string(&path).unwrap();
-        text.push_str("{\"event\":\"generation_st");
-        std::fs::write(&path, text).unwrap();
-        assert_eq!(read_events(folder.path()).unwrap().len(), 1);
+        let whole = std::fs::read(&path).unwrap();
+        for torn in [b"{\"event\":\"generation_st".as_slice(), b"{\"event\":\"\xc3", b"\xff\xff\n"] {
+            std::fs::write(&path, [&whole, torn].concat()).unwrap();
+            assert_eq!(read_events(folder.path()).unwrap().len(), 1);
+        }
     }
 
     #[test]
