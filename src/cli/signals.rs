@@ -1,4 +1,5 @@
-//! Ctrl-C and SIGTERM: the first stops in order, the second at once. Neither loses anything.
+//! Ctrl-C and SIGTERM: the first stops in order, the second at once. Neither loses anything. A terminal that is closed
+//! (SIGHUP) stops nothing: what can't be said any more is dropped.
 
 use prompt_ratchet::worker::Leader;
 use tokio_util::sync::CancellationToken;
@@ -11,17 +12,29 @@ const STOPPING: &str = "stopping: calls under way have some seconds to end; once
 /// Cancelled by the first Ctrl-C or SIGTERM, which `note` is told of; the second ends the process
 /// and those that it has started.
 pub fn interrupt(note: impl Fn(&str) + Send + 'static) -> CancellationToken {
+    outlive_terminal();
     let token = CancellationToken::new();
     let first = token.clone();
     tokio::spawn(async move {
         signalled().await;
         first.cancel();
-        note(STOPPING);
+        // Whoever reads it may have stopped reading: the second signal must be heard all the same.
+        tokio::task::spawn_blocking(move || note(STOPPING));
         signalled().await;
         Leader::end_all();
         std::process::exit(Exit::Interrupted as i32);
     });
     token
+}
+
+/// From now on SIGHUP does nothing: who listens for it, if only once, has it kept from the process for good.
+fn outlive_terminal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        // Where that can't be had, the process ends with its terminal, and can be resumed.
+        let _ = signal(SignalKind::hangup());
+    }
 }
 
 /// Ends with the next Ctrl-C or SIGTERM.
