@@ -8,7 +8,7 @@ use prompt_ratchet::dataset::{Filter, Rows, label_sets};
 use prompt_ratchet::durable;
 use prompt_ratchet::eval::Outcome;
 use prompt_ratchet::prompt::PromptSet;
-use prompt_ratchet::report::{Aspects, Breakdown, LengthBias, plural};
+use prompt_ratchet::report::{Aspects, Breakdown, LengthBias, json_lost_amount, plural};
 use prompt_ratchet::stats::LabelScore;
 use serde_json::json;
 
@@ -209,6 +209,9 @@ fn json(breakdown: &Breakdown, used: &Used, quoted: usize) -> serde_json::Value 
         "cost_usd": used.dollars,
         "seconds": used.seconds,
     });
+    if let Some(lost) = json_lost_amount(used.lost, used.dollars.is_some()) {
+        object["lost"] = lost;
+    }
     let objective = breakdown.objective().kind();
     if !objective.is_mean_score() {
         object["objective"] = json!(objective);

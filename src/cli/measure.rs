@@ -11,11 +11,11 @@ use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use prompt_ratchet::dataset::{Example, Filter, Rows, Selection, Split};
 use prompt_ratchet::eval::{Evaluate, Evaluation, Outcome, OutcomeError, RowSource, Summary, TakeOutcome};
-use prompt_ratchet::model::{CallError, Limits, ModelRole, Spend};
-use prompt_ratchet::project::{Models, Project, Use, probe};
+use prompt_ratchet::model::{Amount, CallError, Limits, ModelRole, Spend};
+use prompt_ratchet::project::{Models, Project, Use, probe, told_if_slow};
 use prompt_ratchet::prompt::{Prompt, PromptSet};
 use prompt_ratchet::propose::quoted_rows;
-use prompt_ratchet::report::{count, one_line, plural};
+use prompt_ratchet::report::{count, lost_in_words, one_line, plural};
 use prompt_ratchet::run::{ProviderNotice, SplitUses, UseCount};
 use tokio_util::sync::CancellationToken;
 
@@ -79,12 +79,20 @@ pub struct Used {
     pub tokens: u64,
     /// Dollars for the live calls; `None` where a price isn't known.
     pub dollars: Option<f64>,
+    /// What attempts without an answer count as, which may have been billed.
+    pub lost: Amount,
     /// Time from start to end.
     pub seconds: f64,
 }
 
 impl Used {
-    fn of(spends: &[Spend], seconds: f64) -> Self {
+    /// What `spends` come to, and what `models` lost.
+    fn of(spends: &[Spend], models: &Models, seconds: f64) -> Self {
+        let lost = models.budget().lost().into_values().fold(Amount::default(), |sum, lost| sum + lost);
+        Self { lost, ..Self::answered(spends, seconds) }
+    }
+
+    fn answered(spends: &[Spend], seconds: f64) -> Self {
         let mut used = Self { dollars: Some(0.0), seconds, ..Self::default() };
         for total in spends.iter().map(Spend::total) {
             used.live += total.live;
@@ -97,7 +105,8 @@ impl Used {
         used
     }
 
-    /// In words: `calls: 12 live, 340 stored; 1,234 tokens, $0.0012, 3.4 s`.
+    /// In words: `calls: 12 live, 340 stored; 1,234 tokens, $0.0012, and up to $0.0003 for 2 attempts without an answer,
+    /// 3.4 s`.
     pub fn words(&self) -> String {
         let dollars = match self.dollars {
             Some(dollars) => format!("${dollars:.4}"),
@@ -109,7 +118,8 @@ impl Used {
             [("judge", self.judged), ("embedder", self.embedded)].into_iter().filter(|(_, made)| *made > 0);
         let scored: Vec<String> = of_scorers.map(|(role, made)| format!("{} of the {role}", count(made))).collect();
         let scored = if scored.is_empty() { String::new() } else { format!(" ({})", scored.join(", ")) };
-        format!("calls: {live} live{scored}, {stored} stored; {tokens}, {dollars}, {:.1} s", self.seconds)
+        let lost = lost_in_words(self.lost).map_or(String::new(), |words| format!(", and {words}"));
+        format!("calls: {live} live{scored}, {stored} stored; {tokens}, {dollars}{lost}, {:.1} s", self.seconds)
     }
 }
 
@@ -286,7 +296,7 @@ impl Bench {
         };
         self.live(&models, prompts, Arc::new(rows.clone()), &bar, &mut noted).await?;
         ran.check(rows.len(), &models)?;
-        Ok(Used::of(&[models.spend()], began.elapsed().as_secs_f64()))
+        Ok(Used::of(&[models.spend()], &models, began.elapsed().as_secs_f64()))
     }
 
     /// The same as [`Bench::measure`], but rows whose answer is stored come first.
@@ -312,7 +322,7 @@ impl Bench {
         let mut ran = Ran::default();
         outcomes.iter().flatten().enumerate().for_each(|(at, outcome)| ran.note(at, outcome));
         ran.check(rows.len(), &models)?;
-        let used = Used::of(&spends, began.elapsed().as_secs_f64());
+        let used = Used::of(&spends, &models, began.elapsed().as_secs_f64());
         Ok(Measured { evaluation: evaluation(prompts, outcomes), used })
     }
 
@@ -345,6 +355,7 @@ impl Bench {
         take: TakeOutcome<'_>,
     ) -> Result<(), Failure> {
         let notes = (!self.quiet).then(|| bar.clone());
+        let slow = notes.clone();
         let holds = Holds::default();
         models.listen(move |role, notice| {
             let notice = ProviderNotice { role, notice: notice.clone() };
@@ -355,7 +366,13 @@ impl Bench {
         let evaluator = self.project.evaluator(models);
         // Which model's table is to be mended the error doesn't say.
         let failed = |error: OutcomeError| Failure::of_models(models, &error);
-        if let Err(unready) = probe(&evaluator, prompts, rows.as_ref()).await {
+        let first = probe(&evaluator, prompts, rows.as_ref());
+        let first = told_if_slow(models, first, |line| {
+            if let Some(bar) = slow {
+                bar.suspend(|| say::line(line));
+            }
+        });
+        if let Err(unready) = first.await {
             let context = match &unready.own {
                 Some((asked, id)) if *asked == rows.count() => Some(none_could_run(*asked, id)),
                 _ => unready.context(),
@@ -501,6 +518,8 @@ pub fn split_names(splits: &[Split]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use prompt_ratchet::money::Money;
+
     use super::*;
 
     #[test]
@@ -511,8 +530,11 @@ mod tests {
 
     #[test]
     fn a_price_that_is_not_known_is_no_zero() {
-        let used = Used { live: 1200, judged: 0, embedded: 0, stored: 3, tokens: 4, dollars: None, seconds: 0.04 };
+        let used = Used { live: 1200, stored: 3, tokens: 4, seconds: 0.04, ..Used::default() };
         assert_eq!(used.words(), "calls: 1,200 live, 3 stored; 4 tokens, price unknown, 0.0 s");
-        assert_eq!(Used::of(&[], 0.0).dollars, Some(0.0));
+        let lost = Amount { calls: 2, tokens: 9, money: Money::from_dollars(0.01) };
+        let words = Used { dollars: Some(0.1), lost, ..used }.words();
+        assert!(words.ends_with("$0.1000, and up to $0.0100 for 2 attempts without an answer, 0.0 s"), "{words}");
+        assert_eq!(Used::answered(&[], 0.0).dollars, Some(0.0));
     }
 }

@@ -45,4 +45,5 @@ pub use optimize::{GivenTime, OptimizeError, Optimized, Watch, optimize, resume}
 pub use plan::{Plan, PlannedModel, PlannedUse, Rows};
 pub use planned_program::PlannedProgram;
 pub use probe::{Unready, probe};
+pub use ready::told_if_slow;
 pub use revision::revision;

@@ -56,6 +56,11 @@ pub(super) async fn ready(
 
 /// As [`try_all`], and says where that takes long.
 async fn try_aloud(project: &Project, models: &Models, watch: &dyn Watch) -> Result<(), (ModelRole, Unready)> {
+    told_if_slow(models, try_all(project, models), |line| watch.note(line)).await
+}
+
+/// What `trying` comes to, the first contact with `models`; `note` is told where no answer comes for some seconds.
+pub async fn told_if_slow<T>(models: &Models, trying: impl Future<Output = T>, note: impl FnOnce(&str)) -> T {
     let slow = || {
         let total = models.spend().total();
         if total.live + total.stored > 0 {
@@ -63,9 +68,9 @@ async fn try_aloud(project: &Project, models: &Models, watch: &dyn Watch) -> Res
         }
         let failed = total.failed as usize;
         let failed = if failed == 0 { String::new() } else { format!(", {} failed", plural(failed, "attempt")) };
-        watch.note(&format!("note: no answer in the first {} s{failed}; still asking", SILENT.as_secs()));
+        note(&format!("note: no answer in the first {} s{failed}; still asking", SILENT.as_secs()));
     };
-    aloud(try_all(project, models), slow).await
+    aloud(trying, slow).await
 }
 
 /// What `trying` comes to; `slow` is done once it has taken too long to be silent about it.

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::RunView;
 use crate::eval::Summary;
-use crate::model::ModelRole;
+use crate::model::{Amount, ModelRole};
 use crate::run::Spent;
 
 /// What a script wants to know of a run. `baseline.test` and `winner.test` are null while test is sealed, `stopped` is
@@ -51,9 +51,12 @@ pub fn json(view: &RunView) -> Value {
 
 /// What attempts without an answer count as, where there were any: `{attempts, tokens, cost_usd}`.
 pub fn json_lost(spent: &Spent) -> Option<Value> {
-    let lost = spent.lost_total();
+    json_lost_amount(spent.lost_total(), spent.spend.total().unpriced == 0)
+}
+
+/// The same of `lost`; `is_priced` says whether all that was paid for has a price.
+pub fn json_lost_amount(lost: Amount, is_priced: bool) -> Option<Value> {
     // Where a price isn't known, nothing could be reserved by it.
-    let is_priced = spent.spend.total().unpriced == 0;
     let dollars = is_priced.then(|| lost.money.dollars());
     (lost.calls > 0).then(|| json!({ "attempts": lost.calls, "tokens": lost.tokens, "cost_usd": dollars }))
 }

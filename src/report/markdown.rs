@@ -56,6 +56,8 @@ fn head(view: &RunView) -> String {
             code(&dataset.short(), 20)
         );
     }
+    // On the line that names the run, which is another one in every run.
+    text += &format!(" Spent: {}.", spending::in_one_line(view));
     if view.ended.is_some() {
         text += &next(view);
     }
@@ -64,7 +66,7 @@ fn head(view: &RunView) -> String {
         let most = view.started.as_ref().map_or(0, |started| started.generations);
         let (had, cut) = view.generations_had();
         text += &format!(
-            "Kept {} of {}. Stopped after {} of at most {most}{}: {}. What it cost is at the end.\n",
+            "Kept {} of {}. Stopped after {} of at most {most}{}: {}.\n",
             view.kept().len(),
             plural(view.candidates().count(), "candidate"),
             plural(had, "generation"),
@@ -80,7 +82,7 @@ fn head(view: &RunView) -> String {
     text
 }
 
-/// What to do with the result. On the line that names the run, which is another one in every run.
+/// What to do with the result.
 fn next(view: &RunView) -> String {
     let run = &view.short_id;
     if view.kept().is_empty() {

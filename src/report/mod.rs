@@ -39,11 +39,12 @@ pub use certainty::Certainty;
 pub use classify::{Classified, MacroF1, macro_f1_difference};
 pub use escape::one_line;
 pub use finding::Finding;
-pub use json::{json, json_lost};
+pub use json::{json, json_lost, json_lost_amount};
 pub use length::LengthBias;
 pub use markdown::markdown;
 pub use numbers::{
-    cost, count, duration, interval, p_value, paid, percent, plural, points, signed, signed_interval, tally,
+    cost, count, duration, interval, lost_in_words, p_value, paid, percent, plural, points, signed, signed_interval,
+    tally,
 };
 pub use terminal::{headline, terminal, wrapped};
 pub use unran::Unran;
@@ -75,7 +76,7 @@ mod tests {
     fn a_run_of_format_1_always_opens() {
         let view = RunView::read(&testing::golden()).unwrap();
         assert_eq!((view.generations.len(), view.kept().len(), view.candidates().count()), (3, 1, 8));
-        assert_eq!((view.uses.dev, view.uses.test), (3, 1));
+        assert_eq!(view.uses.clone().map(|uses| (uses.dev, uses.test)), Ok((3, 1)));
         insta::assert_snapshot!(markdown(&view));
     }
 
@@ -90,14 +91,17 @@ mod tests {
     }
 
     #[test]
-    fn all_that_time_and_money_change_is_in_the_last_section() {
+    fn all_that_time_and_money_change_is_in_the_last_section_and_on_the_line_of_the_run() {
         let fixture = testing::finished();
         let mut view = fixture.view();
         let before = markdown(&view);
         view.spent = crate::run::Spent::default();
-        view.uses = crate::run::UseCount::default();
+        view.uses = Err("damaged".to_owned());
         let after = markdown(&view);
-        let head = |text: &str| text.split("## Spent").next().unwrap().to_owned();
+        let head = |text: &str| -> Vec<String> {
+            let head = text.split("## Spent").next().unwrap().lines();
+            head.filter(|line| !line.starts_with("Run `")).map(str::to_owned).collect()
+        };
         assert_ne!(before, after);
         assert_eq!(head(&before), head(&after));
         assert_eq!(before.matches("\n## ").last(), Some("\n## "));
@@ -203,7 +207,7 @@ mod tests {
         });
         let report = markdown(&fixture.view());
         assert!(report.contains(&format!("## Widened on a plateau\n\n- Generation 1: {words}.\n")), "{report}");
-        assert!(report.contains(&format!(": {why}. ")), "{report}");
+        assert!(report.contains(&format!(": {why}.\n")), "{report}");
         assert!(!report.contains("of the archive"), "{report}");
         assert!(terminal(&fixture.view(), 80).contains("Stopped  3 generations in a row kept nothing"));
     }

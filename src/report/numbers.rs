@@ -1,6 +1,6 @@
 //! How numbers are written for people: scores in per cent, differences in points (a hundredth each).
 
-use crate::model::Spend;
+use crate::model::{Amount, Spend};
 use crate::money::Money;
 use crate::run::Spent;
 use crate::stats::Interval;
@@ -72,21 +72,29 @@ pub fn cost(spend: &Spend) -> String {
     let total = spend.total();
     match total.unpriced {
         0 => total.cost.to_string(),
+        unpriced if unpriced == total.live && total.tokens_in + total.tokens_out == 0 => {
+            "cost unknown (the provider counts no tokens)".to_owned()
+        }
         unpriced if unpriced == total.live => "cost unknown (no price is configured)".to_owned(),
-        unpriced => format!("{} and {} of unknown price", total.cost, plural(unpriced as usize, "call")),
+        unpriced => format!("{} and {} of unknown cost", total.cost, plural(unpriced as usize, "call")),
     }
 }
 
 /// What a run has paid, and what attempts without an answer count as that may have been billed: `$0.0123, and up to
 /// $0.0040 for 3 attempts without an answer`.
 pub fn paid(spent: &Spent) -> String {
-    let (cost, lost) = (cost(&spent.spend), spent.lost_total());
-    let attempts = format!("{} without an answer", plural(lost.calls as usize, "attempt"));
-    match lost.money {
-        _ if lost.calls == 0 => cost,
-        Money::ZERO => format!("{cost}, and {attempts}"),
-        most => format!("{cost}, and up to {most} for {attempts}"),
+    let cost = cost(&spent.spend);
+    match lost_in_words(spent.lost_total()) {
+        Some(lost) => format!("{cost}, and {lost}"),
+        None => cost,
     }
+}
+
+/// What attempts without an answer count as, where there were some: `up to $0.0040 for 3 attempts without an answer`.
+pub fn lost_in_words(lost: Amount) -> Option<String> {
+    let attempts = format!("{} without an answer", plural(lost.calls as usize, "attempt"));
+    let words = if lost.money == Money::ZERO { attempts } else { format!("up to {} for {attempts}", lost.money) };
+    (lost.calls > 0).then_some(words)
 }
 
 #[cfg(test)]
@@ -108,18 +116,19 @@ mod tests {
     #[test]
     fn an_unknown_price_is_said_and_not_taken_for_nothing() {
         use crate::model::{ModelRole, RoleSpend};
-        let spend = |live, unpriced| {
-            let role = RoleSpend { live, unpriced, ..RoleSpend::default() };
+        let spend = |live, unpriced, tokens_in| {
+            let role = RoleSpend { live, unpriced, tokens_in, ..RoleSpend::default() };
             Spend { roles: [(ModelRole::Task, role)].into() }
         };
-        assert_eq!(cost(&spend(3, 0)), "$0.0000");
-        assert!(cost(&spend(3, 3)).contains("unknown"));
-        assert_eq!(cost(&spend(3, 1)), "$0.0000 and 1 call of unknown price");
+        assert_eq!(cost(&spend(3, 0, 9)), "$0.0000");
+        assert_eq!(cost(&spend(3, 3, 9)), "cost unknown (no price is configured)");
+        assert_eq!(cost(&spend(3, 3, 0)), "cost unknown (the provider counts no tokens)");
+        assert_eq!(cost(&spend(3, 1, 9)), "$0.0000 and 1 call of unknown cost");
     }
 
     #[test]
     fn what_attempts_without_an_answer_count_as_stands_beside_what_was_paid() {
-        use crate::model::{Amount, ModelRole};
+        use crate::model::ModelRole;
         let lost = |calls, dollars| {
             let amount = Amount { calls, money: Money::from_dollars(dollars), ..Amount::default() };
             paid(&Spent { lost: [(ModelRole::Task, amount), (ModelRole::Judge, amount)].into(), ..Spent::default() })

@@ -1,9 +1,8 @@
 //! The morning screen: what a run came to, on one screen of plain text. Colours are the command line's business.
 
-use super::numbers::{duration, interval, paid, percent, points, signed, signed_interval, tally};
-use super::{CandidateView, Origin, RunView, count, one_line, p_value, plural};
+use super::numbers::{interval, percent, points, signed, signed_interval, tally};
+use super::{CandidateView, Origin, RunView, count, one_line, p_value, plural, spending};
 use crate::eval::Summary;
-use crate::model::Spend;
 use crate::run::{FellBack, RunEnded, Stopped};
 
 /// Kept revisions that are listed.
@@ -162,17 +161,7 @@ fn purpose(part: &CandidateView) -> String {
 }
 
 fn facts(view: &RunView, width: usize) -> Vec<String> {
-    let total = view.spent.spend.total();
-    let spent = format!(
-        "Spent    {} ({}{} stored), {}, {}, {}",
-        plural(total.live as usize, "call"),
-        by_role(&view.spent.spend),
-        count(total.stored),
-        plural((total.tokens_in + total.tokens_out) as usize, "token"),
-        paid(&view.spent),
-        duration(view.spent.seconds)
-    );
-    let mut lines = wrapped(&spent, width, "         ");
+    let mut lines = wrapped(&format!("Spent    {}", spending::in_one_line(view)), width, "         ");
     match &view.ended {
         Some(ended) => lines.extend(wrapped(&format!("Stopped  {}", ended.words()), width, "         ")),
         None => lines.push("Stopped  before its end; nothing that was done is lost".to_owned()),
@@ -189,13 +178,6 @@ fn facts(view: &RunView, width: usize) -> Vec<String> {
         lines.extend(wrapped(&failed, width, "         "));
     }
     lines
-}
-
-/// The live calls of each role, where several made some: `480 task, 32 proposer; `.
-fn by_role(spend: &Spend) -> String {
-    let live = spend.roles.iter().filter(|(_, used)| used.live > 0);
-    let roles: Vec<String> = live.map(|(role, used)| format!("{} {}", count(used.live), role.name())).collect();
-    if roles.len() < 2 { String::new() } else { roles.join(", ") + "; " }
 }
 
 /// When another model took over.

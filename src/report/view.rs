@@ -49,8 +49,9 @@ pub struct RunView {
     pub unran: Unran,
     /// Calls, tokens, money and time.
     pub spent: Spent,
-    /// Uses of this dataset's dev and test by all runs of the project together.
-    pub uses: UseCount,
+    /// Uses of this dataset's dev and test by all runs of the project together; why they can't be told where their ledger
+    /// is damaged.
+    pub uses: Result<UseCount, String>,
     /// The rows that a verdict names, by id, where the snapshot still holds them.
     pub examples: BTreeMap<String, Example>,
 }
@@ -129,7 +130,7 @@ impl RunView {
     /// Gathers what the run's folder holds.
     ///
     /// # Errors
-    /// The journal or the ledger of the split uses is damaged. A missing journal is a run that was stopped before it
+    /// The journal is damaged. A missing journal is a run that was stopped before it
     /// began; a missing snapshot leaves the rows' texts out.
     pub fn read(folder: &RunFolder) -> Result<Self, RunError> {
         let began = folder.path.join("journal.jsonl").exists();
@@ -137,7 +138,8 @@ impl RunView {
         let mut view = Self::of(folder, events);
         if let Some(started) = &view.started {
             let runs = folder.path.parent().unwrap_or(Path::new(""));
-            view.uses = SplitUses::read(runs)?.total(started.dataset);
+            let uses = SplitUses::read(runs).map(|uses| uses.total(started.dataset));
+            view.uses = uses.map_err(|error| error.to_string());
         }
         view.examples = view.read_examples(folder);
         Ok(view)
@@ -160,7 +162,7 @@ impl RunView {
             rows_failed: 0,
             unran: Unran::default(),
             spent: Spent::read(&folder.path),
-            uses: UseCount::default(),
+            uses: Ok(UseCount::default()),
             examples: BTreeMap::new(),
         };
         for event in events {
