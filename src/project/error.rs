@@ -10,7 +10,6 @@ use crate::prompt::PromptError;
 use crate::propose::StrategyError;
 use crate::run::RunError;
 use crate::score::ScorerSetupError;
-use crate::text::plural;
 
 /// Most tags that are listed.
 pub(super) const TAGS: usize = 20;
@@ -141,18 +140,7 @@ pub enum ProjectError {
         /// Tags that rows have, at most [`TAGS`] of them.
         known: Vec<String>,
     },
-    /// A budget with which no run can begin.
-    #[error(
-        "budget: {} of the task model can't cover the baseline, which takes {least}; raise `budget.calls`",
-        plural(*.calls as usize, "call")
-    )]
-    Budget {
-        /// Calls of the task model that the budget allows.
-        calls: u64,
-        /// Calls that train and dev take.
-        least: u64,
-    },
-    /// A limit in tokens or money with which no run can begin.
+    /// A limit with which no run can begin.
     #[error("{limit} can't cover the baseline, which takes {least} at the very least; raise it")]
     Baseline {
         /// The limit, as it stands in the config.

@@ -104,18 +104,22 @@ impl Project {
             }
         }
         let rows: u64 = [Split::Train, Split::Dev].iter().map(|split| self.measured(*split).len() as u64).sum();
-        let least = rows * u64::from(self.config.repeats.samples);
-        let task = limits.by_role.get(&ModelRole::Task).copied().unwrap_or_default();
-        let judge = limits.by_role.get(&ModelRole::Judge).copied().unwrap_or_default();
+        let answers = rows * u64::from(self.config.repeats.samples);
         // What is embedded of a row depends on its answer: it may be nothing.
-        let judging = self.scorers.calls().judge;
-        let judged = judge.calls.and_then(|calls| calls.checked_div(judging));
-        let together = limits.together.calls.map(|calls| calls / (1 + judging));
-        let calls = together.into_iter().chain(task.calls).chain(judged).min();
-        match calls.filter(|calls| *calls < least) {
-            Some(calls) => Err(ProjectError::Budget { calls, least }),
-            None => self.check_baseline(&limits),
+        let judged = answers * self.scorers.calls().judge;
+        let of_role = |role| limits.by_role.get(&role).and_then(|ceiling| ceiling.calls);
+        let scopes = [
+            ("budget", limits.together.calls, answers + judged, "calls"),
+            ("budget.task", of_role(ModelRole::Task), answers, "calls of the task model"),
+            ("budget.judge", of_role(ModelRole::Judge), judged, "calls of the judge"),
+        ];
+        for (table, calls, least, of) in scopes {
+            if let Some(calls) = calls.filter(|calls| *calls < least) {
+                let limit = format!("{table}.calls = {calls}");
+                return Err(ProjectError::Baseline { limit, least: format!("{least} {of}") });
+            }
         }
+        self.check_baseline(&limits)
     }
 
     /// The roles that a run has calls for.

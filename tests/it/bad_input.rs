@@ -299,7 +299,7 @@ fn a_row_whose_scorer_throws_is_missing_and_not_zero() {
 #[test]
 fn a_budget_that_does_not_cover_the_baseline_is_refused_before_anything_is_spent() {
     let arguments = ["optimize", "--set", "budget.calls=10"];
-    refused(&Project::new(), &arguments, 2, &["10 calls", "can't cover the baseline", "raise `budget.calls`"]);
+    refused(&Project::new(), &arguments, 2, &["budget.calls = 10 can't cover the baseline, which takes", "raise it"]);
     let arguments = ["optimize", "--set", "budget.tokens=1000"];
     refused(&Project::new(), &arguments, 2, &["budget.tokens = 1000 can't cover the baseline", "at the very least"]);
     let model =
