@@ -140,7 +140,7 @@ struct Told {
     paused: BTreeMap<ModelRole, Instant>,
 }
 
-/// An outage is told of once it has lasted so long, or will.
+/// An outage is told of as soon as it is sure to last so long: by its age or by its next try.
 const LASTING: Duration = Duration::from_secs(60);
 
 /// Least time between two outages of a role that are told of.
@@ -209,15 +209,17 @@ impl Told {
         match &seen.notice {
             Notice::Down { down_for, next_try, .. } if !known => {
                 let was_told = self.paused.get(&role).is_some_and(|told| now.duration_since(*told) < APART);
-                let (lasts, waits) = (*down_for >= LASTING, *next_try > LASTING);
-                if was_told || !(lasts || waits) {
+                // Before the next try there is no answer.
+                let lasts = *down_for + *next_try >= LASTING;
+                if was_told || !lasts {
                     return None;
                 }
                 self.out.push(role);
                 self.paused.insert(role, now);
-                let (seconds, told) = match lasts {
-                    true => (down_for.as_secs(), "waits, no answer from"),
-                    false => (next_try.as_secs(), "waits, as asked by"),
+                let is_asked_for = *down_for < LASTING && *next_try > LASTING;
+                let (seconds, told) = match is_asked_for {
+                    true => (next_try.as_secs(), "waits, as asked by"),
+                    false => (down_for.as_secs(), "waits, no answer from"),
                 };
                 Some(("paused", seconds, format!("{told} the {role} model's provider for {seconds} s")))
             }
@@ -273,10 +275,11 @@ mod tests {
         };
         let up = |down_for| Notice::Up { down_for: seconds(down_for) };
         assert_eq!(news(0, down(0, 1)), None, "it may be over in a moment");
-        assert_eq!(news(5, up(5)), None, "nobody was told that it was out");
-        assert_eq!(news(70, down(61, 40)), Some(("paused", 61)));
-        assert_eq!(news(110, down(101, 60)), None, "once");
-        assert_eq!(news(130, up(121)), Some(("resumed", 121)));
+        assert_eq!(news(5, down(5, 54)), None, "and before it has lasted a minute");
+        assert_eq!(news(59, up(59)), None, "nobody was told that it was out");
+        assert_eq!(news(100, down(40, 54)), Some(("paused", 40)), "it will last: the next try is later");
+        assert_eq!(news(160, down(101, 60)), None, "once");
+        assert_eq!(news(181, up(121)), Some(("resumed", 121)));
         assert_eq!((news(300, down(70, 60)), news(320, up(90))), (None, None), "and again soon after");
         assert_eq!(news(900, down(0, 400)), Some(("paused", 400)), "it has asked for a long wait");
         assert_eq!(news(910, Notice::Held { next_call: seconds(58) }), None);

@@ -130,6 +130,13 @@ impl Seen {
         (left > 0).then_some((held.role, left))
     }
 
+    /// Why nothing is asked, as of now.
+    fn paused(&self) -> Option<String> {
+        let live = self.live.as_ref()?;
+        let now = live.outage.as_ref().filter(|_| self.is_going_on()).and_then(|outage| outage.at(self.now));
+        now.map(|notice| notice.words()).or_else(|| live.paused.clone())
+    }
+
     /// Seconds since the time that `timestamp` tells.
     fn ago(&self, timestamp: &str) -> Option<u64> {
         since(timestamp, self.now)
@@ -190,8 +197,7 @@ impl Seen {
         match self.state() {
             State::Running => format!("running, {holder}"),
             State::Paused => {
-                let reason = live.and_then(|live| live.paused.as_deref()).unwrap_or_default();
-                format!("paused, {holder}: {reason}")
+                format!("paused, {holder}: {}", self.paused().unwrap_or_default())
             }
             State::Finished => headline(&self.view),
             State::Halted => {
@@ -293,7 +299,7 @@ impl Seen {
             "lost": json_lost(&self.booked()),
             "seconds": seconds,
             "last": live.and_then(|live| live.last.as_ref()),
-            "paused": live.and_then(|live| live.paused.as_ref()),
+            "paused": self.paused(),
             "held": self.held().map(|(role, seconds)| json!({ "role": role, "next_call_seconds": seconds })),
             "halted": live.and_then(|live| live.halted.as_ref()),
             "stopped": self.view.ended.as_ref().map(|ended| ended.stopped),
@@ -319,7 +325,7 @@ mod tests {
     use std::path::Path;
 
     use prompt_ratchet::durable;
-    use prompt_ratchet::run::Held;
+    use prompt_ratchet::run::{Held, Outage};
 
     use super::*;
 
@@ -373,7 +379,16 @@ mod tests {
         seen.now += Duration::from_secs(60);
         assert_eq!(seen.json()["held"], Value::Null, "that wait is over");
         seen.live = Some(Live { paused: Some("the provider is out".to_owned()), ..live() });
-        assert_eq!(seen.json()["state"], "paused");
+        assert_eq!((&seen.json()["state"], &seen.json()["paused"]), (&json!("paused"), &json!("the provider is out")));
+        let outage = Outage {
+            role: ModelRole::Task,
+            error: "429".to_owned(),
+            since: "2026-02-01T03:00:00Z".to_owned(),
+            next_try: "2026-02-01T03:30:00Z".to_owned(),
+        };
+        seen.live = Some(Live { paused: Some("for 0 s".to_owned()), outage: Some(outage), ..live() });
+        let words = "the task model's provider has been out for 90 s: 429; the next try is in 1710 s";
+        assert_eq!(seen.json()["paused"], words, "as of now");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::Models;
 use crate::clock::{self, Clock};
 use crate::model::Notice;
-use crate::run::{Event, Held, LastEvent, Live, Progress, ProviderNotice, RunFolder, Spent, UnderWay};
+use crate::run::{Event, Held, LastEvent, Live, Outage, Progress, ProviderNotice, RunFolder, Spent, UnderWay};
 use crate::search::Halt;
 
 /// Time between two writes.
@@ -109,13 +109,21 @@ impl Shared {
 
     fn provider(&self, seen: &ProviderNotice) {
         let mut state = self.state();
-        match seen.notice {
+        let (now, role) = (self.clock.now(), seen.role);
+        match &seen.notice {
             Notice::Held { next_call } => {
-                let until = clock::timestamp(self.clock.now() + next_call);
-                state.live.held = Some(Held { role: seen.role, until });
+                state.live.held = Some(Held { role, until: clock::timestamp(now + *next_call) });
             }
-            Notice::Down { .. } => state.live.paused = Some(seen.words()),
-            Notice::Up { .. } => state.live.paused = None,
+            Notice::Down { error, down_for, next_try } => {
+                state.live.paused = Some(seen.words());
+                state.live.outage = Some(Outage {
+                    role,
+                    error: error.clone(),
+                    since: clock::timestamp(now.saturating_sub(*down_for)),
+                    next_try: clock::timestamp(now + *next_try),
+                });
+            }
+            Notice::Up { .. } => (state.live.paused, state.live.outage) = (None, None),
         }
         state.is_written = false;
     }
@@ -125,7 +133,7 @@ impl Shared {
         let mut state = self.state();
         if matches!(event, Event::FellBack(_)) {
             // Nobody waits for that model any more.
-            state.live.paused = None;
+            (state.live.paused, state.live.outage) = (None, None);
         }
         state.live.last = Some(LastEvent { event: name, at: clock::timestamp(self.clock.now()) });
         state.is_written = false;

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::RunError;
-use crate::durable;
-use crate::model::{Amount, ModelRole, Spend};
+use super::{ProviderNotice, RunError};
+use crate::model::{Amount, ModelRole, Notice, Spend};
+use crate::{clock, durable};
 
 const FILE: &str = "live.json";
 
@@ -42,15 +43,41 @@ pub struct Live {
     pub lost: BTreeMap<ModelRole, Amount>,
     /// The last journalled event.
     pub last: Option<LastEvent>,
-    /// Why nothing is asked at the moment, where the run waits for its provider to come back.
+    /// Why nothing is asked at the moment, where the run waits for its provider to come back, as of `updated`.
     #[serde(default)]
     pub paused: Option<String>,
+    /// The outage that it waits for the end of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outage: Option<Outage>,
     /// The latest longer wait for a provider's rate, which may be over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<Held>,
     /// Why the process stopped before the run's end, where it could still say so.
     #[serde(default)]
     pub halted: Option<String>,
+}
+
+/// A provider that is out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outage {
+    /// Whose provider.
+    pub role: ModelRole,
+    /// What it failed with last.
+    pub error: String,
+    /// Since when, in UTC.
+    pub since: String,
+    /// When it is tried next, in UTC.
+    pub next_try: String,
+}
+
+impl Outage {
+    /// The same at `now`, since the Unix epoch; `None` where its times can't be read.
+    pub fn at(&self, now: Duration) -> Option<ProviderNotice> {
+        let down_for = now.saturating_sub(clock::parse_timestamp(&self.since)?);
+        let next_try = clock::parse_timestamp(&self.next_try)?.saturating_sub(now);
+        let notice = Notice::Down { error: self.error.clone(), down_for, next_try };
+        Some(ProviderNotice { role: self.role, notice })
+    }
 }
 
 /// A wait for a provider's rate.

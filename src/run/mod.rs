@@ -27,7 +27,7 @@ pub use event::{
 pub use files::Files;
 pub use folder::{Claim, Listing, Manifest, RunFolder, RunState, short_id, state, unique_length};
 pub use journal::{Journal, read_events};
-pub use live::{Held, LastEvent, Live};
+pub use live::{Held, LastEvent, Live, Outage};
 pub use notice::ProviderNotice;
 pub use pulls::{Pulls, PullsLedger, Tally, WHOLE};
 pub use sink::{Break, FailedRows, Recorded, RunError, Sink};
