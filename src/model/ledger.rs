@@ -24,7 +24,7 @@ pub struct RoleSpend {
     pub live: u64,
     /// Distinct calls that were paid for earlier.
     pub stored: u64,
-    /// Attempts of this process that brought no answer, those asked again with success included.
+    /// Attempts of the run that brought no answer, those asked again with success included.
     pub failed: u64,
     /// Tokens read by the live calls.
     pub tokens_in: u64,
@@ -135,6 +135,13 @@ impl Ledger {
         self.lock().outlook[role as usize] = Outlook::default();
     }
 
+    /// Counts the attempts of the same run that brought an earlier process no answer.
+    pub fn carry_over_failed(&self, role: ModelRole, failed: u64) {
+        if failed > 0 {
+            self.lock().spend.roles.entry(role).or_default().failed += failed;
+        }
+    }
+
     /// Counts an attempt without an answer.
     pub(super) fn note_failure(&self, role: ModelRole) {
         self.lock().spend.roles.entry(role).or_default().failed += 1;
@@ -170,10 +177,12 @@ mod tests {
         );
         ledger.note(ModelRole::Proposer, Digest::of(b"3"), &answer("b"), took, most);
         ledger.note_failure(ModelRole::Proposer);
+        ledger.carry_over_failed(ModelRole::Proposer, 2);
+        ledger.carry_over_failed(ModelRole::Judge, 0);
         let spend = ledger.spend();
-        assert_eq!(spend.roles[&ModelRole::Task].stored, 1);
+        assert_eq!((spend.roles[&ModelRole::Task].stored, spend.roles.len()), (1, 2));
         let total = spend.total();
-        assert_eq!((total.live, total.stored, total.failed, total.unpriced), (2, 1, 1, 1));
+        assert_eq!((total.live, total.stored, total.failed, total.unpriced), (2, 1, 3, 1));
         assert_eq!((total.tokens_in, total.tokens_out, total.cost), (20, 4, Money::from_dollars(0.5)));
         let json = serde_json::to_value(&spend).unwrap();
         assert_eq!(json["task"]["live"], 1);

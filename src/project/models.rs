@@ -1,5 +1,6 @@
 //! From `[models]` to model stacks.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
@@ -79,6 +80,18 @@ impl Models {
         let Session { ledger, store, run, .. } = &self.session;
         ledger.settle(&store.paid(run)?);
         Ok(())
+    }
+
+    /// What the run has paid for by `booked` and the store has no answers to, by role: it is asked for again.
+    pub(super) fn gone(&self, booked: &Spend) -> Result<BTreeMap<ModelRole, Amount>, CallError> {
+        let stored = self.session.store.paid(&self.session.run)?;
+        let gone = booked.roles.iter().map(|(role, used)| {
+            let stored = stored.get(role).copied().unwrap_or_default();
+            let tokens = (used.tokens_in + used.tokens_out).saturating_sub(stored.usage.input + stored.usage.output);
+            let (calls, money) = (used.live.saturating_sub(stored.calls), used.cost.saturating_sub(stored.cost));
+            (*role, Amount { calls, tokens, money })
+        });
+        Ok(gone.filter(|(_, gone)| gone.calls > 0).collect())
     }
 
     /// What was used so far.

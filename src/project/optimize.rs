@@ -22,6 +22,7 @@ use crate::run::{
     RunState, Sink, Spent, SplitUses, UseCount, state,
 };
 use crate::search::{CallsSpent, Halt, Search};
+use crate::text::{count, plural};
 
 /// Sees what a run does, with what it has used so far.
 pub trait Watch: Send + Sync {
@@ -171,8 +172,25 @@ async fn run(
     if let Some(repaired) = journal.repaired() {
         watch.note(&format!("note: {repaired}"));
     }
-    for (role, lost) in Spent::read(&folder.path).lost {
+    let earlier = Spent::read(&folder.path);
+    for (role, lost) in earlier.lost {
         models.budget().carry_over_lost(role, lost);
+    }
+    for (role, used) in &earlier.spend.roles {
+        models.ledger().carry_over_failed(*role, used.failed);
+    }
+    let gone = models.gone(&earlier.spend).map_err(ProjectError::from)?;
+    if !gone.is_empty() {
+        let (calls, of) = (gone.values().map(|gone| gone.calls).sum::<u64>(), earlier.spend.total().live);
+        watch.note(&format!(
+            "warning: {} of the {} that this run has paid for are no longer in the response store: they are asked for, and \
+             paid for, again",
+            count(calls),
+            plural(of as usize, "answer")
+        ));
+    }
+    for (role, gone) in &gone {
+        models.budget().carry_over_lost(*role, *gone);
     }
     let (allotted, path) = (Allotted::read(&folder.path)?, folder.path.clone());
     models
@@ -188,6 +206,10 @@ async fn run(
         books: Books::new(&project, &folder, clock, Arc::clone(&models)),
         watch,
     });
+    if !gone.is_empty() {
+        // They are lost once, however often the run is resumed.
+        output.books.write()?;
+    }
     tell_of_outages(&models, &output);
     let settings = project.settings();
     let task = project.task();

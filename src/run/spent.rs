@@ -25,7 +25,7 @@ pub struct Spent {
 
 impl Spent {
     /// What the run in `folder` has used so far; nothing where the file is missing or can't be read, since the file is
-    /// for information only. Time and losses are those of `live.json` where that knows of more: a killed process could
+    /// for information only. Time, losses and failed attempts are those of `live.json` where that knows of more: a killed process could
     /// not write its books.
     pub fn read(folder: &Path) -> Self {
         let read = std::fs::read(folder.join(FILE)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
@@ -35,6 +35,12 @@ impl Spent {
             for (role, lost) in live.lost {
                 let known = spent.lost.entry(role).or_default();
                 *known = known.max(lost);
+            }
+            for (role, used) in live.spend.roles {
+                let known = spent.spend.roles.get(&role).map_or(0, |known| known.failed);
+                if used.failed > known {
+                    spent.spend.roles.entry(role).or_default().failed = used.failed;
+                }
             }
         }
         spent
