@@ -22,7 +22,7 @@ pub struct ConfiguredModel {
     /// The model's name as the provider knows it; a program's command line.
     pub model: String,
     /// Where it is reached; none for what isn't reached over HTTP. Variables stay as `${NAME}`: they may hold
-    /// what nobody should see.
+    /// what nobody should see. What stands before an `@` is left out.
     pub address: Option<String>,
     /// Further addresses of the same model.
     pub also_at: Vec<String>,
@@ -108,8 +108,8 @@ impl ConfiguredModel {
             own: true,
             provider: model.provider.name(),
             model: named.unwrap_or_default(),
-            address: address(model).map(str::to_owned),
-            also_at: model.also_at.clone(),
+            address: address(model).map(without_password),
+            also_at: model.also_at.iter().map(|address| without_password(address)).collect(),
             key: key_name(model).map(|name| KeyVariable { name: name.to_owned(), is_set: is_set(name) }),
             price: limits::price(model),
             max_concurrency: concurrency(model),
@@ -117,6 +117,29 @@ impl ConfiguredModel {
             tokens_per_minute: model.tokens_per_minute,
             max_tokens: model.max_tokens,
             fallback: model.fallback.iter().map(|model| Self::of_table(model, role)).collect(),
+        }
+    }
+}
+
+/// `address` without a name and password in it, which every command that would ask it refuses.
+fn without_password(address: &str) -> String {
+    let (scheme, rest) = address.split_once("://").map_or(("", address), |(scheme, rest)| (scheme, rest));
+    let (host, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    match host.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}://…@{host}{path}"),
+        None => address.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_in_an_address_is_not_shown() {
+        assert_eq!(without_password("http://me:hunter2@host:81/v1/a@b"), "http://…@host:81/v1/a@b");
+        for plain in ["http://host:81/v1/a@b", "${URL}/v1", "host"] {
+            assert_eq!(without_password(plain), plain);
         }
     }
 }

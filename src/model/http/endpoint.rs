@@ -215,7 +215,8 @@ impl Endpoint {
             _ if problem.meaning == Meaning::OutOfQuota => CallError::OutOfQuota(message),
             429 if problem.meaning == Meaning::TooLarge => CallError::Rejected(message),
             400 if problem.meaning == Meaning::NoAccess => CallError::Denied(message),
-            401..=403 => CallError::Denied(message),
+            402 => CallError::OutOfQuota(message),
+            401 | 403 => CallError::Denied(message),
             429 | 529 => busy(message, headers, problem),
             // A gateway that lost patience: the model behind it may have answered.
             504 | 524 => CallError::Unanswered(message),
@@ -378,6 +379,7 @@ mod tests {
             let status = StatusCode::from_u16(status).unwrap();
             match provider.refused("here", status, &HeaderMap::new(), &Problem::default()) {
                 CallError::Denied(_) => "denied",
+                CallError::OutOfQuota(_) => "no credit",
                 CallError::Rejected(_) => "rejected",
                 CallError::Transient(_) => "transient",
                 CallError::Unanswered(_) => "unanswered",
@@ -386,7 +388,8 @@ mod tests {
             }
         };
         for (statuses, expected) in [
-            (vec![401, 402, 403], "denied"),
+            (vec![401, 403], "denied"),
+            (vec![402], "no credit"),
             (vec![301, 400, 404, 405, 413, 422], "rejected"),
             (vec![408, 409, 424, 425, 500, 502, 503], "transient"),
             (vec![429, 529], "busy"),

@@ -9,11 +9,15 @@ use super::sqlite::{connect, count, explained, is_ready, is_sealed, response};
 use crate::model::{CallError, CallKey};
 use crate::money::Money;
 
-/// One line a run. Sizes are told without reading the long columns.
-const USAGE: &str = "SELECT run, count(*), sum(octet_length(text) + coalesce(octet_length(trace), 0)
-    + coalesce(octet_length(reasoning), 0) + coalesce(octet_length(tool_calls), 0)), sum(input),
-    sum(output), coalesce(sum(cost), 0), count(*) - count(cost), min(created), max(created)
-    FROM responses GROUP BY run ORDER BY run";
+/// One line a run, with what it paid for answers that another had stored first. Sizes are told without reading the long
+/// columns. Sums are of floating-point numbers: they can't overflow, and are exact up to $9,000.
+const USAGE: &str = "SELECT run, sum(answers), sum(bytes), total(input), total(output), total(cost),
+    count(*) - count(cost), min(created), max(created) FROM (
+        SELECT run, 1 AS answers, octet_length(text) + coalesce(octet_length(trace), 0)
+            + coalesce(octet_length(reasoning), 0) + coalesce(octet_length(tool_calls), 0) AS bytes, input, output, cost,
+            created FROM responses UNION ALL
+        SELECT run, 0, 0, input, output, cost, created FROM paid_again
+    ) GROUP BY run ORDER BY run";
 
 const ALL: &str = "SELECT run, role, model, finish, input, output, cached, latency_ms, cost, text, trace,
     reasoning_tokens, reasoning, endpoint, tool_calls, logprob, digest, key FROM responses";
@@ -41,17 +45,17 @@ pub struct StoreUsage {
 pub struct RunUsage {
     /// Who paid: a run's id, or another name.
     pub run: String,
-    /// Answers.
+    /// Answers; those that another had stored first are that one's.
     pub answers: u64,
     /// Bytes of their texts.
     pub bytes: u64,
-    /// Tokens read.
+    /// Tokens read, also for those.
     pub tokens_in: u64,
     /// Tokens written.
     pub tokens_out: u64,
-    /// What they cost, as far as it is known.
+    /// What was paid, also for those, as far as it is known.
     pub cost: Money,
-    /// Answers whose price isn't known.
+    /// What was paid for at a price that isn't known.
     pub unpriced: u64,
     /// When the first and the last one were stored, since the Unix epoch.
     pub stored: [Duration; 2],
@@ -104,9 +108,9 @@ impl Upkeep {
                     run: row.get(0)?,
                     answers: count(row, 1)?,
                     bytes: count(row, 2)?,
-                    tokens_in: count(row, 3)?,
-                    tokens_out: count(row, 4)?,
-                    cost: Money::from_picos(count(row, 5)?),
+                    tokens_in: row.get::<_, f64>(3)? as u64,
+                    tokens_out: row.get::<_, f64>(4)? as u64,
+                    cost: Money::from_picos(row.get::<_, f64>(5)? as u64),
                     unpriced: count(row, 6)?,
                     stored: [time(7)?, time(8)?],
                 })
@@ -253,6 +257,21 @@ mod tests {
         assert_eq!((second.answers, second.cost.picos(), second.unpriced), (3, 4, 1));
         assert!(second.stored[0] <= second.stored[1] && usage.bytes > 4096);
         assert!(Upkeep::open(&folder.path().join("none")).unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn what_was_paid_twice_counts_for_both_and_no_sum_overflows() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = store(folder.path(), 2).await;
+        let upkeep = Upkeep::open(&path).unwrap().unwrap();
+        let again = "INSERT INTO paid_again (run, key, role, input, output, cached, reasoning_tokens, cost)
+            SELECT 'r3', key, role, input, output, cached, reasoning_tokens, cost FROM responses WHERE run = 'r1'";
+        upkeep.connection.execute_batch(again).unwrap();
+        let of = |run: &str| upkeep.usage().unwrap().runs.into_iter().find(|usage| usage.run == run).unwrap();
+        assert_eq!((of("r1").answers, of("r1").cost.picos()), (2, 2));
+        assert_eq!((of("r3").answers, of("r3").bytes, of("r3").cost.picos()), (0, 0, 2));
+        upkeep.connection.execute("UPDATE paid_again SET output = ?1, cost = ?1", [i64::MAX]).unwrap();
+        assert!(of("r3").cost.picos() > i64::MAX as u64 && of("r3").tokens_out > i64::MAX as u64);
     }
 
     #[tokio::test]
