@@ -9,14 +9,21 @@ use crate::run::Ablated;
 /// that stays may not have run on all rows: the others count as unchanged.
 pub fn ablation(ablated: &Ablated) -> String {
     let counts = format!("{} fixed, {} broken of {}", ablated.fixed, ablated.broken, plural(ablated.rows, "row"));
+    let margin = signed(ablated.margin);
+    let worst = format!("at worst {} (margin {})", points(ablated.interval.low), margin.trim_start_matches('+'));
     match (&ablated.shortened, &ablated.guard) {
-        (Some(_), _) => format!(
-            "goes: {counts}, at worst {} (margin {})",
-            points(ablated.interval.low),
-            signed(ablated.margin).trim_start_matches('+')
-        ),
+        (Some(_), _) => format!("goes: {counts}, {worst}"),
         (None, Some(guard)) => format!("stays: {counts}; without it the prompt {guard}"),
-        (None, None) => format!("stays: {counts}, any others counted as unchanged"),
+        (None, None) => {
+            let why = if ablated.difference < 0.0 {
+                "; nothing may be lost on the rows themselves"
+            } else if ablated.interval.low <= -ablated.margin {
+                ""
+            } else {
+                "; too many rows could not run, or none scores anything"
+            };
+            format!("stays: {counts}, any others counted as unchanged, {worst}{why}")
+        }
     }
 }
 
@@ -34,4 +41,27 @@ pub(super) fn lines(view: &RunView, candidate: &CandidateView) -> String {
         );
     }
     if text.is_empty() { text } else { format!("\n{text}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hunk_that_stays_is_told_with_the_margin_or_the_rule_that_keeps_it() {
+        let told = |broken: usize, difference: f64, low: f64| {
+            let hunk = serde_json::json!({ "file": "p", "search": "a", "replace": "b" });
+            let ablated = serde_json::json!({
+                "generation": 1, "revision": "r", "candidate": "c", "parent": "p", "parts": [], "hunk": hunk,
+                "removed": "", "rows": 16, "fixed": 0, "broken": broken, "difference": difference,
+                "interval": { "low": low, "high": 0.02 }, "margin": 0.02,
+            });
+            ablation(&serde_json::from_value(ablated).unwrap())
+        };
+        let counts = |broken| format!("stays: 0 fixed, {broken} broken of 16 rows, any others counted as unchanged");
+        assert_eq!(told(0, 0.0, -0.03), format!("{}, at worst -3.0 points (margin 2.0)", counts(0)));
+        let lost = "at worst -1.0 points (margin 2.0); nothing may be lost on the rows themselves";
+        assert_eq!(told(2, -0.005, -0.01), format!("{}, {lost}", counts(2)));
+        assert!(told(0, 0.0, -0.01).ends_with("; too many rows could not run, or none scores anything"));
+    }
 }

@@ -105,7 +105,7 @@ fn how_it_ended(view: &RunView, candidate: &CandidateView) -> String {
             format!("{}, {merged}", estimated(raced))
         }
         (_, Some(raced)) if !raced.breaks_pinned.is_empty() => {
-            format!("breaks pinned {} on train", raced.breaks_pinned.join(", "))
+            format!("breaks pinned {}", raced.breaks_pinned.join(", "))
         }
         (_, Some(raced)) => format!("lost the race: {}", estimated(raced)),
         (Some(Screened { could_not_run: Some(error), .. }), None) => {
