@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use prompt_ratchet::model::ModelRole;
 use prompt_ratchet::report::{
-    Unran, ablation, interval, one_line, p_value, percent, plural, points, signed, signed_interval, tally, wrapped,
+    Unran, ablation, interval, one_line, p_value, percent, plural, points, signed, signed_interval, tally, undecidable,
+    wrapped,
 };
 use prompt_ratchet::run::{
     Ablated, BaselineMeasured, Decision, Diagnosed, Dropped, Event, FellBack, GenerationEnded, IncumbentMeasured,
@@ -142,6 +143,7 @@ impl Narration {
         }
         let mut lines = self.said("baseline", &text);
         lines.extend(self.unran());
+        lines.extend(undecidable(dev).into_iter().flat_map(|warning| self.said("warning", &warning)));
         lines
     }
 

@@ -47,7 +47,7 @@ pub use numbers::{
     tally,
 };
 pub use terminal::{headline, terminal, wrapped};
-pub use unran::Unran;
+pub use unran::{Unran, undecidable};
 pub use view::{CandidateView, Fate, GenerationView, Origin, RunView};
 
 use crate::durable;
@@ -210,6 +210,45 @@ mod tests {
         assert!(report.contains(&format!(": {why}.\n")), "{report}");
         assert!(!report.contains("of the archive"), "{report}");
         assert!(terminal(&fixture.view(), 80).contains("Stopped  3 generations in a row kept nothing"));
+    }
+
+    #[test]
+    fn where_no_question_could_be_decided_that_and_why_is_told() {
+        let fixture = testing::changed(|events| {
+            let undecided = |event| match event {
+                Event::TestOpened(_) | Event::Ablated(_) => None,
+                Event::Judged(mut judged) => {
+                    judged.verdict.decision = crate::run::Decision::Undecided;
+                    judged.verdict.reason = "3 of 14 rows could not run".to_owned();
+                    Some(Event::Judged(judged))
+                }
+                Event::BaselineMeasured(mut baseline) => {
+                    (baseline.dev.examples, baseline.dev.errors) = (11, 3);
+                    Some(Event::BaselineMeasured(baseline))
+                }
+                event => Some(event),
+            };
+            events.into_iter().filter_map(undecided).collect()
+        });
+        let view = fixture.view();
+        let headline = headline(&view);
+        assert!(headline.contains("could") && headline.ends_with("3 of 14 rows could not run"), "{headline}");
+        assert!(view.warnings()[0].starts_with("3 of 14 dev rows could not run"), "{:?}", view.warnings());
+    }
+
+    #[test]
+    fn pinned_rows_that_a_race_finds_broken_may_be_of_any_split() {
+        let fixture = testing::changed(|mut events| {
+            events.retain(|event| !matches!(event, Event::Merged(_) | Event::Judged(_)));
+            for event in &mut events {
+                if let Event::Raced(raced) = event {
+                    (raced.survived, raced.breaks_pinned) = (false, vec!["d-1".to_owned()]);
+                }
+            }
+            events
+        });
+        let report = markdown(&fixture.view());
+        assert!(report.contains("breaks pinned d-1 |"), "{report}");
     }
 
     #[test]

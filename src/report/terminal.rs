@@ -3,7 +3,7 @@
 use super::numbers::{interval, percent, points, signed, signed_interval, tally};
 use super::{CandidateView, Origin, RunView, count, one_line, p_value, plural, spending};
 use crate::eval::Summary;
-use crate::run::{FellBack, RunEnded, Stopped};
+use crate::run::{Decision, FellBack, Judged, RunEnded, Stopped};
 
 /// Kept revisions that are listed.
 const LISTED: usize = 8;
@@ -58,9 +58,19 @@ pub(super) fn why_nothing(view: &RunView, ended: &RunEnded) -> String {
         _ if view.candidates().next().is_none() && ended.unusable.is_some() => {
             "not one proposal could be used".to_owned()
         }
-        0 => "no candidate was really better".to_owned(),
+        0 => undecided(view).unwrap_or_else(|| "no candidate was really better".to_owned()),
         unpaid => format!("and the budget did not cover {}", plural(unpaid, "proposal")),
     }
+}
+
+/// That no question to the gate could be decided, where that is so, and why the last could not.
+fn undecided(view: &RunView) -> Option<String> {
+    let judged: Vec<&Judged> = view.generations.iter().filter_map(|generation| generation.judged.as_ref()).collect();
+    let last = judged.last().filter(|_| judged.iter().all(|of| of.verdict.decision == Decision::Undecided))?;
+    Some(match judged.len() {
+        1 => format!("the one question to the gate could not be decided: {}", last.verdict.reason),
+        asked => format!("none of {asked} questions to the gate could be decided; the last: {}", last.verdict.reason),
+    })
 }
 
 /// The screen, at most `width` columns wide (but no narrower than 40).

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::escape::{code, inline};
 use super::numbers::plural;
+use crate::eval::Summary;
 use crate::run::RowFailed;
+use crate::search::MISSING_SHARE;
 
 /// Rows that are named.
 const NAMED: usize = 5;
@@ -63,6 +65,20 @@ impl Unran {
     }
 }
 
+/// That so many dev rows of the baseline could not run that the gate decides nothing, where that is so.
+pub fn undecidable(dev: &Summary) -> Option<String> {
+    let rows = dev.examples + dev.errors;
+    (dev.errors as f64 > MISSING_SHARE * rows as f64).then(|| {
+        format!(
+            "{} of {} could not run, and where more than {:.0} % are missing the gate decides nothing: nothing can be kept. \
+             Mend what was in the way and start anew",
+            dev.errors,
+            plural(rows, "dev row"),
+            100.0 * MISSING_SHARE
+        )
+    })
+}
+
 /// For `report.md`.
 pub(super) fn markdown(unran: &Unran) -> String {
     let line = |(reason, rows, more): (&str, &[String], usize)| {
@@ -102,6 +118,9 @@ mod tests {
         let many: Vec<(usize, String)> = (0..8).map(|at| (at, format!("reason {at}"))).collect();
         let many: Vec<(usize, &str)> = many.iter().map(|(at, reason)| (*at, reason.as_str())).collect();
         assert_eq!(failed(&many).lines().len(), 5);
+        let dev = |errors| Summary { examples: 80 - errors, errors, ..Summary::of([]) };
+        assert_eq!(undecidable(&dev(8)), None);
+        assert!(undecidable(&dev(9)).unwrap().starts_with("9 of 80 dev rows could not run, and where more than 10 %"));
         assert!(failed(&[]).is_empty() && failed(&[]).lines().is_empty());
     }
 }

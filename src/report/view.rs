@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::Unran;
+use super::{Unran, undecidable};
 use crate::config::Objective;
 use crate::dataset::Example;
 use crate::diagnose::FailureCluster;
@@ -341,7 +341,8 @@ impl RunView {
     pub fn warnings(&self) -> Vec<String> {
         let of_models = self.started.iter().flat_map(|started| started.warnings.iter().cloned());
         let unusable = self.ended.iter().filter_map(|ended| ended.unusable.as_ref());
-        of_models.chain(unusable.map(|unusable| unusable.words())).collect()
+        let undecidable = self.baseline_dev().and_then(undecidable);
+        of_models.chain(undecidable).chain(unusable.map(|unusable| unusable.words())).collect()
     }
 
     /// What became of `candidate`.

@@ -18,7 +18,7 @@ use crate::stats::{EProcess, mean, rows_needed};
 use crate::text::plural;
 
 /// Share of rows that may be missing before a comparison says nothing.
-const MISSING_SHARE: f64 = 0.1;
+pub const MISSING_SHARE: f64 = 0.1;
 
 /// What to do after the first look.
 #[derive(Debug, Clone, PartialEq)]

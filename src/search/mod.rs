@@ -47,6 +47,7 @@ use std::sync::Arc;
 pub use account::{Account, Unlimited};
 pub use choose::expected_reward;
 pub use fall_back::{Alone, Standby};
+pub use gate::MISSING_SHARE;
 pub use noise::detectable_gain;
 pub use plan::{Calls, Outline};
 pub use settings::{CallLimits, CallsSpent, GateSettings, Parts, Protected, Settings};
