@@ -102,6 +102,12 @@ pub async fn optimize(
     let now = clock.now();
     project.settle_until(now)?;
     let end = project.end(now, Duration::ZERO)?;
+    if !project.limits().is_unlimited() && project.plan(now).await?.generations_afforded == 0 {
+        watch.note(
+            "warning: with the sealed test's share kept back, the budget is likely to end before the first generation: \
+             raise it to have anything tried; `ratchet optimize --dry-run` tells what a run takes",
+        );
+    }
     let past = PullsLedger::read(&project.runs())?.past();
     let name = project.name();
     // Before anything is paid for: what is asked from here on is this run's, whoever starts another this moment.

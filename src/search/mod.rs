@@ -61,6 +61,7 @@ use crate::run::{
     BaselineMeasured, During, Event, FORMAT, Pulls, Recorded, RunEnded, RunError, RunStarted, Sink, Stopped,
     TestOpened, Unusable,
 };
+use crate::text::plural;
 use choose::Bandit;
 use generation::State;
 use meter::{Doing, Meter};
@@ -317,7 +318,13 @@ impl Search<'_> {
     /// That what the limits leave for `role` does not cover `what`, naming the narrowest of them.
     fn not_covered(&self, role: ModelRole, what: &str) -> String {
         let limit = self.account.limit(role).unwrap_or_else(|| "the budget".to_owned());
-        format!("what is left of {limit} does not cover {what}")
+        let kept_back = match self.test_calls() * self.evaluate.answers_a_row() {
+            calls if calls > 0 && role == ModelRole::Task => {
+                format!(": {} are kept back for the sealed test", plural(calls as usize, "call"))
+            }
+            _ => String::new(),
+        };
+        format!("what is left of {limit} does not cover {what}{kept_back}")
     }
 
     /// Task calls without which a generation comes to nothing.

@@ -233,3 +233,14 @@ fn a_limit_holds_over_kills_since_what_was_under_way_counts_as_spent() {
     assert!(model.asked() <= most, "{} calls with a limit of {most}", model.asked());
     assert!(!project.run().join("allotted.json").exists());
 }
+
+#[test]
+fn a_budget_that_covers_no_generation_is_warned_of_and_the_share_of_the_sealed_test_is_named() {
+    let project = Project::new();
+    let ran = project.ratchet(&["optimize", "--set", "budget.calls=80"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.err.contains("likely to end before the first generation"), "{}", ran.err);
+    let screen = ran.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    let told = "does not cover another generation: 24 calls are kept back for the sealed test";
+    assert!(screen.contains(told), "{screen}");
+}
