@@ -283,6 +283,20 @@ mod tests {
     }
 
     #[test]
+    fn scores_of_unequally_many_test_rows_are_told_with_what_ran() {
+        let fixture = testing::changed(|mut events| {
+            for event in &mut events {
+                if let Event::TestOpened(test) = event {
+                    (test.baseline.examples, test.winner.examples) = (14, 7);
+                }
+            }
+            events
+        });
+        let screen = terminal(&fixture.view(), 80);
+        assert!(screen.contains("which ran with both; 14 rows ran with the baseline, 7 with the winner"), "{screen}");
+    }
+
+    #[test]
     fn a_gain_that_test_does_not_show_is_called_not_shown() {
         let fixture = testing::changed(|mut events| {
             for event in &mut events {

@@ -30,9 +30,11 @@ pub fn interval(interval: &Interval) -> String {
     format!("[{:.1}, {:.1}]", 100.0 * interval.low, 100.0 * interval.high)
 }
 
-/// The interval of a difference, in points: `[+1.2, +11.4]`.
+/// The interval of a difference, in points: `[+1.2, +11.4]`. An end that only rounds to zero keeps its sign, since on which
+/// side it lies decides whether a difference is shown.
 pub fn signed_interval(interval: &Interval) -> String {
-    format!("[{}, {}]", signed(interval.low), signed(interval.high))
+    let end = |end: f64| if end == 0.0 { signed(end) } else { format!("{:+.1}", 100.0 * end) };
+    format!("[{}, {}]", end(interval.low), end(interval.high))
 }
 
 /// `p = 0.012`, or `p < 0.001`.
@@ -108,6 +110,8 @@ mod tests {
             (points(0.069), points(-0.069), points(-0.000_1)),
             ("+6.9 points".into(), "-6.9 points".into(), "0.0 points".into())
         );
+        let ends = |low, high| signed_interval(&Interval { low, high });
+        assert_eq!([ends(-0.000_4, 0.099), ends(0.0, 0.1)], ["[-0.0, +9.9]", "[0.0, +10.0]"]);
         assert_eq!(tally(&["b", "a", "b"], " + "), "b x2 + a");
         assert_eq!((p_value(0.0004), p_value(0.0123)), ("p < 0.001".into(), "p = 0.012".into()));
         assert_eq!([0.44, 59.6, 185.0, 7_440.0].map(duration), ["0.4 s", "1 min 0 s", "3 min 5 s", "2 h 4 min"]);

@@ -123,6 +123,12 @@ fn scores(view: &RunView) -> Vec<String> {
             test.comparison.broken(),
             p_value(test.comparison.p_value)
         ));
+        let [before, after] = [&test.baseline, &test.winner].map(|arm| arm.examples);
+        if before != after {
+            let ran =
+                format!("{} ran with the baseline, {} with the winner", plural(before, "row"), count(after as u64));
+            lines.push(format!("         which ran with both; {ran}"));
+        }
     }
     lines.push(String::new());
     lines
