@@ -85,23 +85,30 @@ fn ledger(global: &Global) -> Result<PullsLedger, Failure> {
 }
 
 /// The kinds that `strategy` was tried on, with all its pulls and what the next run expects of one.
-fn record(strategy: &Strategy, ledger: &PullsLedger) -> Vec<(String, Tally, f64)> {
+fn record(strategy: &str, ledger: &PullsLedger) -> Vec<(String, Tally, f64)> {
     let past = ledger.past();
     let of_kind = |(kind, tally): (&str, Tally)| {
-        let expected = expected_reward(past.get(&strategy.name, kind));
+        let expected = expected_reward(past.get(strategy, kind));
         (kind.to_owned(), tally, expected)
     };
-    ledger.total().kinds(&strategy.name).map(of_kind).collect()
+    ledger.total().kinds(strategy).map(of_kind).collect()
 }
 
 fn rows(strategies: &[Arc<Strategy>], ledger: &PullsLedger) -> Value {
-    let row = |strategy: &Arc<Strategy>| {
-        let mut row = json!(strategy.as_ref());
+    let with_record = |mut row: Value, name: &str| {
         let of_kind = |(kind, tally, expected): (String, Tally, f64)| json!({ "kind": kind, "pulls": tally.pulls as u64, "wins": tally.wins as u64, "expected": expected });
-        row["record"] = record(strategy, ledger).into_iter().map(of_kind).collect();
+        row["record"] = record(name, ledger).into_iter().map(of_kind).collect();
         row
     };
-    strategies.iter().map(row).collect()
+    let listed = strategies.iter().map(|strategy| with_record(json!(strategy.as_ref()), &strategy.name));
+    let others = others(strategies, ledger).into_iter().map(|name| with_record(json!({ "name": name }), &name));
+    listed.chain(others).collect()
+}
+
+/// What was tried in the project's runs and is none of `strategies`.
+fn others(strategies: &[Arc<Strategy>], ledger: &PullsLedger) -> Vec<String> {
+    let is_listed = |name: &&str| strategies.iter().any(|strategy| strategy.name == *name);
+    ledger.total().names().filter(|name| !is_listed(name)).map(str::to_owned).collect()
 }
 
 /// The strategy `name` as a file. A built-in one doesn't need the rest of the folder to be sound: only a broken file of
@@ -138,9 +145,13 @@ fn table(strategies: &[Arc<Strategy>], ledger: &PullsLedger) -> String {
         .lines()
         .zip(strategies)
         .map(|(line, strategy)| {
-            let record: String = record(strategy, ledger).iter().map(came_to).collect();
+            let record: String = record(&strategy.name, ledger).iter().map(came_to).collect();
             format!("{}\n    {}\n{record}", paint.bold(line), strategy.summary)
         })
+        .chain(others(strategies, ledger).iter().map(|name| {
+            let record: String = record(name, ledger).iter().map(came_to).collect();
+            format!("{}\n    Has no file here: made without a model, or not used any more.\n{record}", paint.bold(name))
+        }))
         .collect()
 }
 

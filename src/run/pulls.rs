@@ -112,6 +112,11 @@ impl Pulls {
         self.strategies.get(strategy).into_iter().flatten().map(|(kind, tally)| (kind.as_str(), *tally))
     }
 
+    /// The strategies that were tried, in alphabetical order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.strategies.keys().map(String::as_str)
+    }
+
     /// Adds `weight` times `tally`.
     fn add(&mut self, strategy: &str, kind: &str, tally: Tally, weight: f64) {
         let sum = self.strategies.entry(strategy.to_owned()).or_default().entry(kind.to_owned()).or_default();
