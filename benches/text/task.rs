@@ -55,7 +55,7 @@ impl Sink for Gathered {
 struct Purse(Arc<Budget>);
 
 impl Account for Purse {
-    fn keep_back(&self, task_calls: u64) {
+    fn keep_back(&self, task_calls: u64, _takes: f64) {
         self.0.keep_back(&[(ModelRole::Task, Amount { calls: task_calls, ..Amount::default() })].into());
     }
 }

@@ -31,6 +31,13 @@ impl Amount {
         }
     }
 
+    /// As many calls that take `factor` times the tokens and the money.
+    #[must_use]
+    pub fn times(self, factor: f64) -> Self {
+        let scaled = |sum: u64| (sum as f64 * factor).ceil() as u64;
+        Self { tokens: scaled(self.tokens), money: Money::from_picos(scaled(self.money.picos())), ..self }
+    }
+
     /// The larger of the two, part by part.
     #[must_use]
     pub fn max(self, other: Self) -> Self {
@@ -131,6 +138,11 @@ impl Limits {
     /// Whether nothing is limited.
     pub fn is_unlimited(&self) -> bool {
         self.together.is_unlimited() && self.by_role.values().all(Ceiling::is_unlimited)
+    }
+
+    /// Whether tokens or money are limited, for any role: what a call takes of them isn't known before it is made.
+    pub fn has_estimates(&self) -> bool {
+        self.has_money() || self.together.tokens.is_some() || self.by_role.values().any(|limit| limit.tokens.is_some())
     }
 
     /// Whether money is limited, for any role.

@@ -8,9 +8,8 @@ use crate::model::{Amount, CallError, Ceiling, Limits, ModelRole, Outlook};
 use crate::score::ScoringCalls;
 use crate::search::Account;
 
-/// A quarter of what calls at the end are expected to take is kept back beyond that: the winner's prompt is longer than
-/// the average prompt.
-const MARGIN: u64 = 4;
+/// What scoring the answers at the end is taken to take of the mean: a quarter more.
+const SCORING_TAKES: f64 = 1.25;
 
 /// The account of one run.
 pub(super) struct Purse {
@@ -114,13 +113,18 @@ impl Account for Purse {
         *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = lost;
     }
 
-    fn keep_back(&self, task_calls: u64) {
-        let with_margin = |role, calls: u64| {
-            let margin = self.models.ledger().outlook(role).expected(calls / MARGIN);
-            (role, self.expected(role, calls) + Amount { calls: 0, ..margin })
+    fn has_estimates(&self) -> bool {
+        self.models.budget().limits().has_estimates()
+    }
+
+    fn keep_back(&self, task_calls: u64, takes: f64) {
+        let need = |role, calls: u64, takes: f64| {
+            let outlook = self.models.ledger().outlook(role);
+            let largest = if calls > 0 { Amount { calls: 0, ..outlook.largest } } else { Amount::default() };
+            (role, outlook.expected(calls).times(takes) + largest)
         };
-        let scored = self.scoring().map(|(role, of_one)| with_margin(role, task_calls.saturating_mul(of_one)));
-        let needs = std::iter::once(with_margin(ModelRole::Task, task_calls)).chain(scored);
+        let scored = self.scoring().map(|(role, of_one)| need(role, task_calls.saturating_mul(of_one), SCORING_TAKES));
+        let needs = std::iter::once(need(ModelRole::Task, task_calls, takes)).chain(scored);
         let needs = needs.filter(|_| task_calls > 0).collect();
         self.models.budget().keep_back(&needs);
         *self.kept_back.lock().unwrap_or_else(PoisonError::into_inner) = needs;

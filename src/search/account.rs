@@ -40,8 +40,14 @@ pub trait Account: Send + Sync {
     /// Lets [`Account::left`] count so much as lost.
     fn count_lost(&self, _lost: BTreeMap<ModelRole, Amount>) {}
 
-    /// Keeps what so many task calls take back from now on, each role's in its own calls, tokens and money; 0 gives it free.
-    fn keep_back(&self, _task_calls: u64) {}
+    /// Whether what a call takes is known only by the mean of those before: where money or tokens are limited.
+    fn has_estimates(&self) -> bool {
+        false
+    }
+
+    /// Keeps what so many task calls take back from now on, each role's in its own calls, tokens and money, of which each call
+    /// of the task takes `takes` times the mean; 0 gives it free.
+    fn keep_back(&self, _task_calls: u64, _takes: f64) {}
 
     /// Counts all that the run paid for: at its end, where a resumed run may not have come across every call again.
     ///
@@ -86,19 +92,15 @@ impl Search<'_> {
         2 * self.dataset.rows(Split::Test).len() as u64
     }
 
-    /// Has what the sealed test takes kept back.
-    pub(super) fn keep_back_test(&self) {
-        self.account.keep_back(self.test_calls() * self.evaluate.answers_a_row());
-    }
-
-    /// Whether a limit forbids to begin `generation`, which takes at least `task_calls`; journalled where it does.
+    /// Whether a limit forbids to begin `generation`; journalled where it does.
     pub(super) fn forbidden(
         &self,
+        meter: &Meter<'_>,
         state: &mut State,
         generation: u32,
-        task_calls: u64,
     ) -> Result<Option<Stopped>, Halt> {
-        self.keep_back_test();
+        self.keep_back_test(meter, &state.incumbent.prompts);
+        let task_calls = self.least_calls(meter, state);
         if self.recorded.begun >= generation {
             return Ok(None);
         }

@@ -381,6 +381,7 @@ impl Search<'_> {
             // It stands from here on, whatever becomes of the calls that measure it on train.
             let revision = Revision { id, prompts, quoted, train: Vec::new(), dev };
             let before = std::mem::replace(&mut state.incumbent, revision);
+            self.keep_back_test(meter, &state.incumbent.prompts);
             state.incumbent.train = self.on_train(meter, state, &state.incumbent).await?;
             state.survivors.clear();
             state.judged.clear();

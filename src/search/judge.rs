@@ -9,6 +9,7 @@ use super::ablate::is_not_inferior;
 use super::gate::{self, Confirmation, FirstLook, points};
 use super::generation::{Candidate, State};
 use super::meter::{Doing, Meter};
+use super::weight::weighted;
 use super::{Halt, Search};
 use crate::dataset::{Example, Split};
 use crate::eval::{Comparison, Outcome};
@@ -169,9 +170,12 @@ impl Search<'_> {
         let first = [arms.state.incumbent.dev.as_slice(), dev];
         let flipped = objective.flipped(comparison, first[0], first[1]);
         let rows: Vec<Arc<Example>> = self.rows_named(&flipped.iter().map(String::as_str).collect());
+        let weight = |prompts| self.weight(meter, prompts);
+        let both = weight(&arms.state.incumbent.prompts) + weight(&arms.candidate.prompts);
+        let calls = weighted(rows.len() as u64, both.max(2.0));
         let mut evidence = Confirmation::new(spend(self.settings.gate.alpha, arms.generation), comparison);
         for number in 0..self.settings.gate.max_samples {
-            if evidence.is_shown() || evidence.is_futile() || self.task_calls_left() < 2 * rows.len() as u64 {
+            if evidence.is_shown() || evidence.is_futile() || self.task_calls_left() < calls {
                 break;
             }
             let (before, after) = self.fresh(meter, arms, &rows, number, doing).await?;

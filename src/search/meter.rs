@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Halt;
+use super::weight::Taken;
 use crate::dataset::Example;
 use crate::digest::Digest;
 use crate::eval::{Evaluate, Objective, Outcome, OutcomeError, Tally};
@@ -33,6 +34,9 @@ struct Memory {
     witnesses: Option<(Arc<PromptSet>, Vec<Arc<Example>>)>,
     /// Prompts that are at fault themselves for many rows that could not run, and what the first of those met.
     unanswerable: BTreeMap<Digest, OutcomeError>,
+    /// What the answers to each prompt have taken, and to all together.
+    taken: BTreeMap<Digest, Taken>,
+    taken_by_all: Taken,
 }
 
 /// From this share of an evaluation on, rows that fail are asked about: is it what they are asked with, or does nothing
@@ -146,6 +150,12 @@ impl<'a> Meter<'a> {
         let memory = self.memory();
         let known = memory.outcomes.get(&(digest, sample));
         Ok(rows.iter().filter_map(|row| known.and_then(|known| known.get(&row.id)).cloned()).collect())
+    }
+
+    /// How many average answers one to `prompts` takes in tokens or money; `None` where nothing is known of them.
+    pub fn weight(&self, prompts: &PromptSet) -> Option<f64> {
+        let memory = self.memory();
+        memory.taken.get(&prompts.digest())?.in_average(&memory.taken_by_all)
     }
 
     /// What the first of many rows met that could not run with `prompts`, where others ran at the same time with other
@@ -266,6 +276,8 @@ impl<'a> Meter<'a> {
             if let Err(error) = &outcome.result {
                 memory.unjournalled.insert((digest, id.clone(), sample), error.clone());
             }
+            memory.taken.entry(digest).or_default().add(outcome);
+            memory.taken_by_all.add(outcome);
             memory.outcomes.entry((digest, sample)).or_default().insert(id, outcome.clone());
         }
         let ran = outcomes.iter().filter(|outcome| outcome.result.is_ok());

@@ -15,6 +15,7 @@
 //! | `usable.rs` | whether it is any use to go on asking the proposer |
 //! | `noise.rs` | what gain the data can show |
 //! | `pace.rs` | how thorough all that is, by the calls left |
+//! | `weight.rs` | how many of them a question to the gate takes |
 //! | `fall_back.rs` | what goes on where another model takes over |
 //!
 //! `generation.rs`, `trial.rs`, `question.rs` and `judge.rs` act on these decisions, `meter.rs` measures for them.
@@ -39,6 +40,7 @@ mod screen;
 mod settings;
 mod trial;
 mod usable;
+mod weight;
 mod widen;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -177,7 +179,7 @@ impl Search<'_> {
         }
         let baseline = self.unmeasured();
         if state.incumbent.id != baseline.id {
-            self.account.keep_back(0);
+            self.account.keep_back(0, 1.0);
             self.close_before_break(state);
             if let Err(halt) = self.open_test(meter, &baseline, &state.incumbent).await {
                 self.at_limit(meter, state, halt, During::Test)?;
@@ -207,7 +209,7 @@ impl Search<'_> {
         } else {
             self.measure_anew(meter, state).await?
         };
-        self.keep_back_test();
+        self.keep_back_test(meter, &incumbent.prompts);
         self.measure_noise(meter, &incumbent, generation).await?;
         state.renew(incumbent, !meter.is_deterministic());
         Ok(())
@@ -255,11 +257,11 @@ impl Search<'_> {
     async fn generations(&self, meter: &Meter<'_>, state: &mut State) -> Result<Stopped, Halt> {
         while self.generations_left(state) > 0 {
             let generation = state.generation + 1;
-            if let Some((stopped, why)) = self.stop(state) {
+            if let Some((stopped, why)) = self.stop(meter, state) {
                 state.why = why;
                 return Ok(stopped);
             }
-            if let Some(stopped) = self.forbidden(state, generation, self.least_calls())? {
+            if let Some(stopped) = self.forbidden(meter, state, generation)? {
                 return Ok(stopped);
             }
             self.count_lost(state, generation)?;
@@ -274,7 +276,7 @@ impl Search<'_> {
     }
 
     /// A reason not to begin another generation, where there is one, and more on it in plain words.
-    fn stop(&self, state: &State) -> Option<(Stopped, String)> {
+    fn stop(&self, meter: &Meter<'_>, state: &State) -> Option<(Stopped, String)> {
         if let Some(early) = self.stop_early(state) {
             return Some(early);
         }
@@ -285,7 +287,7 @@ impl Search<'_> {
             return Some((Stopped::NoGain, state.plateau.why_stopped(state.without_gain)));
         }
         // Before the next: where calls are short, the incumbent was measured on few rows.
-        if self.task_calls_left() < self.least_calls() {
+        if self.task_calls_left() < self.least_calls(meter, state) {
             return Some((Stopped::Budget, self.not_covered(ModelRole::Task, "another generation")));
         }
         let Revision { train, quoted, .. } = &state.incumbent;
@@ -325,11 +327,6 @@ impl Search<'_> {
             _ => String::new(),
         };
         format!("what is left of {limit} does not cover {what}{kept_back}")
-    }
-
-    /// Task calls without which a generation comes to nothing.
-    fn least_calls(&self) -> u64 {
-        self.gate_calls() + race::BLOCK as u64
     }
 
     /// Task calls left for the search: the sealed test's share is kept back, and that of the pinned rows, which a question

@@ -43,9 +43,11 @@ impl Search<'_> {
         state: &State,
         generation: u32,
     ) -> Result<Option<Question>, Halt> {
-        if self.task_calls_left() < self.gate_calls() {
+        let left = self.task_calls_left();
+        if left < self.gate_calls() {
             return Ok(None);
         }
+        let is_covered = |weight: f64| self.question_calls(meter, state, weight) <= left;
         // What is only shorter waits until no gain asks.
         let gains = state.survivors.partition_point(|survivor| survivor.difference > 0.0);
         let open = if gains > 0 { &state.survivors[..gains] } else { &state.survivors[..] };
@@ -53,6 +55,9 @@ impl Search<'_> {
         let merges = self.settings.parts.merge && !state.single_next;
         for together in [&all[..], &all[..all.len().min(2)]] {
             let Some((candidate, parts)) = self.merge_of(state, together).filter(|_| merges) else { break };
+            if !is_covered(self.weight_of_merge(meter, state, &parts)) {
+                continue;
+            }
             let broken = self.pinned_broken_by(meter, state, &candidate, generation).await?;
             let parts: Vec<String> = parts.iter().map(|part| part.id.clone()).collect();
             self.sink.emit(Event::Merged(run::Merged {
@@ -73,7 +78,10 @@ impl Search<'_> {
                 break;
             }
         }
-        let best = all.into_iter().find(|candidate| !state.judged.contains(&candidate.id));
+        let is_open = |candidate: &&Candidate| {
+            !state.judged.contains(&candidate.id) && is_covered(self.weight(meter, &candidate.prompts))
+        };
+        let best = all.into_iter().find(is_open);
         Ok(best.map(|best| Question { candidate: best.clone(), parts: vec![best.id.clone()] }))
     }
 

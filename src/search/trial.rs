@@ -10,6 +10,7 @@ use super::choose::kind;
 use super::generation::{Candidate, State, Survivor, attempt};
 use super::meter::{Doing, Meter};
 use super::race::{self, BLOCK, Course, DISTANCE, Standing};
+use super::weight::weighted;
 use super::{Halt, Search, screen};
 use crate::dataset::Example;
 use crate::eval::{Comparison, Outcome, OutcomeError, compare};
@@ -242,11 +243,13 @@ impl Search<'_> {
     /// One round of all trials: each runs its next rows, and then it is decided how each goes on. Where the calls that
     /// the gate doesn't need do not suffice for all, the last ones end as they stand.
     async fn round(&self, meter: &Meter<'_>, state: &State, trials: &mut [Trial], generation: u32) -> Result<(), Halt> {
-        let mut spare = self.task_calls_left().saturating_sub(self.gate_calls());
+        let mut left = self.task_calls_left();
         let mut next = Vec::new();
         for trial in trials.iter_mut() {
             let rows = trial.next();
-            if rows.len() as u64 > spare {
+            let weight = self.weight(meter, &trial.candidate.prompts);
+            let calls = weighted(rows.len() as u64, weight.max(1.0));
+            if calls > left.saturating_sub(self.question_calls(meter, state, weight)) {
                 if trial.leg == Leg::Race && trial.run.1 > 0 {
                     let comparison =
                         self.paired(meter, state, &trial.candidate, &trial.course.rows(trial.run), generation).await?;
@@ -256,7 +259,7 @@ impl Search<'_> {
                 next.push(Vec::new());
                 continue;
             }
-            spare -= rows.len() as u64;
+            left -= calls;
             next.push(rows);
         }
         let measured = join_all(trials.iter().zip(&next).map(|(trial, rows)| {

@@ -1,4 +1,5 @@
-//! Ctrl-C and SIGTERM where programs are at work: a command ends, and takes them along.
+//! Signals where programs are at work: with Ctrl-C and SIGTERM a command ends and takes them along, a terminal that is closed
+//! (SIGHUP) ends nothing.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -57,4 +58,22 @@ fn a_second_interrupt_ends_programs_too() {
     signal(&child, Signal::INT);
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(has_ended(pipe));
+}
+
+#[test]
+fn a_closed_terminal_ends_no_run() {
+    let project = Project::new();
+    project.write(
+        "wait.sh",
+        "echo up > up\nread -r go < go\nwhile read -r line; do id=${line#*:}; \
+         printf '{\"id\": %s, \"output\": \"lending\"}\\n' \"${id%%,*}\"; done\n",
+    );
+    let made = Command::new("mkfifo").args(["up", "go"]).current_dir(project.path()).status().unwrap();
+    assert!(made.success());
+    let target = ["target.command=['sh', 'wait.sh']", "target.workers=1"];
+    let mut child = project.start(&["eval", "--set", target[0], "--set", target[1]]);
+    at_work(&project);
+    signal(&child, Signal::HUP);
+    std::fs::write(project.path().join("go"), "go\n").unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
