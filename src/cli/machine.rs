@@ -145,14 +145,16 @@ fn compact(event: &Event) -> Value {
         }),
         Event::Raced(e) => json!({
             "generation": e.generation, "candidate": e.candidate, "fixed": e.fixed, "broken": e.broken,
-            "rows": e.rows, "difference": e.difference, "survived": e.survived,
+            "improved": e.improved, "worsened": e.worsened, "rows": e.rows, "difference": e.difference,
+            "survived": e.survived,
         }),
         Event::Merged(e) => json!({
             "generation": e.generation, "candidate": e.candidate, "parts": e.parts, "better": e.better,
         }),
         Event::Judged(e) => json!({
             "generation": e.generation, "candidate": e.candidate, "decision": e.verdict.decision,
-            "fixed": e.verdict.fixed, "broken": e.verdict.broken, "rows": e.verdict.rows,
+            "fixed": e.verdict.fixed, "broken": e.verdict.broken, "improved": e.verdict.improved,
+            "worsened": e.verdict.worsened, "rows": e.verdict.rows,
             "difference": e.verdict.difference, "dev": summary(&e.dev),
         }),
         Event::FellBack(e) => json!({ "generation": e.generation, "role": e.role, "model": e.model }),

@@ -231,11 +231,10 @@ impl Narration {
 
     fn raced(&self, raced: &Raced) -> Vec<String> {
         let mut text = format!(
-            "{}: estimated from {}: {} fixed, {} broken",
+            "{}: estimated from {}: {}",
             self.name(&raced.candidate),
             plural(raced.rows, "row"),
-            raced.fixed,
-            raced.broken
+            raced.changes()
         );
         if !raced.breaks_pinned.is_empty() {
             text += &format!("; breaks pinned {}", raced.breaks_pinned.join(", "));
@@ -271,11 +270,10 @@ impl Narration {
             Decision::Undecided => self.paint.open("undecided"),
         };
         let text = format!(
-            "{}: {} ({} fixed, {} broken of {})",
+            "{}: {} ({} of {})",
             self.name(&judged.candidate),
             verdict.reason,
-            verdict.fixed,
-            verdict.broken,
+            verdict.changes(),
             plural(verdict.rows, "dev row")
         );
         let mut lines = self.under(word.to_string(), "", &text);

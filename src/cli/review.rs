@@ -272,6 +272,7 @@ fn json_of(session: &Session, outcome: Option<&Outcome>) -> Value {
             "difference": revision.judged.verdict.difference,
             "fixed": revision.judged.fixed,
             "broken": revision.judged.broken,
+            "worsened": revision.judged.worsened,
             "purposes": purposes.collect::<Vec<_>>(),
             "hunks": hunks.collect::<Vec<_>>(),
         })

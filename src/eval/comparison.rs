@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{CONFIDENCE, Outcome};
+use super::{CONFIDENCE, Changes, Outcome};
 use crate::stats::{Interval, paired_difference, weighted_mean};
 
 /// What became of one row.
@@ -119,6 +119,16 @@ impl Comparison {
     /// How many rows changed in the given way.
     pub fn count(&self, change: Change) -> usize {
         self.rows.iter().filter(|row| row.change == change).count()
+    }
+
+    /// How many rows changed in each way.
+    pub fn changes(&self) -> Changes {
+        Changes {
+            fixed: self.fixed(),
+            broken: self.broken(),
+            improved: self.count(Change::Improved),
+            worsened: self.count(Change::Worsened),
+        }
     }
 
     /// Rows fixed.

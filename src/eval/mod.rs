@@ -1,5 +1,6 @@
 //! Target x examples -> evaluation; and comparisons of two evaluations, row by row.
 
+mod changes;
 mod command;
 mod comparison;
 mod engine;
@@ -12,6 +13,7 @@ mod target;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use changes::Changes;
 pub use command::{CommandSettings, CommandTarget, ModelCalls, Program, ProgramOptions};
 pub use comparison::{Change, Comparison, OneArmed, PairedRow, compare};
 pub use engine::{Evaluate, Evaluator, OnOutcome, RowSource, TakeOutcome};

@@ -8,7 +8,7 @@ use crate::run::Ablated;
 /// Whether the hunk stays or goes, and why: `goes: 0 fixed, 0 broken of 176 rows, at worst -1.1 points (margin 2.0)`. One
 /// that stays may not have run on all rows: the others count as unchanged.
 pub fn ablation(ablated: &Ablated) -> String {
-    let counts = format!("{} fixed, {} broken of {}", ablated.fixed, ablated.broken, plural(ablated.rows, "row"));
+    let counts = format!("{} of {}", ablated.changes(), plural(ablated.rows, "row"));
     let margin = signed(ablated.margin);
     let worst = format!("at worst {} (margin {})", points(ablated.interval.low), margin.trim_start_matches('+'));
     match (&ablated.shortened, &ablated.guard) {

@@ -138,11 +138,7 @@ fn scores(view: &RunView) -> Option<String> {
     }
     text.push('\n');
     if let Some(test) = &view.test {
-        text += &format!(
-            "On test {} fixed and {} broken.\n",
-            plural(test.comparison.fixed(), "row"),
-            test.comparison.broken()
-        );
+        text += &format!("On test, of {}: {}.\n", plural(test.comparison.rows.len(), "row"), test.comparison.changes());
     }
     if view.rows_failed > 0 {
         text += &format!(
@@ -214,6 +210,7 @@ fn kept(view: &RunView) -> String {
         text += &ablation::lines(view, candidate);
         text += &row_list(view, "Fixed", &judged.fixed);
         text += &row_list(view, "Broken", &judged.broken);
+        text += &row_list(view, "Worsened", &judged.worsened);
         text += &format!("\n{}", fenced(candidate.diff(), "diff"));
     }
     text
@@ -258,12 +255,11 @@ fn numbers(view: &RunView, candidate: &CandidateView, judged: &Judged) -> String
         samples => format!(" {} of each flipped row.", plural(samples as usize, "fresh sample")),
     };
     format!(
-        "\nOn dev {} (standard error {}, {}), {} fixed and {} broken of {}.{samples} Kept because: {}.{tokens}\n",
+        "\nOn dev {} (standard error {}, {}), {} of {}.{samples} Kept because: {}.{tokens}\n",
         points(verdict.difference),
         signed(verdict.standard_error).trim_start_matches('+'),
         p_value(verdict.p_value),
-        verdict.fixed,
-        verdict.broken,
+        verdict.changes(),
         plural(verdict.rows, "row"),
         inline(&verdict.reason),
     )

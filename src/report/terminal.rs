@@ -117,10 +117,9 @@ fn scores(view: &RunView) -> Vec<String> {
     }
     if let Some(test) = &view.test {
         lines.push(format!(
-            "         {} of test: {} fixed, {} broken, {}",
+            "         {} of test: {}, {}",
             plural(test.comparison.rows.len(), "row"),
-            test.comparison.fixed(),
-            test.comparison.broken(),
+            test.comparison.changes(),
             p_value(test.comparison.p_value)
         ));
         let [before, after] = [&test.baseline, &test.winner].map(|arm| arm.examples);
@@ -143,11 +142,10 @@ fn kept(view: &RunView, width: usize) -> Vec<String> {
     for (candidate, judged) in kept.iter().take(LISTED) {
         let parts: Vec<&CandidateView> = view.parts(candidate);
         let head = format!(
-            "  gen {:<3} {:>5} on dev ({} fixed, {} broken)  ",
+            "  gen {:<3} {:>5} on dev ({})  ",
             judged.generation,
             signed(judged.verdict.difference),
-            judged.verdict.fixed,
-            judged.verdict.broken
+            judged.verdict.changes()
         );
         let made_by: Vec<&str> = parts.iter().map(|part| part.made_by()).collect();
         let room = width.saturating_sub(head.chars().count());

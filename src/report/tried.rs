@@ -84,10 +84,9 @@ fn how_it_ended(view: &RunView, candidate: &CandidateView) -> String {
         let verdict = &judged.verdict;
         let decision = if fate == Fate::Rejected { "rejected" } else { "undecided" };
         return format!(
-            "{decision} on dev: {} ({} fixed, {} broken of {})",
+            "{decision} on dev: {} ({} of {})",
             verdict.reason,
-            verdict.fixed,
-            verdict.broken,
+            verdict.changes(),
             plural(verdict.rows, "row")
         );
     }
@@ -124,11 +123,10 @@ fn how_it_ended(view: &RunView, candidate: &CandidateView) -> String {
 /// What a race says of train, and of which rows.
 fn estimated(raced: &Raced) -> String {
     format!(
-        "an estimated {} on train, from {} of {} ({} fixed, {} broken)",
+        "an estimated {} on train, from {} of {} ({})",
         points(raced.difference),
         raced.rows,
         plural(raced.of, "row"),
-        raced.fixed,
-        raced.broken
+        raced.changes()
     )
 }

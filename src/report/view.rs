@@ -366,10 +366,13 @@ impl RunView {
         }
     }
 
-    /// The rows that kept revisions fixed or broke, from the snapshot.
+    /// The rows that kept revisions fixed, broke or worsened, from the snapshot.
     fn read_examples(&self, folder: &RunFolder) -> BTreeMap<String, Example> {
-        let named: std::collections::BTreeSet<&String> =
-            self.kept().into_iter().flat_map(|(_, judged)| judged.fixed.iter().chain(&judged.broken)).collect();
+        let named: std::collections::BTreeSet<&String> = self
+            .kept()
+            .into_iter()
+            .flat_map(|(_, judged)| judged.fixed.iter().chain(&judged.broken).chain(&judged.worsened))
+            .collect();
         if named.is_empty() {
             return BTreeMap::new();
         }

@@ -155,6 +155,8 @@ pub(super) mod tests {
             missing: 0,
             fixed: 1,
             broken: 0,
+            improved: 0,
+            worsened: 0,
             difference: 0.1,
             standard_error: 0.05,
             p_value: 0.1,
@@ -171,6 +173,7 @@ pub(super) mod tests {
             dev,
             fixed: Vec::new(),
             broken: Vec::new(),
+            worsened: Vec::new(),
         }
     }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dataset::{Example, Split};
 use crate::digest::Digest;
-use crate::eval::{Comparison, Evaluate, Objective, OnOutcome, OutcomeError};
+use crate::eval::{Changes, Comparison, Evaluate, Objective, OnOutcome, OutcomeError};
 use crate::prompt::PromptSet;
 use crate::stats::Interval;
 
@@ -30,10 +30,17 @@ pub struct Gain {
     pub fixed: usize,
     /// Rows broken.
     pub broken: usize,
+    /// Rows improved without being fixed, where values are graded.
+    #[serde(default)]
+    pub improved: usize,
+    /// Rows worsened without being broken.
+    #[serde(default)]
+    pub worsened: usize,
 }
 
 impl Gain {
     fn of(comparison: &Comparison) -> Self {
+        let changes = comparison.changes();
         Self {
             rows: comparison.rows.len(),
             missing: comparison.missing,
@@ -41,9 +48,17 @@ impl Gain {
             after: comparison.after,
             difference: comparison.difference,
             interval: comparison.interval,
-            fixed: comparison.fixed(),
-            broken: comparison.broken(),
+            fixed: changes.fixed,
+            broken: changes.broken,
+            improved: changes.improved,
+            worsened: changes.worsened,
         }
+    }
+
+    /// How many rows changed in each way.
+    pub fn changes(&self) -> Changes {
+        let Self { fixed, broken, improved, worsened, .. } = *self;
+        Changes { fixed, broken, improved, worsened }
     }
 
     /// Whether the rows show a gain: the lower bound of the interval is above zero.

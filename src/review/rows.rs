@@ -1,4 +1,4 @@
-//! The rows that a revision fixed and broke, with the answers before and after: from the snapshot and the outcomes in
+//! The rows that a revision fixed, broke, improved and worsened, with the answers before and after: from the snapshot and the outcomes in
 //! the run's folder. Train and dev only: what test holds stays sealed.
 
 use std::collections::BTreeMap;
@@ -20,14 +20,14 @@ pub struct Given {
     pub answer: String,
 }
 
-/// A row that a revision fixed or broke.
+/// A row that a revision changed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChangedRow {
     /// The row; never one of test.
     pub example: Arc<Example>,
     /// Train or dev.
     pub split: Split,
-    /// [`Change::Fixed`] or [`Change::Broken`].
+    /// What became of it; never [`Change::Unchanged`].
     pub change: Change,
     /// The parent's first answer.
     pub before: Given,
@@ -63,7 +63,8 @@ pub fn rows_of(folder: &RunFolder) -> Result<Vec<(Arc<Example>, Split)>, RunErro
         .collect()
 }
 
-/// The rows of train and dev that the kept revision of `judged` fixed and broke, broken ones first, dev before train.
+/// The rows of train and dev that the kept revision of `judged` changed: broken ones first, then those worsened, fixed and
+/// improved; dev before train.
 /// A row counts where both first answers are on file.
 ///
 /// # Errors
@@ -77,17 +78,13 @@ pub fn changed_rows(folder: &RunFolder, judged: &Judged, pass_threshold: f64) ->
         .filter_map(|(example, split)| {
             let (before, after) = (before.get(&example.id)?.clone(), after.get(&example.id)?.clone());
             let change = Change::of(before.value, after.value, pass_threshold);
-            matches!(change, Change::Fixed | Change::Broken).then_some(ChangedRow {
-                example,
-                split,
-                change,
-                before,
-                after,
-            })
+            (change != Change::Unchanged).then_some(ChangedRow { example, split, change, before, after })
         })
         .collect();
     // Stable: within each kind and split in the order of the dataset.
-    changed.sort_by_key(|row| (row.change != Change::Broken, row.split != Split::Dev));
+    let order = [Change::Broken, Change::Worsened, Change::Fixed, Change::Improved];
+    let place = |change| order.iter().position(|other| *other == change);
+    changed.sort_by_key(|row| (place(row.change), row.split != Split::Dev));
     Ok(changed)
 }
 
@@ -131,7 +128,7 @@ mod tests {
     fn broken_rows_come_first_and_rows_of_test_never() {
         let keep = tempfile::tempdir().unwrap();
         let row = |id: &str, split: &str| format!("{{\"id\":\"{id}\",\"input\":\"i\",\"split\":\"{split}\"}}\n");
-        let rows = row("a", "train") + &row("b", "dev") + &row("c", "dev") + &row("t", "test");
+        let rows = row("a", "train") + &row("b", "dev") + &row("c", "dev") + &row("d", "dev") + &row("t", "test");
         write(keep.path().join("snapshot/dataset.jsonl"), &rows);
         let answers = |candidate: &str, generation: &str, values: &[(&str, u32, f64)]| {
             let lines = values.iter().map(|(id, sample, value)| {
@@ -140,9 +137,9 @@ mod tests {
             let folder = keep.path().join("generations").join(generation).join("candidates").join(candidate);
             write(folder.join("outcomes.jsonl"), &lines.collect::<String>());
         };
-        answers("old", "000", &[("a", 0, 0.0), ("b", 0, 0.0), ("c", 0, 1.0), ("t", 0, 0.0)]);
+        answers("old", "000", &[("a", 0, 0.0), ("b", 0, 0.0), ("c", 0, 1.0), ("d", 0, 0.6), ("t", 0, 0.0)]);
         answers("old", "001", &[("a", 1, 1.0)]);
-        answers("new", "001", &[("a", 0, 1.0), ("b", 0, 1.0), ("c", 0, 0.0), ("t", 0, 1.0)]);
+        answers("new", "001", &[("a", 0, 1.0), ("b", 0, 1.0), ("c", 0, 0.0), ("d", 0, 0.5), ("t", 0, 1.0)]);
         let judged = serde_json::json!({
             "event": "judged", "generation": 1, "candidate": "new", "incumbent": "old", "fixed": [], "broken": [],
             "verdict": {"decision": "kept", "reason": "", "rows": 2, "missing": 0, "fixed": 1, "broken": 1,
@@ -157,6 +154,6 @@ mod tests {
         let folder = RunFolder { path: keep.path().to_path_buf(), manifest };
         let changed = changed_rows(&folder, &judged, 1.0).unwrap();
         let short: Vec<(&str, Change)> = changed.iter().map(|row| (row.example.id.as_str(), row.change)).collect();
-        assert_eq!(short, [("c", Change::Broken), ("b", Change::Fixed), ("a", Change::Fixed)]);
+        assert_eq!(short, [("c", Change::Broken), ("d", Change::Worsened), ("b", Change::Fixed), ("a", Change::Fixed)]);
     }
 }

@@ -11,7 +11,7 @@ use super::{FellBack, IncumbentMeasured, ProviderNotice};
 use crate::config::Objective;
 use crate::diagnose::FailureCluster;
 use crate::digest::Digest;
-use crate::eval::{Comparison, Outcome, OutcomeError, Summary};
+use crate::eval::{Changes, Comparison, Outcome, OutcomeError, Summary};
 use crate::model::{Amount, CallError, ModelRole};
 use crate::prompt::Edit;
 use crate::propose::Proposal;
@@ -318,6 +318,12 @@ pub struct Raced {
     pub fixed: usize,
     /// Rows broken.
     pub broken: usize,
+    /// Rows improved without being fixed, where values are graded.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub improved: usize,
+    /// Rows worsened without being broken.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub worsened: usize,
     /// Mean paired difference on all of train, as estimated from the rows run, each kind by its share.
     pub difference: f64,
     /// Its standard error.
@@ -327,6 +333,14 @@ pub struct Raced {
     /// Ids of pinned rows that it is sure to break; the gate would refuse it for them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub breaks_pinned: Vec<String>,
+}
+
+impl Raced {
+    /// How many rows changed in each way.
+    pub fn changes(&self) -> Changes {
+        let Self { fixed, broken, improved, worsened, .. } = *self;
+        Changes { fixed, broken, improved, worsened }
+    }
 }
 
 /// Survivors were merged into one candidate.
@@ -351,6 +365,10 @@ pub struct Merged {
     /// Ids of pinned rows that it breaks; it doesn't go to the gate for them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub breaks_pinned: Vec<String>,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// What the gate says.
@@ -380,6 +398,12 @@ pub struct Verdict {
     pub fixed: usize,
     /// Rows broken.
     pub broken: usize,
+    /// Rows improved without being fixed, where values are graded.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub improved: usize,
+    /// Rows worsened without being broken.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub worsened: usize,
     /// Paired difference of the scores.
     pub difference: f64,
     /// Its standard error.
@@ -394,6 +418,14 @@ pub struct Verdict {
     /// Error rate that this verdict was allowed to spend.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alpha: Option<f64>,
+}
+
+impl Verdict {
+    /// How many rows changed in each way.
+    pub fn changes(&self) -> Changes {
+        let Self { fixed, broken, improved, worsened, .. } = *self;
+        Changes { fixed, broken, improved, worsened }
+    }
 }
 
 /// The gate decided about a candidate, on dev.
@@ -413,6 +445,9 @@ pub struct Judged {
     pub fixed: Vec<String>,
     /// Ids of dev rows broken.
     pub broken: Vec<String>,
+    /// Ids of dev rows worsened without being broken, where values are graded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub worsened: Vec<String>,
 }
 
 /// A hunk of a kept revision was left out, and the rest compared with the revision on train and dev together.
@@ -438,6 +473,12 @@ pub struct Ablated {
     pub fixed: usize,
     /// Rows broken by leaving it out.
     pub broken: usize,
+    /// Rows improved without being fixed, where values are graded.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub improved: usize,
+    /// Rows worsened without being broken.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub worsened: usize,
     /// Paired difference of the scores, without less with.
     pub difference: f64,
     /// Its 95 % interval; of a hunk that stays, on the assumption that the rows not run would not change.
@@ -453,6 +494,14 @@ pub struct Ablated {
     /// The new incumbent, where the hunk went.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shortened: Option<Shortened>,
+}
+
+impl Ablated {
+    /// How many rows changed in each way.
+    pub fn changes(&self) -> Changes {
+        let Self { fixed, broken, improved, worsened, .. } = *self;
+        Changes { fixed, broken, improved, worsened }
+    }
 }
 
 /// A kept revision without the hunks that did not earn their place.

@@ -270,6 +270,8 @@ mod tests {
             of: 64,
             fixed: 5,
             broken: 1,
+            improved: 0,
+            worsened: 0,
             difference,
             standard_error,
             survived,

@@ -268,6 +268,7 @@ impl Search<'_> {
             }
         }
         let hunk = &ablation.hunks[ablation.next];
+        let changes = projected.changes();
         self.sink.emit(Event::Ablated(Ablated {
             generation,
             revision: ablation.kept.id.clone(),
@@ -277,8 +278,10 @@ impl Search<'_> {
             hunk: hunk.edit.clone(),
             removed: state.incumbent.prompts.unified_diff(&candidate.prompts),
             rows: ran,
-            fixed: projected.fixed(),
-            broken: projected.broken(),
+            fixed: changes.fixed,
+            broken: changes.broken,
+            improved: changes.improved,
+            worsened: changes.worsened,
             difference: projected.difference,
             interval: projected.interval,
             margin,

@@ -182,6 +182,8 @@ mod tests {
             of: 64,
             fixed: 5,
             broken: 1,
+            improved: 0,
+            worsened: 0,
             difference: 0.06,
             standard_error: 0.03,
             survived: true,

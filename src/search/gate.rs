@@ -31,13 +31,16 @@ pub(super) enum FirstLook {
 
 /// A verdict on `comparison`, with its numbers.
 pub(super) fn verdict(decision: Decision, reason: String, comparison: &Comparison) -> Verdict {
+    let changes = comparison.changes();
     Verdict {
         decision,
         reason,
         rows: comparison.rows.len(),
         missing: comparison.missing,
-        fixed: comparison.fixed(),
-        broken: comparison.broken(),
+        fixed: changes.fixed,
+        broken: changes.broken,
+        improved: changes.improved,
+        worsened: changes.worsened,
         difference: comparison.difference,
         standard_error: comparison.standard_error,
         p_value: comparison.p_value,

@@ -374,6 +374,7 @@ impl Search<'_> {
             dev: self.settings.objective.summary(&dev),
             fixed: ids(Change::Fixed),
             broken: ids(Change::Broken),
+            worsened: ids(Change::Worsened),
         }))?;
         if verdict.decision == Decision::Kept {
             let parts = state.parts(&parts);

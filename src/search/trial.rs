@@ -123,13 +123,16 @@ impl Trial {
         let survived = standing == Standing::Survived;
         self.changed = estimate.changed;
         self.leg = if survived && !self.pinned.is_empty() { Leg::Pinned } else { Leg::Over };
+        let changes = comparison.changes();
         self.raced = Some(run::Raced {
             generation,
             candidate: self.candidate.id.clone(),
             rows: comparison.rows.len(),
             of: self.distance().min(self.course.failing.len() + self.course.passing.len()),
-            fixed: comparison.fixed(),
-            broken: comparison.broken(),
+            fixed: changes.fixed,
+            broken: changes.broken,
+            improved: changes.improved,
+            worsened: changes.worsened,
             difference: estimate.gain,
             standard_error: estimate.standard_error(),
             survived,

@@ -59,6 +59,8 @@ fn kept(generation: u32, old: &str, new: &str) -> Vec<Event> {
         missing: 0,
         fixed: 1,
         broken: 0,
+        improved: 0,
+        worsened: 0,
         difference: 0.25,
         standard_error: 0.1,
         p_value: 0.1,
@@ -87,6 +89,7 @@ fn kept(generation: u32, old: &str, new: &str) -> Vec<Event> {
             dev: summary(0.5),
             fixed: vec![],
             broken: vec![],
+            worsened: Vec::new(),
         }),
         Event::GenerationEnded(GenerationEnded {
             generation,
@@ -223,6 +226,7 @@ fn a_partly_accepted_result_is_measured_and_applied() {
     assert!(uses.contains("20260101-000000-words-review"), "{uses}");
     let (code, stdout, _) = words.ratchet(&["review"]);
     assert!(code == 0 && stdout.contains("2 accepted, 0 edited, 2 rejected"), "{stdout}");
+    assert!(stdout.contains("To choose otherwise: ratchet review") && stdout.contains("--reject ID"), "{stdout}");
     let (code, _, stderr) = words.ratchet(&["apply"]);
     assert_eq!(code, 0, "{stderr}");
     assert!(stderr.contains("what its review accepted"), "{stderr}");

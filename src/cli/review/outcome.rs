@@ -138,12 +138,14 @@ impl Outcome {
         match &self.standing {
             Standing::Baseline => {
                 lines.push("Nothing is accepted: the prompt stays as it is.".to_owned());
+                lines.push(otherwise(session));
                 return lines.join("\n") + "\n";
             }
             Standing::Revision(generation) => lines.extend(of_revision(session, *generation, width)),
             Standing::Measured(measurement) => lines.extend(self.of_measurement(measurement, width)),
             Standing::Unmeasured => {}
         }
+        lines.push(otherwise(session));
         lines.push(format!("Next: ratchet apply {}", session.name));
         lines.join("\n") + "\n"
     }
@@ -222,6 +224,11 @@ fn json_gain(gain: &Gain) -> Value {
     value
 }
 
+/// How a choice that was made is changed.
+fn otherwise(session: &Session) -> String {
+    format!("To choose otherwise: ratchet review {} --reject ID, or --accept ID (--list has them)", session.name)
+}
+
 fn chosen(session: &Session) -> String {
     let choices = session.review.choices();
     let number = |is: fn(&Choice) -> bool| choices.values().filter(|choice| is(choice)).count();
@@ -246,7 +253,7 @@ fn score(gain: &Gain) -> String {
 
 fn rows(gain: &Gain) -> String {
     let missing = if gain.missing == 0 { String::new() } else { format!(", {} missing", gain.missing) };
-    format!("fixed {}, broke {} of {}{missing}", gain.fixed, gain.broken, plural(gain.rows, "row"))
+    format!("{} of {}{missing}", gain.changes(), plural(gain.rows, "row"))
 }
 
 fn of_revision(session: &Session, generation: u32, width: usize) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! What a review shows: one hunk, its rows, the list of all. Everything from rows, models and prompts is neutralised.
 
 use console::truncate_str;
-use prompt_ratchet::eval::Change;
+use prompt_ratchet::eval::{Change, Changes};
 use prompt_ratchet::report::{one_line, percent, plural, points, wrapped};
 use prompt_ratchet::review::{Blocked, ChangedRow, Choice, Hunk, HunkId, Revision};
 
@@ -63,7 +63,7 @@ pub fn hunk(session: &Session, id: HunkId) -> String {
 fn about(revision: &Revision) -> String {
     let verdict = &revision.judged.verdict;
     format!(
-        "generation {}, {}: {} on dev to {}, fixed {}, broke {} of {}",
+        "generation {}, {}: {} on dev to {}, {} of {}",
         revision.generation,
         if revision.purposes.len() > 1 {
             format!("merge of {}", revision.purposes.len())
@@ -72,8 +72,7 @@ fn about(revision: &Revision) -> String {
         },
         points(verdict.difference),
         percent(revision.judged.dev.score),
-        verdict.fixed,
-        verdict.broken,
+        verdict.changes(),
         verdict.rows
     )
 }
@@ -106,21 +105,29 @@ fn lines(text: &str, width: usize, indent: &str) -> String {
     format!("{indent}{}\n", wrapped(text, room, "").join(&format!("\n{indent}  ")))
 }
 
-/// The rows that a revision fixed or broke.
+/// The rows that a revision changed.
 pub fn rows(changed: &[ChangedRow], width: usize) -> String {
     let paint = Paint::stdout();
     let count = |change| changed.iter().filter(|row| row.change == change).count();
-    let mut text = format!(
-        "\nOn dev and train this revision fixed {} and broke {}.\n",
-        plural(count(Change::Fixed), "row"),
-        plural(count(Change::Broken), "row")
-    );
+    let changes = Changes {
+        fixed: count(Change::Fixed),
+        broken: count(Change::Broken),
+        improved: count(Change::Improved),
+        worsened: count(Change::Worsened),
+    };
+    let mut text = format!("\nRows of dev and train with this revision: {changes}.\n");
     for row in changed {
         let what = match row.change {
             Change::Broken => paint.bad("broken"),
-            _ => paint.good("fixed"),
+            Change::Worsened => paint.bad("worsened"),
+            Change::Fixed => paint.good("fixed"),
+            Change::Improved | Change::Unchanged => paint.good("improved"),
         };
-        text += &format!("\n{what} {} ({})\n", one_line(&row.example.id, 60), row.split);
+        let values = match row.change {
+            Change::Broken | Change::Fixed => String::new(),
+            _ => format!(", {:.2} to {:.2}", row.before.value, row.after.value),
+        };
+        text += &format!("\n{what} {} ({}{values})\n", one_line(&row.example.id, 60), row.split);
         text += &field("input", &row.example.input_text(), width);
         if let Some(expected) = row.example.expected_text() {
             text += &field("expected", &expected, width);

@@ -16,7 +16,7 @@ use super::{Session, screen};
 const KEYS: &str = "  a accept   take the hunk as it is
   r reject   leave it out, with those that build on it
   e edit     change its text in $VISUAL or $EDITOR
-  s show     the rows that the revision fixed and broke
+  s show     the rows that the revision changed
   m more     the next page of a hunk that is longer than the screen
   u undo     take the last choice back
   q quit     leave; `ratchet review` goes on from here
