@@ -38,7 +38,7 @@ impl From<ScoreError> for OutcomeError {
     /// A call that the judge's provider, the budget or the time denied counts as one: what is done about it is the same.
     fn from(error: ScoreError) -> Self {
         match error.call {
-            Some(call) => Self::Call(call),
+            Some(call) => Self::Call(*call),
             None => Self::Score(error),
         }
     }

@@ -148,8 +148,13 @@ fn kept(view: &RunView, width: usize) -> Vec<String> {
             judged.verdict.changes()
         );
         let made_by: Vec<&str> = parts.iter().map(|part| part.made_by()).collect();
+        let made_by = tally(&made_by, " + ");
         let room = width.saturating_sub(head.chars().count());
-        lines.push(format!("{head}{}", one_line(&tally(&made_by, " + "), room.max(8))));
+        if made_by.chars().count() <= room {
+            lines.push(format!("{head}{}", one_line(&made_by, room)));
+        } else {
+            lines.extend([head.trim_end().to_owned(), format!("    {}", one_line(&made_by, width - 4))]);
+        }
         for part in parts {
             lines.push(format!("      {}", one_line(&purpose(part), width - 6)));
         }

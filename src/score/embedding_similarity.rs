@@ -106,7 +106,7 @@ impl EmbeddingSimilarity {
             _ => "",
         };
         let message = format!("the embedder's call failed: {}{advice}", error.to_string().trim_end_matches('.'));
-        let call = (error.is_systemic() || error.is_transient()).then_some(error);
+        let call = (error.is_systemic() || error.is_transient()).then(|| Box::new(error));
         ScoreError { call, ..ScoreError::of_row(&self.name, message) }
     }
 }

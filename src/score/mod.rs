@@ -135,7 +135,7 @@ pub struct ScoreError {
     /// The judge's call that failed, where that is the cause: an outage or a limit is the same for every model. No
     /// longer than until the outcome: see [`OutcomeError`](crate::eval::OutcomeError).
     #[serde(skip)]
-    pub call: Option<CallError>,
+    pub call: Option<Box<CallError>>,
     /// The text that could not be scored, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<String>,

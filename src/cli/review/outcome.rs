@@ -30,7 +30,7 @@ pub enum Standing {
     /// They are what this generation kept, on which the run's own figures hold.
     Revision(u32),
     /// The review measured them.
-    Measured(Measurement),
+    Measured(Box<Measurement>),
     /// Nobody has measured them yet.
     Unmeasured,
 }
@@ -53,7 +53,7 @@ pub fn standing(session: &Session, prompts: &PromptSet) -> Standing {
     }
     match (session.revisions.revision_of(prompts), session.review.measurement(prompts)) {
         (Some(revision), _) => Standing::Revision(revision.generation),
-        (None, Some(measurement)) => Standing::Measured(measurement.clone()),
+        (None, Some(measurement)) => Standing::Measured(Box::new(measurement.clone())),
         (None, None) => Standing::Unmeasured,
     }
 }
@@ -68,7 +68,7 @@ pub async fn reach(session: &mut Session, global: &Global) -> Result<Outcome, Fa
             session.review.note(measurement.clone());
             session.review.write(&session.folder)?;
             note_use(session)?;
-            Ok(Outcome { standing: Standing::Measured(measurement), blocked, calls })
+            Ok(Outcome { standing: Standing::Measured(Box::new(measurement)), blocked, calls })
         }
         standing => Ok(Outcome { standing, blocked, calls: 0 }),
     }

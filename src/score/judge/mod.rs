@@ -282,7 +282,7 @@ impl Judge {
             _ => "",
         };
         let message = format!("the judge's call failed: {}{advice}", error.to_string().trim_end_matches('.'));
-        let call = (error.is_systemic() || error.is_transient()).then_some(error);
+        let call = (error.is_systemic() || error.is_transient()).then(|| Box::new(error));
         ScoreError { call, ..ScoreError::of_row(&self.name, message) }
     }
 }
