@@ -34,7 +34,7 @@ const KINDS: [(Change, &str); 5] = [
 ];
 
 /// Said where a revision of a run is compared on rows that its run chose it by.
-const SELECTED_ON: &str = "these rows chose it; only the sealed test says whether it is better";
+const SELECTED_ON: &str = "only the sealed test says which is better";
 
 /// Compare two prompts, runs or revisions, row by row
 #[derive(Debug, Args)]
@@ -85,8 +85,8 @@ struct Rows {
     quoted: usize,
     /// With which config, where A or B is a run's.
     measured_with: Option<String>,
-    /// Whether a run chose A or B by them.
-    selected_on: bool,
+    /// Which of A and B a run chose by them.
+    selected_on: Vec<&'static str>,
     /// What the scores are.
     objective: config::Objective,
     /// The difference of macro F1, of a task of labels.
@@ -108,7 +108,9 @@ impl Compare {
         let splits = SplitChoice::splits(self.split);
         let rows = bench.rows(&splits, &self.filter, self.limit.map(|limit| limit as usize))?;
         let [a, b] = [sides[0].prompts(&bench)?, sides[1].prompts(&bench)?];
-        let selected_on = sides.iter().any(Side::is_chosen) && splits.iter().any(|split| *split != Split::Test);
+        let is_open = splits.iter().any(|split| *split != Split::Test);
+        let chosen = sides.iter().zip(["A", "B"]).filter(|(side, _)| is_open && side.is_chosen());
+        let selected_on: Vec<&str> = chosen.map(|(_, name)| name).collect();
         // A prompt compared with itself asks nothing of the rows.
         let is_same = texts(&a) == texts(&b);
         if is_same {
@@ -139,7 +141,7 @@ impl Compare {
                 object["objective"] = json!(objective.kind());
             }
             object["measured_as"] = json!(run.map(|run| &run.manifest.run));
-            object["selected_on"] = json!(selected_on);
+            object["selected_on"] = json!(!selected_on.is_empty());
             print_json(&object)?;
         } else {
             let measured_with = sides.iter().any(|side| side.run().is_some()).then(|| measured_with(&bench, run));
@@ -229,8 +231,8 @@ impl Compare {
             other => other.to_string(),
         };
         writeln!(f, "{}", console::style(verdict).bold())?;
-        if rows.selected_on {
-            writeln!(f, "{SELECTED_ON}")?;
+        if !rows.selected_on.is_empty() {
+            writeln!(f, "these rows chose {}; {SELECTED_ON}", rows.selected_on.join(" and "))?;
         }
         writeln!(f, "\nA {}\nB {}", before.used.words(), after.used.words())
     }

@@ -41,10 +41,10 @@ impl Diff {
             (None, None) => of_run(&view, &folder)?,
         };
         if diff.is_empty() && !global.quiet {
-            if view.kept().is_empty() {
-                say::line(nothing_to("show", &view));
-            } else {
-                say::line("nothing was kept, so nothing changed");
+            match self.generation {
+                _ if view.kept().is_empty() => say::line(nothing_to("show", &view)),
+                Some(generation) => say::line(format_args!("generation {generation} kept nothing, so nothing changed")),
+                None => say::line("what was kept changes nothing"),
             }
         }
         print(&Paint::stdout().diff(&diff))?;

@@ -69,10 +69,10 @@ fn words(plan: &Plan, width: usize) -> String {
         lines.push(format!("Time      stops asking at {end}"));
     }
     lines.push(format!(
-        "Gain      with {} dev rows, gains under {:.1} points can't be told from luck by dev alone, and the model's \
-         noise comes on top; {} rows would show {:.1}",
+        "Gain      with {} dev rows, gains under {:.1} points can't be told from luck by dev alone{}; {} rows would show {:.1}",
         count(rows.dev as u64),
         100.0 * plan.detectable_gain,
+        if plan.deterministic { "" } else { ", and the model's noise comes on top" },
         count(plan.rows_for_half),
         50.0 * plan.detectable_gain
     ));

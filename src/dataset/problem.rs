@@ -32,6 +32,11 @@ impl DatasetError {
         Self { file: file.into(), problems: vec![Problem { line, fault }], total: 1 }
     }
 
+    /// Whether there is no such file.
+    pub fn is_missing(&self) -> bool {
+        self.problems.iter().any(|problem| problem.fault == Fault::NotFound)
+    }
+
     /// Whether nothing is wrong with the data: only a file could not be written.
     pub fn is_unwritable(&self) -> bool {
         self.problems.iter().all(|problem| matches!(problem.fault, Fault::Unwritable(_)))
@@ -102,7 +107,7 @@ impl Problems {
 #[derive(Debug, Clone, PartialEq, Error)]
 #[expect(missing_docs, reason = "each variant's message says what it is")]
 pub enum Fault {
-    #[error("no such file: check the path of the dataset in ratchet.toml")]
+    #[error("no such file: check the path of the dataset")]
     NotFound,
     #[error("can't be read: {0}")]
     Io(String),

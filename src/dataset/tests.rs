@@ -146,7 +146,7 @@ rows.csv: the mapping reads `input` from column `txt`, which no row has; there a
 #[test]
 fn a_file_that_is_not_there_empty_or_of_another_kind_is_told() {
     insta::assert_snapshot!(load(&Source::new("absent.csv"), false).unwrap_err(), @r#"
-absent.csv: no such file: check the path of the dataset in ratchet.toml
+absent.csv: no such file: check the path of the dataset
 "#);
     insta::assert_snapshot!(error("rows.xlsx", "", false), @r#"
 rows.xlsx: the extension `.xlsx` is not one of .jsonl, .json, .csv, .tsv, .yaml: rename or convert the file

@@ -229,6 +229,7 @@ impl ProjectError {
             Self::Environment { key, .. } | Self::Program { key, .. } | Self::Webhook { key, .. } => Some(path(key)),
             Self::Target { key, .. } => Some(path(key)),
             Self::NoLabels => Some(path("objective")),
+            Self::Dataset(error) if error.is_missing() => Some(path("dataset")),
             Self::UnknownTag { .. } => Some(path("guards.protected_tags")),
             Self::Model { role, .. } => Some(path(&format!("models.{role}"))),
             Self::Strategy(StrategyError::Unknown { .. }) => Some(path("search.disable")),

@@ -68,17 +68,22 @@ impl Project {
         let root = config_file.parent().unwrap_or(Path::new("")).to_path_buf();
         let mut config = Config::parse(&file, &text, overrides)?;
         limits::look_up_prices(&mut config, &root)?;
-        let at = |error: ProjectError| {
-            let place = error.key(&config).and_then(|key| Config::place(&file, &text, overrides, &key));
-            match place {
-                Some(place) => ProjectError::At { place, error: Box::new(error) },
-                None => error,
-            }
+        let placed = |key: Option<Vec<String>>, error: ProjectError| match key
+            .and_then(|key| Config::place(&file, &text, overrides, &key))
+        {
+            Some(place) => ProjectError::At { place, error: Box::new(error) },
+            None => error,
         };
+        let at = |error: ProjectError| placed(error.key(&config), error);
         let (mut prompts, mut prompt_files) = (Vec::new(), BTreeMap::new());
-        for (name, _, path) in config.prompt_names() {
+        for (name, key, path) in config.prompt_names() {
             let path = root.join(path);
-            let parsed = Prompt::parse(&name, &read(&path)?);
+            let key = if config.prompt.is_some() {
+                vec!["prompt".to_owned()]
+            } else {
+                vec!["prompts".to_owned(), key.to_owned()]
+            };
+            let parsed = Prompt::parse(&name, &read(&path).map_err(|error| placed(Some(key), error))?);
             prompts.push(parsed.map_err(|error| PromptError { file: path.display().to_string(), ..error })?);
             prompt_files.insert(name, path);
         }
@@ -92,7 +97,7 @@ impl Project {
         let scorers = Arc::new(scorers::build(&config, &root, &mut files).await.map_err(at)?);
         let mut source = config.dataset.clone().under(&root);
         source.path = expand("dataset", &source.path.to_string_lossy()).map_err(at)?.into();
-        let loaded = load(&source, scorers.needs_expected().is_some())?;
+        let loaded = load(&source, scorers.needs_expected().is_some()).map_err(|error| at(error.into()))?;
         for (example, line) in loaded.dataset.rows.iter().zip(&loaded.lines) {
             for prompt in prompts.iter() {
                 prompt.check(&example).map_err(|error| at_path(&prompt_files, error))?;

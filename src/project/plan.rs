@@ -65,6 +65,8 @@ pub struct Plan {
     pub detectable_gain: f64,
     /// Dev rows that would show half of that.
     pub rows_for_half: u64,
+    /// Whether the same question always gets the same answer, and that the same score.
+    pub deterministic: bool,
 }
 
 /// Rows by split.
@@ -162,6 +164,7 @@ impl Project {
             ends: self.end(now, Duration::ZERO)?.map(|end| end.as_secs()),
             detectable_gain,
             rows_for_half,
+            deterministic,
         })
     }
 

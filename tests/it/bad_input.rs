@@ -113,11 +113,13 @@ fn a_setting_that_is_wrong_is_refused() {
 
 #[test]
 fn a_file_that_is_missing_is_named() {
-    for file in ["ratchet.toml", "prompts/library.prompty", "library.jsonl"] {
+    let files =
+        [("ratchet.toml", ""), ("prompts/library.prompty", "ratchet.toml:2:"), ("library.jsonl", "ratchet.toml:3:")];
+    for (file, place) in files {
         let project = Project::new();
         std::fs::remove_file(project.path().join(file)).unwrap();
         for command in ["optimize", "eval"] {
-            refused(&project, &[command], 2, &[file, "no such file"]);
+            refused(&project, &[command], 2, &[file, place, "no such file"]);
         }
     }
 }

@@ -245,7 +245,12 @@ impl Steps<'_> {
         let sure = loop {
             match self.term.read_key_raw() {
                 Ok(Key::Char('y' | 'Y')) => break true,
-                Ok(Key::Char('n' | 'N') | Key::Escape | Key::CtrlC) | Err(_) => break false,
+                Ok(Key::Char('n' | 'N') | Key::Escape) | Err(_) => break false,
+                Ok(Key::CtrlC) => {
+                    print("\n")?;
+                    let error = anyhow::anyhow!("interrupted; what was chosen so far is kept");
+                    return Err(Failure { exit: Exit::Interrupted, error });
+                }
                 Ok(_) => {}
             }
         };
