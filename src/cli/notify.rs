@@ -237,7 +237,8 @@ impl Told {
 fn reason(halt: &Halt) -> &'static str {
     match halt {
         Halt::Interrupted => "interrupted",
-        Halt::Fault(error) | Halt::FewRan { error, .. } => fault(error),
+        Halt::Fault(error) => fault(error),
+        Halt::FewRan { error, .. } => fault(error),
         Halt::Run(_) => "its folder can't be written",
     }
 }

@@ -76,11 +76,12 @@ impl Search<'_> {
     /// The halt, where it has another reason, or no model can take over.
     pub(super) async fn fall_back(&self, meter: &Meter<'_>, state: &mut State, halt: Halt) -> Result<(), Halt> {
         let error = match &halt {
-            Halt::Fault(OutcomeError::Call(error)) | Halt::FewRan { error: OutcomeError::Call(error), .. }
-                if error.is_providers() =>
-            {
-                error.clone()
-            }
+            Halt::Fault(error) => Some(error),
+            Halt::FewRan { error, .. } => Some(error.as_ref()),
+            _ => None,
+        };
+        let error = match error {
+            Some(OutcomeError::Call(error)) if error.is_providers() => error.clone(),
             _ => return Err(halt),
         };
         let role = match self.recorded_change(state) {

@@ -73,7 +73,7 @@ pub(super) fn few_ran(outcomes: &[Outcome]) -> Option<Halt> {
     let errors = || outcomes.iter().filter_map(|outcome| outcome.result.as_ref().err());
     let (rows, ran) = (outcomes.len(), outcomes.len() - errors().count());
     let error = errors().next().filter(|_| 2 * ran < rows)?.clone();
-    Some(Halt::FewRan { ran, rows, error })
+    Some(Halt::FewRan { ran, rows, error: Box::new(error) })
 }
 
 /// Draws that only witnesses are asked for lie from here on, as many as this; far beyond all others.

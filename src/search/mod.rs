@@ -86,7 +86,7 @@ pub enum Halt {
         /// All of them.
         rows: usize,
         /// Of the first row that could not run.
-        error: OutcomeError,
+        error: Box<OutcomeError>,
     },
     /// The run folder could not be written.
     #[error(transparent)]
