@@ -35,12 +35,12 @@ const PRUNED: usize = 2;
 
 /// Whether `comparison`, of the shorter prompt with the longer, shows that the shorter one is not inferior by `margin`.
 /// On the rows themselves nothing may be lost: the margin is for what so many rows can't show. Where no row scores
-/// anything, none shows anything.
+/// anything, none shows anything; a row that ran in one arm only counts against the shorter prompt.
 pub(super) fn is_not_inferior(comparison: &Comparison, margin: f64) -> bool {
     !gate::misses_too_many(comparison)
         && comparison.after > 0.0
-        && comparison.difference >= 0.0
-        && comparison.interval.low > -margin
+        && comparison.at_worst() >= 0.0
+        && comparison.interval.low - comparison.one_armed.at_stake > -margin
 }
 
 /// Where a hunk stands after some rows.

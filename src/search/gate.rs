@@ -85,6 +85,9 @@ pub(super) fn first_look(
         let reason = "no dev row scores anything, so none shows that the shorter prompt is as good".to_owned();
         return FirstLook::Decided(verdict(Decision::Undecided, reason, comparison));
     }
+    if gain == 0.0 && comparison.at_worst() < 0.0 {
+        return FirstLook::Decided(verdict(Decision::Undecided, one_armed(comparison), comparison));
+    }
     if gain == 0.0 {
         let reason = format!("the same score with {} less", plural(tokens_saved.unsigned_abs() as usize, "token"));
         return FirstLook::Decided(verdict(Decision::Kept, reason, comparison));
@@ -404,6 +407,9 @@ mod tests {
         assert_eq!(decision, Decision::Undecided);
         assert!(reason.contains("could not run in one arm (8 with the candidate)"), "{reason}");
         assert!(reason.ends_with("it is +1.0 points"), "{reason}");
+        let one_armed = OneArmed { before: 0, after: 3, at_stake: 0.03 };
+        let tie = Comparison { one_armed, ..comparison(97, 0, 0, 3) };
+        assert_eq!(decided(&tie, 12).0, Decision::Undecided, "shorter, but three rows can't be run with it");
     }
 
     #[test]
