@@ -137,7 +137,7 @@ pub enum ProjectError {
         tag: String,
         /// The known one most like it.
         nearest: Option<String>,
-        /// Tags that rows have, at most [`TAGS`] of them.
+        /// Tags that rows have, at most twenty.
         known: Vec<String>,
     },
     /// A limit with which no run can begin.
