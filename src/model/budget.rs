@@ -114,18 +114,20 @@ impl Budget {
 
     /// From now on nothing is taken of the limits before `write` has made durable that it may be. `earlier` is what it was
     /// told last by a process that ended without a word: all of it counts as taken. After what this run paid for and lost
-    /// was counted.
+    /// was counted. Returns how much counts as taken for calls that were under way then, as far as that is limited.
     pub fn allot(
         &self,
         earlier: &BTreeMap<ModelRole, Amount>,
         write: impl Fn(&BTreeMap<ModelRole, Amount>) -> Result<(), String> + Send + 'static,
-    ) {
+    ) -> Amount {
         if self.limits.is_unlimited() {
-            return;
+            return Amount::default();
         }
         let mut state = self.lock();
+        let known = sum(&state.taken);
         state.taken = Allotment::carried_over(&self.limits, state.taken, earlier);
         state.allotment = Some(Allotment::new(&self.limits, state.taken, Box::new(write)));
+        sum(&state.taken).saturating_sub(known)
     }
 
     /// Writes down what is taken, and no more: the process ends in order.

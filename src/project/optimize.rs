@@ -15,7 +15,8 @@ use super::{Models, Project, ProjectError, Use};
 use crate::clock::{self, Clock};
 use crate::durable;
 use crate::eval::OutcomeError;
-use crate::model::{ModelRole, Spend};
+use crate::model::{Amount, ModelRole, Spend};
+use crate::money::Money;
 use crate::report;
 use crate::run::{
     Allotted, Event, Files, Journal, ProviderNotice, Pulls, PullsLedger, Recorded, RunEnded, RunError, RunFolder,
@@ -165,6 +166,18 @@ fn end_at(models: &Models, clock: &Arc<dyn Clock>, end: Option<Duration>) {
     }
 }
 
+/// `$0.2265, 21 calls`: what is not zero of an amount; nothing where all of it is.
+fn in_words(amount: Amount) -> Option<String> {
+    let Amount { calls, tokens, money } = amount;
+    let parts = [
+        (money > Money::default()).then(|| money.to_string()),
+        (tokens > 0).then(|| plural(tokens as usize, "token")),
+        (calls > 0).then(|| plural(calls as usize, "call")),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
 /// Sees the run in `folder` to its end; whoever calls holds its lock.
 async fn run(
     project: Project,
@@ -199,9 +212,14 @@ async fn run(
         models.budget().carry_over_lost(*role, *gone);
     }
     let (allotted, path) = (Allotted::read(&folder.path)?, folder.path.clone());
-    models
+    let under_way = models
         .budget()
         .allot(&allotted.0, move |allotted| Allotted(allotted.clone()).write(&path).map_err(|error| error.to_string()));
+    if let Some(amount) = in_words(under_way) {
+        watch.note(&format!(
+            "note: calls were under way when the run was killed, and may have been billed: {amount} of its limits count as spent"
+        ));
+    }
     let models = Arc::new(models);
     watch.begin(&folder);
     SplitUses::know(folder.path.parent().unwrap_or(Path::new("")), &project.dataset)?;

@@ -289,11 +289,14 @@ fn what_a_killed_process_may_have_taken_counts_as_taken_and_the_limits_hold() {
         budget.carry_over(ModelRole::Task, paid);
         let told = Arc::new(Mutex::new((written.clone(), 0)));
         let telling = Arc::clone(&told);
-        budget.allot(&written, move |allotted| {
+        let under_way_before = budget.allot(&written, move |allotted| {
             let mut told = telling.lock().unwrap();
             *told = (allotted.clone(), told.1 + 1);
             Ok(())
         });
+        let earlier = written.get(&ModelRole::Task).copied().unwrap_or_default();
+        let limited = Amount { tokens: 0, ..earlier.saturating_sub(paid) };
+        assert_eq!(under_way_before, limited, "{process}");
         let mut under_way = Vec::new();
         for number in 0..40 + process {
             let Ok(reservation) = runtime.block_on(budget.reserve(ModelRole::Task, most)) else { break };
