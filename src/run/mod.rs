@@ -3,6 +3,7 @@
 mod allotted;
 mod calibrations;
 mod change;
+mod ended;
 mod event;
 mod files;
 mod folder;
@@ -19,10 +20,11 @@ mod uses;
 pub use allotted::Allotted;
 pub use calibrations::{Calibrated, Calibrations};
 pub use change::{FellBack, IncumbentMeasured, Successor};
+pub use ended::{RunEnded, Stopped, Unusable};
 pub use event::{
     Ablated, AskFailed, AttemptsLost, BaselineMeasured, Decision, Diagnosed, Dropped, During, Event, FORMAT,
     GenerationEnded, GenerationStarted, Judged, LimitReached, Measured, Merged, NoiseMeasured, Progress, Proposed,
-    Raced, RowFailed, RunEnded, RunStarted, Screened, Shortened, Stopped, TestOpened, Unusable, Verdict, Widened,
+    Raced, RowFailed, RunStarted, Screened, Shortened, TestOpened, Verdict, Widened,
 };
 pub use files::Files;
 pub use folder::{Claim, Listing, Manifest, RunFolder, RunState, short_id, state, unique_length};
