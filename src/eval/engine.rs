@@ -299,12 +299,15 @@ mod tests {
         }
     }
 
-    /// Interrupts at its first row, and never ends.
-    struct Hangs(CancellationToken);
+    /// Scores every row by what the function gives.
+    struct Gives<F>(F);
 
-    impl Scorer for Hangs {
+    impl<F> Scorer for Gives<F>
+    where
+        F: Fn() -> BoxFuture<'static, Result<Score, ScoreError>> + Send + Sync,
+    {
         fn name(&self) -> &str {
-            "hangs"
+            "gives"
         }
 
         fn needs_expected(&self) -> bool {
@@ -317,30 +320,7 @@ mod tests {
             _: &'a Completion,
             _: Scoring<'a>,
         ) -> BoxFuture<'a, Result<Score, ScoreError>> {
-            self.0.cancel();
-            Box::pin(pending())
-        }
-    }
-
-    /// Can't score anything.
-    struct Throws;
-
-    impl Scorer for Throws {
-        fn name(&self) -> &str {
-            "throws"
-        }
-
-        fn needs_expected(&self) -> bool {
-            false
-        }
-
-        fn score<'a>(
-            &'a self,
-            _: &'a Example,
-            _: &'a Completion,
-            _: Scoring<'a>,
-        ) -> BoxFuture<'a, Result<Score, ScoreError>> {
-            Box::pin(ready(Err(ScoreError::of_row("throws", "KeyError"))))
+            (self.0)()
         }
     }
 
@@ -358,13 +338,19 @@ mod tests {
     #[tokio::test]
     async fn an_interrupt_does_not_wait_for_a_scorer() {
         let token = CancellationToken::new();
-        let ended = evaluated(Hangs(token.clone()), token).await;
+        let interrupt = token.clone();
+        let hangs = move || -> BoxFuture<'static, _> {
+            interrupt.cancel();
+            Box::pin(pending())
+        };
+        let ended = evaluated(Gives(hangs), token).await;
         assert_eq!(ended.unwrap_err(), CallError::Interrupted.into());
     }
 
     #[tokio::test]
     async fn an_answer_that_could_not_be_scored_is_kept() {
-        let outcomes = evaluated(Throws, CancellationToken::new()).await.unwrap().outcomes;
+        let throws = || -> BoxFuture<'static, _> { Box::pin(ready(Err(ScoreError::of_row("throws", "KeyError")))) };
+        let outcomes = evaluated(Gives(throws), CancellationToken::new()).await.unwrap().outcomes;
         assert!(outcomes.iter().all(|outcome| outcome.value().is_none() && outcome.answered() == Some("yes")));
     }
 }

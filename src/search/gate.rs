@@ -283,7 +283,7 @@ pub(super) fn guard_samples(guarded: usize) -> u32 {
 
 /// Whether a guarded row is confirmed as broken by fresh samples: more than half of them are failed by the candidate beyond
 /// those that the incumbent fails. A row that passed once by luck is no requirement, and one that passes three times in four
-/// whatever the prompt seldom vetoes: of twenty such rows, one in 19 candidates. A sample that can't run is failed.
+/// whatever the prompt seldom vetoes: by twenty such rows, one candidate in 20 is refused. A sample that can't run is failed.
 pub(super) fn is_confirmed_broken(before: &[Option<f64>], after: &[Option<f64>], pass_threshold: f64) -> bool {
     let failed =
         |values: &[Option<f64>]| values.iter().filter(|value| value.is_none_or(|of| of < pass_threshold)).count();
