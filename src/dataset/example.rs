@@ -66,6 +66,11 @@ impl Example {
     pub fn expected_text(&self) -> Option<String> {
         self.expected.as_ref().map(plain_text)
     }
+
+    /// The expected answer as a label: its text without the white space around it, which tells no two labels apart.
+    pub fn expected_label(&self) -> Option<String> {
+        self.expected_text().map(|text| text.trim().to_owned())
+    }
 }
 
 /// A JSON string as it is, any other value as JSON.

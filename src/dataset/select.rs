@@ -149,7 +149,7 @@ impl Filter {
         match self {
             Self::Tag(tag) => example.tags.contains(tag),
             Self::Id(id) => example.id == *id,
-            Self::Expected(text) => example.expected_text().is_some_and(|expected| expected == *text),
+            Self::Expected(text) => example.expected_label().is_some_and(|expected| expected == text.trim()),
             Self::Metadata(field, text) => {
                 example.metadata.get(field).map(plain_text).is_some_and(|found| found == *text)
             }
@@ -183,7 +183,7 @@ impl Labels {
     /// The label of a row, where it has one.
     pub fn label_of(&self, example: &Example) -> Option<String> {
         match &self.field {
-            None => example.expected_text().map(|text| text.trim().to_owned()),
+            None => example.expected_label(),
             Some(field) => as_label(expected_map(example)?.get(field)?),
         }
     }

@@ -224,7 +224,7 @@ impl Strata {
     /// One stratum for each expected answer, in an order that depends on `seed`.
     fn new(rows: &PackedRows, seed: Digest) -> Self {
         let labels: Vec<[u8; 16]> =
-            rows.iter().map(|row| shuffled(seed, &row.expected_text().unwrap_or_default())).collect();
+            rows.iter().map(|row| shuffled(seed, &row.expected_label().unwrap_or_default())).collect();
         let mut order: Vec<u32> = (0..).take(labels.len()).collect();
         order.sort_by_key(|row| labels[*row as usize]);
         let mut found = Self { of_row: vec![0; labels.len()], strata: Vec::new() };

@@ -109,7 +109,7 @@ impl Objective {
         let mut of_label: BTreeMap<Option<String>, f64> = BTreeMap::new();
         let label = |row: &Example| match self {
             Self::MeanScore => None,
-            Self::MacroF1 { .. } => row.expected_text().map(|label| label.trim().to_owned()),
+            Self::MacroF1 { .. } => row.expected_label(),
         };
         rows().for_each(|row| *of_label.entry(label(row)).or_default() += row.weight);
         let weight = |row: &Example| match self {

@@ -60,7 +60,7 @@ pub(super) fn lines(picked: &[(Class<'_>, Vec<&Example>)], count: usize) -> (Str
             let Some(row) = rows.iter().find(is_new) else { continue };
             if shown.iter().filter(|row| class.has(row)).count() < turn {
                 let text = Value::String(one_line(row)).to_string();
-                let answer = row.expected_text().unwrap_or_default();
+                let answer = row.expected_label().unwrap_or_default();
                 lines.push(format!("- {} -> {}", escape_literal(&text), escape_literal(&answer)));
                 shown.push(row);
             }

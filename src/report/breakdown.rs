@@ -78,23 +78,16 @@ impl Row {
 
 /// Where each label is in the list.
 #[derive(Debug, Default)]
-struct LabelPlaces {
-    exact: BTreeMap<String, u32>,
-    /// White space around them aside; of several the first.
-    trimmed: BTreeMap<String, u32>,
-}
+struct LabelPlaces(BTreeMap<String, u32>);
 
 impl LabelPlaces {
     fn new(labels: &[String]) -> Self {
-        let places = || labels.iter().enumerate().rev().map(|(at, label)| (label, at as u32));
-        Self {
-            exact: places().map(|(label, at)| (label.clone(), at)).collect(),
-            trimmed: places().map(|(label, at)| (label.trim().to_owned(), at)).collect(),
-        }
+        Self(labels.iter().zip(0..).map(|(label, at)| (label.clone(), at)).collect())
     }
 
+    /// Of an expected or an answered text; white space around it is ignored.
     fn of(&self, text: &str) -> u32 {
-        self.trimmed.get(text.trim()).copied().unwrap_or(NO_LABEL)
+        self.0.get(text.trim()).copied().unwrap_or(NO_LABEL)
     }
 }
 
@@ -155,7 +148,7 @@ impl Breakdown {
         }
         if self.aspects.labels.is_some() {
             let expected = example.expected_text().unwrap_or_default();
-            row.expected = self.places.exact.get(&expected).copied().unwrap_or(NO_LABEL);
+            row.expected = self.places.of(&expected);
         }
         let answer = match &outcome.result {
             Ok(answer) => answer,
@@ -272,13 +265,10 @@ impl Breakdown {
 
     /// The rows that ran and whose expected answer is a label.
     fn labelled(&self) -> Cells<Labelled> {
-        let labels = self.aspects.labels.as_deref().unwrap_or_default();
+        let place = |label: u32| Some(label as usize).filter(|_| label != NO_LABEL);
         let ran = self.weighed().filter(|(row, _)| row.value().is_some());
         ran.filter_map(|(row, weight)| {
-            let expected = self.places.of(labels.get(row.expected as usize)?) as usize;
-            let answered =
-                Some(row.answered).filter(|answered| *answered != NO_LABEL).map(|answered| answered as usize);
-            Some(Labelled { expected, answered, weight })
+            Some(Labelled { expected: place(row.expected)?, answered: place(row.answered), weight })
         })
         .collect()
     }
@@ -426,6 +416,20 @@ mod tests {
         let counts = [0, 1, 2].map(|expected| [0, 1, 2, 3].map(|answered| confusion.count(expected, answered)));
         assert_eq!(counts, [[0, 0, 0, 1], [1, 1, 0, 0], [0, 0, 0, 0]]);
         assert_eq!(confusion.mistakes(), [("b", None, 1), ("a", Some("b"), 1)]);
+    }
+
+    #[test]
+    fn white_space_around_an_expected_answer_makes_no_other_label() {
+        let outcomes = [
+            outcome("1", "a", &[], Some(("a", 1.0))),
+            outcome("2", "a ", &[], Some(("a", 1.0))),
+            outcome("3", "\tb\n", &[], Some(("a", 0.0))),
+        ];
+        let breakdown = Breakdown::of(aspects(), &outcomes);
+        let groups = breakdown.by_label();
+        let seen: Vec<_> = groups.iter().map(|g| (g.name.as_str(), g.summary.examples, g.summary.score)).collect();
+        assert_eq!(seen, [("b", 1, 0.0), ("a", 2, 1.0)]);
+        assert_eq!(breakdown.confusion().unwrap().count(1, 1), 2);
     }
 
     #[test]

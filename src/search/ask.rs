@@ -138,7 +138,7 @@ fn example_rows(
         Some(_) => failing.iter().flat_map(|outcome| sides(outcome)).collect(),
         None => BTreeSet::new(),
     };
-    let is_wanted = |row: &&Example| wanted.is_empty() || wanted.contains(&row.expected_text().unwrap_or_default());
+    let is_wanted = |row: &&Example| wanted.is_empty() || wanted.contains(&row.expected_label().unwrap_or_default());
     let mut rows: Vec<ShownRow> =
         failing.iter().filter(|outcome| !outcome.example.pinned).map(|outcome| example_row(&outcome.example)).collect();
     let others = outcomes.iter().map(|outcome| outcome.example.as_ref()).filter(is_wanted);
@@ -158,7 +158,7 @@ fn of_each_label<'a>(
     let is_open = |row: &Example| !row.pinned && !quoted.contains(&row.id) && !shown.contains(row.id.as_str());
     let mut by_label: BTreeMap<String, Vec<&Example>> = BTreeMap::new();
     for row in rows.filter(|row| is_open(row)) {
-        by_label.entry(row.expected_text().unwrap_or_default()).or_default().push(row);
+        by_label.entry(row.expected_label().unwrap_or_default()).or_default().push(row);
     }
     let deepest = by_label.values().map(Vec::len).max().unwrap_or(0);
     let in_turn = (0..deepest).flat_map(|depth| by_label.values().filter_map(move |rows| rows.get(depth)));
@@ -168,7 +168,7 @@ fn of_each_label<'a>(
 /// What a row expects, and what it was answered.
 fn sides(outcome: &Outcome) -> impl Iterator<Item = String> {
     let answered = outcome.result.as_ref().ok().map(|answer| answer.completion.text.trim().to_owned());
-    outcome.example.expected_text().into_iter().chain(answered)
+    outcome.example.expected_label().into_iter().chain(answered)
 }
 
 fn members<'a>(cluster: &FailureCluster, outcomes: &'a [Outcome], limit: usize) -> Vec<&'a Outcome> {
