@@ -173,6 +173,20 @@ mod tests {
         assert_eq!(single[0], Item::Header(vec!["say; what".into()]));
     }
 
+    #[test]
+    fn a_line_before_the_header_may_name_the_separator() {
+        let header = Item::Header(vec!["input".into(), "a, b".into()]);
+        for newline in ["\n", "\r\n"] {
+            let text = ["sep=;", "input;a, b", "x,;y", ""].join(newline);
+            let row = row(3, json!({"input": "x,", "a, b": "y"}));
+            assert_eq!(all(text.as_bytes(), Format::Csv), [header.clone(), row], "{newline:?}");
+        }
+        for column in ["sep=", "sep=x"] {
+            let rows = all(format!("{column}\nx\n").as_bytes(), Format::Csv);
+            assert_eq!(rows[0], Item::Header(vec![column.into()]));
+        }
+    }
+
     fn bad(items: &[Item]) -> Vec<(Option<usize>, String)> {
         items
             .iter()

@@ -67,7 +67,7 @@ impl Source {
 #[serde(deny_unknown_fields)]
 struct SourceTable {
     /// The dataset file: .jsonl, .json, .csv, .tsv or .yaml. A .csv is read with semicolons, tabs or bars between its cells
-    /// where its header has those and no comma.
+    /// where its header has those and no comma, or with what a line `sep=;` above the header names.
     path: PathBuf,
     /// Which columns hold which fields.
     #[serde(default)]

@@ -1,5 +1,6 @@
 //! CSV and TSV, streamed record by record. The first record is the header; cells may be quoted and then span lines. The
-//! separator of a CSV is the comma, or where its header has none, the semicolon, tab or bar that stands there.
+//! separator of a CSV is the comma, or where its header has none, the semicolon, tab or bar that stands there; a line
+//! `sep=;` before the header, as exports for Excel have it, says so itself.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, BufRead, Read};
@@ -59,8 +60,25 @@ pub(super) fn separated(input: &mut dyn BufRead, emit: &mut dyn FnMut(Item)) {
         Ok(head) => head,
         Err(error) => return emit(Item::Bad(Some(1), Fault::Io(error.to_string()))),
     };
-    let separator = separator(&head);
-    records(&mut head.as_slice().chain(input), Format::Csv, separator, emit);
+    match named_separator(&head) {
+        // What ends that line stays, so that the lines below keep their numbers.
+        Some(separator) => records(&mut head[NAMED.len() + 1..].chain(input), Format::Csv, separator, emit),
+        None => records(&mut head.as_slice().chain(input), Format::Csv, separator(&head), emit),
+    }
+}
+
+/// What a line begins with that names the separator.
+const NAMED: &[u8] = b"sep=";
+
+/// The separator, where that is all that the line says.
+fn named_separator(line: &[u8]) -> Option<u8> {
+    let (name, rest) = line.split_at_checked(NAMED.len())?;
+    match rest {
+        [separator, b'\r' | b'\n'] if name.eq_ignore_ascii_case(NAMED) && !separator.is_ascii_alphanumeric() => {
+            Some(*separator)
+        }
+        _ => None,
+    }
 }
 
 /// Takes the first line with something in it, and as much as it spans in quotes.
