@@ -13,6 +13,10 @@ use crate::run::{Event, RunError, RunFolder};
 /// The run has no such revision, or its files can't be read.
 pub fn revision(folder: &RunFolder, name: &str) -> Result<PromptSet, RunError> {
     let unknown = |message: String| RunError::Unreadable { path: folder.path.clone(), message };
+    let wanted = "name `baseline`, `gen<N>` or a candidate as `ratchet report` shows them";
+    if name.is_empty() {
+        return Err(unknown(format!("no revision of it is named after the colon; {wanted}")));
+    }
     let History { baseline, candidates, incumbents } = History::of(&folder.events()?);
     let id = match name {
         "baseline" | "gen0" => return starting(folder),
@@ -32,9 +36,7 @@ pub fn revision(folder: &RunFolder, name: &str) -> Result<PromptSet, RunError> {
     let matching: Vec<&String> = candidates.keys().filter(|candidate| candidate.starts_with(&id)).collect();
     let [candidate] = matching[..] else {
         let problem = if matching.is_empty() { "no revision" } else { "several revisions" };
-        return Err(unknown(format!(
-            "has {problem} `{name}`; name `baseline`, `gen<N>` or a candidate as `ratchet report` shows them"
-        )));
+        return Err(unknown(format!("has {problem} `{name}`; {wanted}")));
     };
     parse(&folder.path, &candidates[candidate])
 }
@@ -137,7 +139,9 @@ mod tests {
         for (name, word) in [("baseline", "a"), ("gen1", "b"), ("gen2", "c"), ("winner", "c"), ("aa1", "b")] {
             assert_eq!(first_word(name).unwrap(), word, "{name}");
         }
-        for (name, problem) in [("gen3", "no finished generation 3"), ("aa", "several"), ("zz", "no revision")] {
+        for (name, problem) in
+            [("gen3", "no finished generation 3"), ("aa", "several"), ("zz", "no revision"), ("", "no revision")]
+        {
             let error = first_word(name).unwrap_err().to_string();
             assert!(error.contains(problem), "{name}: {error}");
         }
