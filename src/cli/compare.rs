@@ -33,8 +33,9 @@ const KINDS: [(Change, &str); 5] = [
     (Change::Unchanged, "unchanged"),
 ];
 
-/// Said where a revision of a run is compared on rows that its run chose it by.
-const SELECTED_ON: &str = "only the sealed test says which is better";
+/// Said where a revision of a run is compared on rows that its run chose it by: without test rows, and with some.
+const SELECTED_ON: [&str; 2] =
+    [", and there are no test rows to say which is better", "; only the sealed test says which is better"];
 
 /// Compare two prompts, runs or revisions, row by row
 #[derive(Debug, Args)]
@@ -87,6 +88,8 @@ struct Rows {
     measured_with: Option<String>,
     /// Which of A and B a run chose by them.
     selected_on: Vec<&'static str>,
+    /// Whether there are others to ask, which it did not.
+    has_test: bool,
     /// What the scores are.
     objective: config::Objective,
     /// The difference of macro F1, of a task of labels.
@@ -146,7 +149,8 @@ impl Compare {
         } else {
             let measured_with = sides.iter().any(|side| side.run().is_some()).then(|| measured_with(&bench, run));
             let (splits, objective) = (split_names(&splits), objective.kind());
-            let rows = Rows { splits, quoted, measured_with, selected_on, objective, macro_f1 };
+            let has_test = bench.project.dataset.splits.contains(&Split::Test);
+            let rows = Rows { splits, quoted, measured_with, selected_on, has_test, objective, macro_f1 };
             print(&self.page(&comparison, finding, [&before, &after], &rows))?;
             if !bench.project.config.models.task.is_deterministic() {
                 bench.note("note: this model may answer otherwise the next time; single rows may have changed by luck");
@@ -232,7 +236,8 @@ impl Compare {
         };
         writeln!(f, "{}", console::style(verdict).bold())?;
         if !rows.selected_on.is_empty() {
-            writeln!(f, "these rows chose {}; {SELECTED_ON}", rows.selected_on.join(" and "))?;
+            let honest = SELECTED_ON[usize::from(rows.has_test)];
+            writeln!(f, "these rows chose {}{honest}", rows.selected_on.join(" and "))?;
         }
         writeln!(f, "\nA {}\nB {}", before.used.words(), after.used.words())
     }

@@ -388,6 +388,11 @@ impl Search<'_> {
         let judge_noise = self.gate().judge_noise;
         let deterministic = meter.is_deterministic();
         let mut noise = noise::measured(deterministic, &first, &second, (dev.len(), told), judge_noise);
+        noise.words += if self.dataset.rows(Split::Test).is_empty() {
+            "; the gate keeps on less, and there are no test rows to show it"
+        } else {
+            "; the gate keeps on less, which only the sealed test can show"
+        };
         if judge_noise == 0.0 && self.settings.gate.judge_noise > 0.0 {
             noise.words += "; the judge that took over was not calibrated, so its own noise is not in this";
         }

@@ -56,7 +56,7 @@ pub(super) fn measured(
     }
     let words = format!(
         "{noise}; with {dev_rows} dev rows, gains under {:.1} points can't be told from luck by dev alone, and \
-         {rows_for_half} rows would show {:.1}; the gate keeps on less, which only the sealed test can show",
+         {rows_for_half} rows would show {:.1}",
         100.0 * detectable,
         50.0 * detectable
     );
