@@ -128,6 +128,10 @@ fn summary(scaffold: &Scaffold, dir: &Path) -> String {
             say(what, column.clone());
         }
     }
+    let others = guess.others();
+    if !others.is_empty() {
+        say("metadata", format!("{}: no prompt sees them", others.join(", ")));
+    }
     let (kind, reason) = scaffold.scorer;
     say("scorer", format!("{kind}: {reason}"));
     let within = |path: &Path| if dir == Path::new(".") { path.to_path_buf() } else { dir.join(path) };

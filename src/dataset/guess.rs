@@ -51,10 +51,14 @@ const EXPECTED: &[&str] = &[
     "completion",
     "response",
     "topic",
+    "queue",
 ];
 const ID: &[&str] = &["id", "uid", "uuid", "guid", "row_id", "example_id", "key"];
 const TAGS: &[&str] = &["tags", "tag", "labels", "keywords"];
 const SPLIT: &[&str] = &["split", "fold", "subset"];
+
+/// Columns of these names are what they are called, and need no guess.
+const OWN_NAMES: &[&str] = &["id", "tags", "split", "metadata", "pinned", "weight", "group"];
 
 /// From so many words on, a name is none.
 const WORDS_OF_A_SENTENCE: usize = 5;
@@ -120,6 +124,16 @@ impl fmt::Display for Doubt {
                 )
             }
         }
+    }
+}
+
+impl Guess {
+    /// The columns that no field takes: they become metadata.
+    pub fn others(&self) -> Vec<&str> {
+        let named = [&self.fields.id, &self.fields.tags, &self.fields.split, &self.expected];
+        let named: Vec<&String> = named.into_iter().flatten().chain(&self.input).collect();
+        let is_other = |column: &&String| !named.contains(column) && !OWN_NAMES.contains(&column.as_str());
+        self.columns.iter().filter(is_other).map(String::as_str).collect()
     }
 }
 
@@ -316,6 +330,13 @@ mod tests {
         assert_eq!(guess.fields.expected.as_deref(), Some("Category"));
         assert_eq!(guess.fields.id.as_deref(), Some("Ticket ID"));
         assert_eq!(guess.labels, Some(vec![("x".into(), 2), ("y".into(), 2)]));
+    }
+
+    #[test]
+    fn columns_that_no_field_takes_are_the_others() {
+        let text = "Ticket ID,Sent,Body,Queue,Urgency,pinned\n1,May,long text,x,1,true\n2,June,more,x,2,\n";
+        let guess = of(text, Format::Csv);
+        assert_eq!((guess.expected.as_deref(), guess.others()), (Some("Queue"), vec!["Sent", "Urgency"]));
     }
 
     #[test]
