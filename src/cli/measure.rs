@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use prompt_ratchet::dataset::{Example, Filter, Rows, Selection, Split};
 use prompt_ratchet::eval::{Evaluate, Evaluation, Outcome, OutcomeError, RowSource, Summary, TakeOutcome};
 use prompt_ratchet::model::{Amount, CallError, Limits, ModelRole, Spend};
-use prompt_ratchet::project::{Models, Project, Use, probe, told_if_slow};
+use prompt_ratchet::project::{Models, Project, Use, probe, read, told_if_slow};
 use prompt_ratchet::prompt::{Prompt, PromptSet};
 use prompt_ratchet::propose::quoted_rows;
 use prompt_ratchet::report::{count, lost_in_words, one_line, plural};
@@ -140,11 +140,7 @@ impl Measured {
 
 /// The prompt in the file at `path`, called `name`.
 fn read_prompt(path: &Path, name: &str) -> Result<Prompt, Failure> {
-    let bytes = std::fs::read(path)
-        .map_err(|error| Failure::usage(anyhow::anyhow!("{}: can't be read: {error}", path.display())))?;
-    let text = String::from_utf8(bytes)
-        .map_err(|_| Failure::usage(anyhow::anyhow!("{}: isn't UTF-8; save it as UTF-8", path.display())))?;
-    Prompt::parse(name, &text).map_err(Failure::usage)
+    Prompt::parse(name, &read(path).map_err(Failure::usage)?).map_err(Failure::usage)
 }
 
 /// A project that prompts are scored in.

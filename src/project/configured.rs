@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::load::read;
+use super::load::config_text;
 use super::provider::{address, concurrency, key_name};
 use super::{Project, ProjectError, limits};
 use crate::config::{Config, ModelConfig, Provider};
@@ -58,7 +58,7 @@ pub(super) fn read_config(
     overrides: &[(String, String)],
 ) -> Result<(Config, PathBuf), ProjectError> {
     let root = config_file.parent().unwrap_or(Path::new("")).to_path_buf();
-    let mut config = Config::parse(&config_file.to_string_lossy(), &read(config_file)?, overrides)?;
+    let mut config = Config::parse(&config_file.to_string_lossy(), &config_text(config_file)?, overrides)?;
     limits::look_up_prices(&mut config, &root)?;
     Ok((config, root))
 }

@@ -212,7 +212,7 @@ impl Project {
     /// # Errors
     /// Why it can't be appended: the lines are to be pasted then.
     pub fn with_draft(&self, draft: &Draft) -> Result<String, ProjectError> {
-        let text = super::load::read(&self.config_file)?;
+        let text = super::load::config_text(&self.config_file)?;
         let file = self.config_file.to_string_lossy();
         let longer = format!("{}\n\n{}", text.trim_end(), draft.lines);
         Config::parse(&file, &longer, &[])?;

@@ -92,7 +92,7 @@ pub enum ProjectError {
     NoLabels,
     /// A split that every run needs has no rows.
     #[error(
-        "{}: there are no {split} rows, {}; let some rows name `{split}` as their split, or leave the split out of the rows \
+        "{}: there are no {split} rows, {}; add rows, let some name `{split}` as their split, or leave the split out of them \
          to have them assigned",
         dataset.display(),
         if *split == Split::Dev { "on which every edit must prove itself before it is kept" } else { "from which edits are made" }

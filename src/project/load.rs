@@ -63,7 +63,7 @@ impl Project {
     /// # Errors
     /// [`ProjectError`], saying where and what to do.
     pub async fn load(config_file: &Path, overrides: &[(String, String)]) -> Result<Self, ProjectError> {
-        let text = read(config_file)?;
+        let text = config_text(config_file)?;
         let file = config_file.to_string_lossy();
         let root = config_file.parent().unwrap_or(Path::new("")).to_path_buf();
         let mut config = Config::parse(&file, &text, overrides)?;
@@ -374,16 +374,34 @@ fn at_path(files: &BTreeMap<String, PathBuf>, error: PromptError) -> PromptError
     }
 }
 
-pub(super) fn read(path: &Path) -> Result<String, ProjectError> {
+/// The text of a file that the config names, or of a prompt file.
+///
+/// # Errors
+/// [`ProjectError::File`]: there is no such file, it can't be read, or isn't UTF-8.
+pub fn read(path: &Path) -> Result<String, ProjectError> {
+    read_or(path, "check the path")
+}
+
+/// The text of the config.
+pub(super) fn config_text(path: &Path) -> Result<String, ProjectError> {
+    read_or(
+        path,
+        "go to the project's folder, name its config with --config, or begin a project with `ratchet init DATA`",
+    )
+}
+
+/// The text of a file; `advice` is what to do where there is none.
+fn read_or(path: &Path, advice: &str) -> Result<String, ProjectError> {
     let problem = |problem: String| ProjectError::File { path: path.to_path_buf(), problem };
     let bytes = std::fs::read(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => problem("there is no such file; check the path".to_owned()),
+        std::io::ErrorKind::NotFound => problem(format!("there is no such file; {advice}")),
         _ => problem(error.to_string()),
     })?;
     String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        let line = 1 + error.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count();
-        problem(format!("line {line} isn't UTF-8 (byte {at}); save the file as UTF-8"))
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        let at = 1 + before.iter().rev().take_while(|byte| **byte != b'\n').count();
+        problem(format!("line {line} isn't UTF-8 (byte {at} of the line); save the file as UTF-8"))
     })
 }
 

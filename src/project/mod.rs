@@ -38,7 +38,7 @@ pub use doctor::{Finding, Health, examine};
 pub use draft::{Draft, DraftError, DraftKind};
 pub use error::ProjectError;
 pub use init::{FirstModel, InitError, Scaffold};
-pub use load::{CONFIG_FILE, Project};
+pub use load::{CONFIG_FILE, Project, read};
 pub use models::{Models, Use};
 pub use notify::{Message, Notifier};
 pub use optimize::{GivenTime, OptimizeError, Optimized, Watch, optimize, resume};
