@@ -58,6 +58,8 @@ pub enum Cause {
         allowed: Vec<String>,
         /// The allowed key that looks most like it, if any does.
         nearest: Option<String>,
+        /// Whether the top level takes a key of that name: in TOML all that follows a `[table]` belongs to it.
+        of_top: bool,
     },
     /// The key takes no such value.
     Value {
@@ -94,9 +96,10 @@ impl fmt::Display for Problem {
                 write!(f, "`{key}` is {found}, but must be {allowed}")?;
                 write_nearest(f, nearest.as_deref())
             }
-            Cause::UnknownKey { name, table, allowed, nearest } => {
+            Cause::UnknownKey { name, table, allowed, nearest, of_top } => {
                 write!(f, "unknown key `{name}` {table}")?;
                 match nearest {
+                    _ if *of_top => write!(f, "; it belongs to the top level: write it before the first [table]"),
                     Some(_) => write_nearest(f, nearest.as_deref()),
                     None => write!(f, "; allowed: {}", allowed.join(", ")),
                 }

@@ -124,7 +124,8 @@ impl<'s> Walk<'s> {
                 let allowed: Vec<String> = properties.iter().map(|(name, _)| (*name).to_owned()).collect();
                 let nearest = nearest(key, allowed.iter().map(String::as_str));
                 let name = key.to_owned();
-                self.at(name.clone(), |walk| walk.report(Cause::UnknownKey { name, table, allowed, nearest }));
+                let of_top = !value.is_object() && entries(self.root, "properties").any(|(top, _)| top == key);
+                self.at(name.clone(), |walk| walk.report(Cause::UnknownKey { name, table, allowed, nearest, of_top }));
             }
         }
     }

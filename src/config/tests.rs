@@ -207,6 +207,7 @@ fn a_snapshot_is_read_though_it_holds_defaults_that_its_provider_ignores() {
 #[test]
 fn an_unknown_key_is_named_with_its_line_and_the_nearest_known_one() {
     assert_snapshot!(errors_with("provider = ", "modle = \"x\"\nprovider = "), @"ratchet.toml:5:1: unknown key `modle` in [models.task]; did you mean `model`?");
+    assert_snapshot!(errors("pass_threshold = 0.5\n"), @"ratchet.toml:9:1: unknown key `pass_threshold` in [scorers.0]; it belongs to the top level: write it before the first [table]");
     assert_snapshot!(errors("[serach]\n"), @"ratchet.toml:9:2: unknown key `serach` at the top level; did you mean `search`?");
     assert_snapshot!(errors("[store]\nzzz = 1\n"), @"ratchet.toml:10:1: unknown key `zzz` in [store]; allowed: path");
     assert_snapshot!(errors("[[scorers]]\ntype = \"numeric\"\n\ntolerence = 1\n"), @"ratchet.toml:12:1: unknown key `tolerence` in [scorers.1]; did you mean `tolerance`?");
