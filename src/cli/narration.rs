@@ -28,6 +28,8 @@ pub struct Narration {
     generations: u32,
     /// By id: what made each candidate.
     made_by: BTreeMap<String, String>,
+    /// By id: the generation that proposed or merged each candidate.
+    made_in: BTreeMap<String, u32>,
     /// By id: size and diff of each candidate.
     texts: BTreeMap<String, (usize, String)>,
     baseline_tokens: usize,
@@ -49,6 +51,7 @@ impl Narration {
             width,
             generations: 0,
             made_by: BTreeMap::new(),
+            made_in: BTreeMap::new(),
             texts: BTreeMap::new(),
             baseline_tokens: 0,
             proposed: Vec::new(),
@@ -197,6 +200,7 @@ impl Narration {
 
     fn proposed(&mut self, proposed: &Proposed) -> Vec<String> {
         self.made_by.insert(proposed.candidate.clone(), proposed.strategy.clone());
+        self.made_in.insert(proposed.candidate.clone(), proposed.generation);
         self.texts.insert(proposed.candidate.clone(), (proposed.tokens, proposed.diff.clone()));
         self.proposed.push(proposed.strategy.clone());
         Vec::new()
@@ -257,6 +261,7 @@ impl Narration {
         };
         let text = format!("{name}: {next}");
         self.made_by.insert(merged.candidate.clone(), name);
+        self.made_in.insert(merged.candidate.clone(), merged.generation);
         self.texts.insert(merged.candidate.clone(), (merged.tokens, merged.diff.clone()));
         self.under("merge".to_owned(), " ", &text)
     }
@@ -269,8 +274,11 @@ impl Narration {
             Decision::Rejected => self.paint.bad("rejected"),
             Decision::Undecided => self.paint.open("undecided"),
         };
+        // One that waited for the gate isn't the one of that name which this generation has told of.
+        let made_in = self.made_in.get(&judged.candidate).filter(|made_in| **made_in < judged.generation);
+        let of = made_in.map(|made_in| format!(" of generation {made_in}")).unwrap_or_default();
         let text = format!(
-            "{}: {} ({} of {})",
+            "{}{of}: {} ({} of {})",
             self.name(&judged.candidate),
             verdict.reason,
             verdict.changes(),
@@ -392,6 +400,22 @@ mod tests {
     #[test]
     fn a_run_is_told_in_few_lines() {
         insta::assert_snapshot!(told(80).join("\n"));
+    }
+
+    #[test]
+    fn a_candidate_that_waited_for_the_gate_is_named_with_its_generation() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/run-format-1");
+        let mut narration = Narration::new(Paint::none(), 200);
+        let mut told = Vec::new();
+        for mut event in read_events(&folder).unwrap() {
+            if let Event::Judged(judged) = &mut event {
+                judged.generation += 1;
+                told.extend(narration.lines(&event));
+            } else {
+                narration.lines(&event);
+            }
+        }
+        assert!(told[0].contains(" of generation 1: "), "{told:?}");
     }
 
     #[test]
