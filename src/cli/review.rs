@@ -279,7 +279,7 @@ fn json_of(session: &Session, outcome: Option<&Outcome>) -> Value {
     });
     json!({
         "run": session.view.manifest.run,
-        "finished": session.view.ended.is_some(),
+        "run_finished": session.view.ended.is_some(),
         "revisions": revisions.collect::<Vec<_>>(),
         "open": session.open_hunks(),
         "result": outcome.map(|outcome| outcome.json(session)),

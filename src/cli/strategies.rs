@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use prompt_ratchet::config::Config;
-use prompt_ratchet::propose::{Strategy, StrategyError, load_strategies};
+use prompt_ratchet::propose::{FREE, Strategy, StrategyError, load_strategies};
 use prompt_ratchet::run::{PullsLedger, Tally, WHOLE};
 use prompt_ratchet::search::expected_reward;
 use serde_json::{Value, json};
@@ -150,7 +150,9 @@ fn table(strategies: &[Arc<Strategy>], ledger: &PullsLedger) -> String {
         })
         .chain(others(strategies, ledger).iter().map(|name| {
             let record: String = record(name, ledger).iter().map(came_to).collect();
-            format!("{}\n    Has no file here: made without a model, or not used any more.\n{record}", paint.bold(name))
+            let is_free = FREE.contains(&name.as_str());
+            let what = if is_free { "Made without a model" } else { "Not used any more" };
+            format!("{}\n    {what}, so it has no file.\n{record}", paint.bold(name))
         }))
         .collect()
 }

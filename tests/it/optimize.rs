@@ -120,7 +120,7 @@ fn what_strategies_came_to_is_listed_and_the_next_run_starts_from_it() {
     // What needs no model has no file, and pulls all the same.
     let ledger = project.read(PULLS);
     assert!(ledger.contains("balanced-examples"), "{ledger}");
-    assert!(table.contains("balanced-examples") && table.contains("made without a model"), "{table}");
+    assert!(table.contains("balanced-examples") && table.contains("Made without a model"), "{table}");
 
     assert_eq!(project.ratchet(&["optimize", "--quiet", "--set", "search.generations=1"]).code, 0);
     let snapshot = |run: &Path| std::fs::read_to_string(run.join("snapshot/strategy-pulls.json")).unwrap();
