@@ -221,6 +221,9 @@ impl Endpoint {
             // A gateway that lost patience: the model behind it may have answered.
             504 | 524 => CallError::Unanswered(message),
             408 | 409 | 424 | 425 | 500.. => later(message, headers, problem),
+            300..400 => {
+                CallError::Rejected(format!("{message}: a redirect, which is not followed; check the base_url"))
+            }
             _ => CallError::Rejected(message),
         }
     }
@@ -397,6 +400,8 @@ mod tests {
         ] {
             assert!(statuses.iter().all(|status| kind(*status) == expected), "{expected}");
         }
+        let moved = provider.refused("here", StatusCode::FOUND, &HeaderMap::new(), &Problem::default()).to_string();
+        assert!(moved.ends_with("here: status 302: a redirect, which is not followed; check the base_url"), "{moved}");
     }
 
     #[test]
