@@ -149,6 +149,8 @@ pub fn located(program: &str, dir: &Path) -> PathBuf {
 struct InFlight {
     rows: BTreeMap<u64, (Arc<str>, oneshot::Sender<Answered>)>,
     next_id: u64,
+    /// The row that was last replied to once more: where nothing else comes, the program doesn't repeat the ids.
+    again: Option<u64>,
     /// When the process last made progress, or was first given something to do.
     since: Instant,
 }
@@ -178,12 +180,15 @@ impl InFlight {
         let parsed = serde_json::from_str::<Reply>(line);
         let id = parsed.as_ref().ok().and_then(|reply| reply.get("id")).and_then(Value::as_u64);
         match (parsed, id) {
-            (Ok(mut reply), Some(id)) if id < self.next_id => {
+            (Ok(mut reply), Some(id)) if (1..self.next_id).contains(&id) => {
                 // An id that is no longer in flight was settled before.
-                if let Some((_, row)) = self.rows.remove(&id) {
-                    reply.remove("id");
-                    let _ = row.send(Ok(reply));
-                }
+                let Some((_, row)) = self.rows.remove(&id) else {
+                    self.again = Some(id);
+                    return false;
+                };
+                reply.remove("id");
+                let _ = row.send(Ok(reply));
+                self.again = None;
                 true
             }
             (Ok(_), Some(id)) => {
@@ -206,6 +211,14 @@ impl InFlight {
         }
     }
 
+    /// That no reply came within `patience`.
+    fn late(&self, patience: Duration) -> End {
+        let seconds = patience.as_secs_f64();
+        let again =
+            self.again.map(|id| format!("; it replied to id {id} once more, and must repeat the `id` of each row"));
+        End::Late(format!("no reply within {seconds} s (its `timeout_seconds`){}", again.unwrap_or_default()))
+    }
+
     fn fail_oldest(&mut self, failure: Failure) {
         if let Some((_, (_, row))) = self.rows.pop_first() {
             let _ = row.send(Err(failure));
@@ -215,7 +228,7 @@ impl InFlight {
 
 /// Owns the process until the handle is dropped.
 async fn supervise(spec: WorkerSpec, mut process: Process, mut inbox: mpsc::UnboundedReceiver<Ask>) {
-    let mut in_flight = InFlight { rows: BTreeMap::new(), next_id: 1, since: Instant::now() };
+    let mut in_flight = InFlight { rows: BTreeMap::new(), next_id: 1, again: None, since: Instant::now() };
     let mut ends = Ends::default();
     loop {
         let mut replied = false;
@@ -313,7 +326,7 @@ async fn serve(
             // What it has written is still read, up to the end that its pipe comes to now.
             _ = process.leader.wait(), if !process.has_ended => process.has_ended = true,
             () = sleep(patience.saturating_sub(in_flight.since.elapsed())), if !in_flight.rows.is_empty() => {
-                return Some(End::Late(format!("no reply within {} s (its `timeout_seconds`)", patience.as_secs_f64())));
+                return Some(in_flight.late(patience));
             }
         }
     }
@@ -335,7 +348,7 @@ mod tests {
 
     #[test]
     fn replies_find_their_rows_in_any_order() {
-        let mut in_flight = InFlight { rows: BTreeMap::new(), next_id: 1, since: Instant::now() };
+        let mut in_flight = InFlight { rows: BTreeMap::new(), next_id: 1, again: None, since: Instant::now() };
         let mut ask = |body: &str| {
             let (reply, mut answer) = oneshot::channel();
             let line = in_flight.add(Ask { body: body.into(), reply });
@@ -348,7 +361,7 @@ mod tests {
         assert_eq!(&*line, "{\"id\":1,\"output\":\"{a\"}\n");
         let mut settle = |line: &[u8]| in_flight.settle(line, "{\"id\": 1}");
         assert!(settle(br#"{"id": 3, "score": true}"#));
-        assert!(settle(br#"{"id": 3, "score": 0}"#), "a second reply to the same row is ignored");
+        assert!(!settle(br#"{"id": 3, "score": 0}"#), "a second reply to the same row is ignored");
         assert!(!settle(b"hello"), "what is no reply is held against the row that waited longest");
         assert!(!settle(b"{\"id\": 4, \"output\": \"caf\xe9\"}"));
         assert!(settle(br#"{"id": 4, "score": null}"#));
@@ -356,6 +369,28 @@ mod tests {
         assert!(matches!(first(), Err(Failure::NoReply(message)) if message.contains("\"hello\"")));
         assert!(matches!(second(), Err(Failure::NoReply(message)) if message.contains("isn't UTF-8")));
         assert!(fourth().unwrap()["score"].is_null());
+    }
+
+    #[test]
+    fn a_program_that_does_not_repeat_the_ids_is_told_so() {
+        let mut in_flight = InFlight { rows: BTreeMap::new(), next_id: 1, again: None, since: Instant::now() };
+        let mut ask = || {
+            let (reply, mut answer) = oneshot::channel();
+            in_flight.add(Ask { body: r#"{"output":"a"}"#.into(), reply });
+            move || answer.try_recv().unwrap()
+        };
+        let [mut first, mut second] = [ask(), ask()];
+        assert!(in_flight.settle(br#"{"id": 1, "score": 1}"#, ""));
+        assert!(!in_flight.settle(br#"{"id": 1, "score": 1}"#, ""));
+        let late = in_flight.late(Duration::from_secs(3));
+        assert!(
+            late.cause().ends_with("; it replied to id 1 once more, and must repeat the `id` of each row"),
+            "{}",
+            late.cause()
+        );
+        assert!(!in_flight.settle(br#"{"id": 0, "score": 1}"#, ""), "ids begin at 1");
+        assert!(matches!(second(), Err(Failure::NoReply(message)) if message.contains("id 0, which was not asked")));
+        assert!(first().is_ok());
     }
 
     #[test]
