@@ -371,6 +371,10 @@ fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 
+fn is_none(samples: &u32) -> bool {
+    *samples == 0
+}
+
 /// What the gate says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -479,6 +483,9 @@ pub struct Ablated {
     /// Rows worsened without being broken.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub worsened: usize,
+    /// Fresh samples of each row that changed, in either arm, that these figures rest on; 0 where first draws told.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub samples: u32,
     /// Paired difference of the scores, without less with.
     pub difference: f64,
     /// Its 95 % interval; of a hunk that stays, on the assumption that the rows not run would not change.

@@ -1,10 +1,8 @@
 //! Ablation: each hunk of a kept revision is left out in turn, and what does not earn its place goes.
 //!
-//! *Not inferior* means that the 95 % interval of the paired difference, without less with, lies above minus a stated
-//! margin (the usual rule for non-inferiority: Piaggio et al., CONSORT extension, JAMA 308, 2012), and that nothing is
-//! lost on the rows themselves. Train and dev answer together, since dev alone can show so little, and always against the
-//! revision as the gate kept it, so that the margins of several hunks do not add up. What this asks of dev can only ever
-//! make a prompt shorter.
+//! It goes where the prompt is not inferior without it (`inferior.rs`). Train and dev answer together, since dev alone can
+//! show so little, and always against the revision as the gate kept it, so that the margins of several hunks do not add up.
+//! What this asks of dev can only ever make a prompt shorter.
 //!
 //! It must not eat the calls: a hunk that matters is known after a block or two, because the rows that the revision
 //! changed run first; and no hunk is begun that could take more than a stated share of the calls made or left.
@@ -15,10 +13,12 @@ use std::sync::Arc;
 use rand::seq::SliceRandom;
 
 use super::generation::{Candidate, State, texts};
+use super::inferior;
+use super::judge::{ABLATION_DRAWS, fresh_draw};
 use super::meter::{Doing, Meter};
-use super::{Halt, Revision, Search, gate};
+use super::{Halt, Revision, Search};
 use crate::dataset::{Example, Split};
-use crate::eval::{Comparison, Outcome, compare};
+use crate::eval::{Outcome, compare};
 use crate::prompt::{Edit, PromptSet, hunks, merge};
 use crate::propose::Proposed;
 use crate::run::{Ablated, Event, Shortened};
@@ -33,16 +33,6 @@ pub(super) const SHARE: u64 = 8;
 /// Most lines of the incumbent that are left out, one by one, in a generation on a plateau.
 const PRUNED: usize = 2;
 
-/// Whether `comparison`, of the shorter prompt with the longer, shows that the shorter one is not inferior by `margin`.
-/// On the rows themselves nothing may be lost: the margin is for what so many rows can't show. Where no row scores
-/// anything, none shows anything; a row that ran in one arm only counts against the shorter prompt.
-pub(super) fn is_not_inferior(comparison: &Comparison, margin: f64) -> bool {
-    !gate::misses_too_many(comparison)
-        && comparison.after > 0.0
-        && comparison.at_worst() >= 0.0
-        && comparison.interval.low - comparison.one_armed.at_stake > -margin
-}
-
 /// Where a hunk stands after some rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
@@ -54,10 +44,10 @@ enum Standing {
     Goes,
 }
 
-/// Decides from `projected`: the prompt without the hunk against the one with it, on all rows, those not run yet counted
-/// as unchanged. A hunk that would stay even so stays.
-fn standing(projected: &Comparison, all_ran: bool, margin: f64) -> Standing {
-    match (is_not_inferior(projected, margin), all_ran) {
+/// Decides from whether the prompt without the hunk is not inferior to the one with it, on all rows, those not run yet
+/// counted as unchanged. A hunk that would stay even so stays.
+fn standing(is_not_inferior: bool, all_ran: bool) -> Standing {
+    match (is_not_inferior, all_ran) {
         (false, _) => Standing::Stays,
         (true, true) => Standing::Goes,
         (true, false) => Standing::Running,
@@ -111,8 +101,20 @@ fn without(base: &PromptSet, parts: usize, hunks: &[Hunk], left_out: &BTreeSet<u
     merge(base, &sides.iter().collect::<Vec<_>>()).ok()
 }
 
+/// What became of a hunk that was left out.
+enum Left {
+    /// There is no room for the calls that would decide.
+    Open,
+    /// It stays.
+    Stays,
+    /// It went: the new revision.
+    Went(Box<Revision>),
+}
+
 /// The hunks of one kept revision and what became of them so far.
 pub(super) struct Ablation {
+    /// In which it was kept.
+    generation: u32,
     /// The incumbent before.
     base: Revision,
     /// The revision as the gate kept it: what every hunk is measured against.
@@ -126,12 +128,12 @@ pub(super) struct Ablation {
 }
 
 impl Ablation {
-    /// Of `kept`, which is the merge of `parts` into `base`; nothing where there is only one hunk.
-    pub fn new(base: Revision, kept: Revision, parts: Vec<Part>) -> Option<Self> {
+    /// Of `kept` in `generation`, which is the merge of `parts` into `base`; nothing where there is only one hunk.
+    pub fn new(base: Revision, kept: Revision, parts: Vec<Part>, generation: u32) -> Option<Self> {
         let hunks = hunks_of(&base.prompts, &parts);
         let whole = without(&base.prompts, parts.len(), &hunks, &BTreeSet::new())?;
         let is_whole = hunks.len() > 1 && whole.digest() == kept.prompts.digest();
-        is_whole.then_some(Self { base, kept, parts, hunks, next: 0, gone: BTreeSet::new() })
+        is_whole.then_some(Self { generation, base, kept, parts, hunks, next: 0, gone: BTreeSet::new() })
     }
 
     /// The prompts without the hunks that went and hunk `index`.
@@ -144,9 +146,15 @@ impl Ablation {
 impl Search<'_> {
     /// Leaves out each hunk of what was kept last, as far as the calls go; what does not earn its place goes. What is
     /// left is done after a later generation, unless something else was kept meanwhile.
-    pub(super) async fn ablate(&self, meter: &Meter<'_>, state: &mut State, generation: u32) -> Result<(), Halt> {
-        // What waits for the gate was raced against the incumbent as it is.
-        if !self.settings.parts.ablate || state.is_anything_waiting() {
+    pub(super) async fn ablate(
+        &self,
+        meter: &Meter<'_>,
+        state: &mut State,
+        generation: u32,
+        is_last: bool,
+    ) -> Result<(), Halt> {
+        // What waits for the gate was raced against the incumbent as it is; on a noisy model, something always does.
+        if !self.settings.parts.ablate || state.is_anything_waiting() && !is_last {
             return Ok(());
         }
         let Some(mut ablation) = state.ablation.take() else { return Ok(()) };
@@ -158,13 +166,19 @@ impl Search<'_> {
                     state.ablation = Some(ablation);
                     break;
                 }
-                let went = self.leave_out(meter, state, &ablation, &candidate, &rows, generation).await?;
-                if let Some(revision) = went {
-                    ablation.gone.insert(index);
-                    state.incumbent = revision;
-                    state.survivors.clear();
-                    state.judged.clear();
-                    state.archive_incumbent();
+                match self.leave_out(meter, state, &ablation, &candidate, &rows, generation).await? {
+                    Left::Open => {
+                        state.ablation = Some(ablation);
+                        break;
+                    }
+                    Left::Stays => {}
+                    Left::Went(revision) => {
+                        ablation.gone.insert(index);
+                        state.incumbent = *revision;
+                        state.survivors.clear();
+                        state.judged.clear();
+                        state.archive_incumbent();
+                    }
                 }
             }
             ablation.next += 1;
@@ -180,7 +194,7 @@ impl Search<'_> {
             return Vec::new();
         }
         let race = (self.dataset.rows(Split::Train).len() as u64).max(1);
-        let share = (meter.measured() / SHARE).saturating_sub(state.ablation_calls).min(self.task_calls_left() / SHARE);
+        let share = self.room(meter, state);
         let mut found = self.propose.shorter(&state.incumbent.prompts, &state.seen);
         found.truncate(usize::try_from(share / race).unwrap_or(usize::MAX).min(PRUNED));
         state.ablation_calls += race * found.len() as u64;
@@ -224,11 +238,15 @@ impl Search<'_> {
     /// Whether the calls that `candidate` may take are within the share of ablation.
     fn affords_ablation(&self, meter: &Meter<'_>, state: &State, candidate: &Candidate, rows: &[Arc<Example>]) -> bool {
         let unknown = meter.unknown(&candidate.prompts, rows, 0);
-        state.ablation_calls + unknown <= meter.measured() / SHARE && unknown <= self.task_calls_left() / SHARE
+        unknown <= self.room(meter, state)
     }
 
-    /// Runs `candidate`, which lacks the next hunk, as far as it takes to decide, and says how that went; returns the new
-    /// revision, where the hunk goes.
+    /// Calls that ablation may take now.
+    fn room(&self, meter: &Meter<'_>, state: &State) -> u64 {
+        (meter.measured() / SHARE).saturating_sub(state.ablation_calls).min(self.task_calls_left() / SHARE)
+    }
+
+    /// Runs `candidate`, which lacks the next hunk, as far as it takes to decide, and says how that went.
     async fn leave_out(
         &self,
         meter: &Meter<'_>,
@@ -237,21 +255,33 @@ impl Search<'_> {
         candidate: &Candidate,
         rows: &[Arc<Example>],
         generation: u32,
-    ) -> Result<Option<Revision>, Halt> {
+    ) -> Result<Left, Halt> {
         let margin = self.settings.gate.prune_margin;
         let doing = Doing { generation, stage: "ablate", trying: "without a hunk".to_owned() };
         state.seen.insert(candidate.prompts.digest());
         let before = meter.measured();
         let with: Vec<Outcome> = of_rows(&ablation.kept, rows);
         let mut ran = 0;
-        let (projected, decided) = loop {
+        let (found, decided) = loop {
             ran = (2 * ran).max(BLOCK).min(rows.len());
             let mut after = meter.measure(&candidate.prompts, &rows[..ran], 0, &doing).await?;
             after.extend(with[ran..].iter().cloned());
-            let projected = self.settings.objective.compare(&with, &after, self.settings.pass_threshold);
-            let standing = standing(&projected, ran == rows.len(), margin);
+            let arms = inferior::Arms {
+                longer: &ablation.kept.prompts,
+                shorter: &candidate.prompts,
+                with: &with,
+                without: &after,
+            };
+            let room = self.room(meter, state).saturating_sub(meter.measured() - before);
+            let draw = fresh_draw(ablation.generation, ABLATION_DRAWS);
+            let Some(found) = self.compare_shorter(meter, &arms, draw, room, &doing).await? else {
+                state.ablation_calls += meter.measured() - before;
+                meter.journal_failures()?;
+                return Ok(Left::Open);
+            };
+            let standing = standing(found.is_not_inferior, ran == rows.len());
             if standing != Standing::Running {
-                break (projected, standing);
+                break (found, standing);
             }
         };
         state.ablation_calls += meter.measured() - before;
@@ -268,7 +298,7 @@ impl Search<'_> {
             }
         }
         let hunk = &ablation.hunks[ablation.next];
-        let changes = projected.changes();
+        let changes = found.comparison.changes();
         self.sink.emit(Event::Ablated(Ablated {
             generation,
             revision: ablation.kept.id.clone(),
@@ -282,8 +312,9 @@ impl Search<'_> {
             broken: changes.broken,
             improved: changes.improved,
             worsened: changes.worsened,
-            difference: projected.difference,
-            interval: projected.interval,
+            samples: found.samples,
+            difference: found.comparison.difference,
+            interval: found.comparison.interval,
             margin,
             guard,
             prompts: if went.is_some() { BTreeMap::new() } else { texts(&candidate.prompts) },
@@ -294,7 +325,7 @@ impl Search<'_> {
                 dev: self.settings.objective.summary(&revision.dev),
             }),
         }))?;
-        Ok(went)
+        Ok(went.map_or(Left::Stays, |revision| Left::Went(Box::new(revision))))
     }
 }
 
@@ -308,45 +339,7 @@ fn of_rows(revision: &Revision, rows: &[Arc<Example>]) -> Vec<Outcome> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::eval::{Change, PairedRow};
     use crate::prompt::Prompt;
-
-    /// `fixed` and `broken` of `rows`, with others `missing`.
-    fn comparison(rows: usize, fixed: usize, broken: usize, missing: usize) -> Comparison {
-        let paired = (0..rows).map(|row| {
-            let (before, after) = match row {
-                row if row < fixed => (0.0, 1.0),
-                row if row < fixed + broken => (1.0, 0.0),
-                _ => (1.0, 1.0),
-            };
-            PairedRow { id: row.to_string(), before, after, change: Change::of(before, after, 1.0) }
-        });
-        Comparison::of_rows(paired.collect(), &vec![1.0; rows], missing)
-    }
-
-    #[test]
-    fn a_hunk_goes_only_if_the_interval_without_it_lies_above_the_margin() {
-        assert_eq!(standing(&comparison(200, 0, 0, 0), true, 0.02), Standing::Goes);
-        assert_eq!(standing(&comparison(200, 4, 1, 0), true, 0.02), Standing::Goes);
-        assert_eq!(standing(&comparison(200, 0, 3, 0), true, 0.02), Standing::Stays);
-        // Above the margin, but what was gained is not lost again.
-        assert_eq!(standing(&comparison(1000, 1, 2, 0), true, 0.02), Standing::Stays);
-        // So few rows can't show it, whatever they say.
-        assert_eq!(standing(&comparison(60, 0, 0, 0), true, 0.02), Standing::Stays);
-        assert_eq!(standing(&comparison(60, 0, 0, 0), true, 0.05), Standing::Goes);
-    }
-
-    #[test]
-    fn a_hunk_that_has_shown_its_worth_is_not_run_to_the_end() {
-        assert_eq!(standing(&comparison(200, 0, 3, 0), false, 0.02), Standing::Stays);
-        assert_eq!(standing(&comparison(200, 1, 1, 0), false, 0.02), Standing::Running);
-    }
-
-    #[test]
-    fn missing_rows_prove_nothing() {
-        assert!(!is_not_inferior(&comparison(160, 0, 0, 40), 0.02));
-        assert!(!is_not_inferior(&comparison(0, 0, 0, 0), 0.02));
-    }
 
     fn set(text: &str) -> PromptSet {
         PromptSet::one(Prompt::parse("p", text).unwrap()).unwrap()

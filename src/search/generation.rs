@@ -203,16 +203,17 @@ impl Search<'_> {
             state.asked = true;
             kept = self.ask_gate(meter, state, question, generation).await?;
         }
+        // A generation whose survivors wait for more has not been answered.
+        state.without_gain = if kept { 0 } else { state.without_gain + u32::from(!waits) };
         // Where calls are short, what was kept is made shorter from what is left at the end.
-        if !self.is_short(state) || self.generations_left(state) <= 1 || state.unpaid.is_some() {
-            match self.ablate(meter, state, generation).await {
+        let is_last = self.generations_left(state) <= 1 || state.without_gain >= self.settings.patience;
+        if !self.is_short(state) || is_last || state.unpaid.is_some() {
+            match self.ablate(meter, state, generation, is_last).await {
                 // What was kept stands, and the next generation finds that there is nothing left.
                 Err(Halt::Fault(OutcomeError::Call(CallError::Budget(_)))) => {}
                 other => other?,
             }
         }
-        // A generation whose survivors wait for more has not been answered.
-        state.without_gain = if kept { 0 } else { state.without_gain + u32::from(!waits) };
         state.is_new = false;
         state.whole += 1;
         self.sink.emit(Event::GenerationEnded(GenerationEnded {
@@ -389,7 +390,7 @@ impl Search<'_> {
             state.single_next = false;
             state.archive_incumbent();
             state.plateau = Plateau::default();
-            state.ablation = Ablation::new(before, state.incumbent.clone(), parts);
+            state.ablation = Ablation::new(before, state.incumbent.clone(), parts, generation);
             return Ok(true);
         }
         state.judged.insert(candidate.id.clone());

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use rand::seq::SliceRandom;
 
-use super::ablate::is_not_inferior;
 use super::gate::{self, Confirmation, FirstLook, points};
 use super::generation::{Candidate, State};
+use super::inferior;
 use super::meter::{Doing, Meter};
 use super::weight::weighted;
 use super::{Halt, Search};
@@ -35,13 +35,17 @@ struct Arms<'a> {
 }
 
 /// Draws that are only ever used to confirm in one generation: the gate's from 100 x generation on, the guards' from 50
-/// further.
-fn fresh_draw(generation: u32, number: u32) -> u32 {
+/// further, then those by which a shorter prompt is compared.
+pub(super) fn fresh_draw(generation: u32, number: u32) -> u32 {
     100 * generation + number
 }
 
 /// Where the guards' fresh draws begin.
 const GUARD_DRAWS: u32 = 50;
+
+/// Where those of a shorter prompt begin: as a question to the gate, and as what was kept without a hunk.
+const SHORTER_DRAWS: u32 = 80;
+pub(super) const ABLATION_DRAWS: u32 = 90;
 
 impl Search<'_> {
     /// Judges `candidate` against the incumbent on dev.
@@ -144,13 +148,26 @@ impl Search<'_> {
             train.filter(|outcome| !arms.candidate.quoted.contains(&outcome.example.id)).cloned().collect();
         before.extend(arms.state.incumbent.dev.iter().cloned());
         after.extend(dev.iter().cloned());
-        let both = self.settings.objective.compare(&before, &after, self.settings.pass_threshold);
-        let margin = self.settings.gate.prune_margin;
-        Ok(is_not_inferior(&both, margin).then(|| {
+        let shorter = inferior::Arms {
+            longer: &arms.state.incumbent.prompts,
+            shorter: &arms.candidate.prompts,
+            with: &before,
+            without: &after,
+        };
+        let draw = fresh_draw(arms.generation, SHORTER_DRAWS);
+        let Some(found) = self.compare_shorter(meter, &shorter, draw, self.task_calls_left(), doing).await? else {
+            return Ok(None);
+        };
+        let (margin, low) = (self.settings.gate.prune_margin, found.comparison.interval.low);
+        let fresh = match found.samples {
+            0 => String::new(),
+            samples => format!(" with {} of each flipped row", plural(samples as usize, "fresh sample")),
+        };
+        Ok(found.is_not_inferior.then(|| {
             format!(
-                "{} less, and on train and dev not inferior: at worst {} (margin {})",
+                "{} less, and on train and dev not inferior{fresh}: at worst {} (margin {})",
                 plural(saved.unsigned_abs() as usize, "token"),
-                points(both.interval.low),
+                points(low),
                 points(margin).trim_start_matches('+')
             )
         }))

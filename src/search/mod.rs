@@ -12,6 +12,7 @@
 //! | `merge.rs` | which survivors become one question |
 //! | `gate.rs` | whether that is kept |
 //! | `ablate.rs` | which hunks of what was kept go again |
+//! | `inferior.rs` | whether a shorter prompt may take the place of a longer one |
 //! | `usable.rs` | whether it is any use to go on asking the proposer |
 //! | `noise.rs` | what gain the data can show |
 //! | `pace.rs` | how thorough all that is, by the calls left |
@@ -28,6 +29,7 @@ mod choose;
 mod fall_back;
 mod gate;
 mod generation;
+mod inferior;
 mod judge;
 mod merge;
 mod meter;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Settings, ablate, gate, noise, race};
+use super::{Settings, ablate, gate, inferior, noise, race};
 use crate::score::ScoringCalls;
 
 /// Calls by role.
@@ -62,7 +62,9 @@ impl Outline {
         let guards = u64::from(gate::guard_samples(guarded)) * guarded as u64;
         let block = (race::BLOCK as u64).min(train);
         let tried = again * train + (proposals + FREE) * train + 3 * train + dev;
-        let confirmed = 2 * again * (samples * dev + guards);
+        // A shorter candidate is compared on train, too.
+        let shorter = u64::from(inferior::FRESH) * (train + dev);
+        let confirmed = 2 * again * (samples * dev + guards + shorter);
         Self {
             beginning: train + dev + again * dev.min(noise::MOST_ROWS as u64),
             likely: Calls::scored(

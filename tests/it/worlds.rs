@@ -99,22 +99,52 @@ fn hunks_that_hurt_together_are_not_both_kept() {
 #[test]
 fn of_a_kept_edit_the_hunk_that_does_nothing_goes_and_the_one_that_helps_stays() {
     let once: Maker = |turn, random| if turn.generation == 1 { good(turn, random) } else { Effect::default() };
-    let world = World::new(Shape { coins: 0.0, deterministic: true, idle_lines: true, ..shape(1) }, once);
+    let world = World::new(Shape { coins: 0.0, deterministic: true, second: Some(nothing), ..shape(1) }, once);
     // Long enough for ablation's share of the calls to cover both hunks.
     let events = world.search(&Settings { generations: 30, patience: 30, ..settings(1) });
     let ablated: Vec<&Ablated> =
         events.iter().filter_map(|event| if let Event::Ablated(of) = event { Some(of) } else { None }).collect();
-    let is_idle = |of: &Ablated| of.hunk.replace.contains("idle");
+    let is_idle = |of: &Ablated| of.hunk.replace.contains("{{ input }}");
     assert!(ablated.iter().any(|of| is_idle(of)) && ablated.iter().any(|of| !is_idle(of)), "{ablated:?}");
     for of in ablated {
         assert_eq!(of.shortened.is_some(), is_idle(of), "{of:?}");
         if let Some(shortened) = &of.shortened {
             let text = &shortened.prompts["p"];
-            assert!(text.contains("edit") && of.removed.contains("-idle"), "{text}");
+            assert!(text.contains("edit") && of.removed.contains("-edit 150"), "{text}");
         }
     }
     let rows: usize = events.iter().map(|event| if let Event::Ablated(of) = event { of.rows } else { 0 }).sum();
     assert!(8 * rows as u64 <= world.calls.load(Ordering::Relaxed), "{rows} rows");
+}
+
+/// What became of the second hunk of the edit that helps, in a few runs with so many coins: how often it went, and how often
+/// it was asked about.
+fn second_hunk(coins: f64, second: Maker) -> (usize, usize) {
+    let once: Maker = |turn, random| if turn.generation == 1 { good(turn, random) } else { Effect::default() };
+    let (mut went, mut asked) = (0, 0);
+    for seed in 6..12 {
+        let world = World::new(Shape { coins, second: Some(second), ..shape(seed) }, once);
+        for event in world.search(&Settings { generations: 20, patience: 20, ..settings(seed) }) {
+            let Event::Ablated(of) = event else { continue };
+            if of.removed.contains("-edit 150\n") {
+                asked += 1;
+                went += usize::from(of.shortened.is_some());
+            }
+        }
+    }
+    (went, asked)
+}
+
+#[test]
+fn coins_do_not_keep_an_idle_hunk_nor_lose_one_that_helps() {
+    let (went, asked) = second_hunk(0.05, nothing);
+    assert!(asked >= 3 && went * 4 >= asked * 3, "only {went} of {asked} idle hunks went");
+    let helps: Maker = |turn, _| match (turn.generation, turn.slot) {
+        (1, 0) => turn.effect(0.10, 0.02),
+        _ => Effect::default(),
+    };
+    let (went, asked) = second_hunk(0.05, helps);
+    assert!(asked >= 3 && went <= 1, "{went} of {asked} hunks that help went");
 }
 
 #[test]

@@ -38,12 +38,15 @@ pub struct Shape {
     pub deterministic: bool,
     /// Two edits that hurt together: a passing row fails with the chance given.
     pub clash: Option<(u64, u64, f64)>,
-    /// Whether every proposal also adds a line at the end that does nothing.
-    pub idle_lines: bool,
+    /// What a second line does that every proposal adds, at the end.
+    pub second: Option<Maker>,
 }
 
 /// Rows of train, dev and test.
 const SPLITS: [usize; 3] = [100, 100, 200];
+
+/// The edit of a proposal's second line has this number more than that of its first.
+pub const SECOND: u64 = 50;
 
 /// Chance that a pinned row passes, until an edit breaks it: then it passes with the chance that is left.
 const PINNED_PASSES: f64 = 0.95;
@@ -193,7 +196,8 @@ impl World {
     pub fn proposed(&self, parent: &PromptSet, generation: u32, slot: u32) -> Proposed {
         let number = u64::from(generation) * 100 + u64::from(slot);
         let mut random = seed::generator(self.shape.seed, generation, &format!("edit {slot}"));
-        let effect = (self.maker)(Turn { generation, slot, accuracy: self.accuracy(parent) }, &mut random);
+        let turn = Turn { generation, slot, accuracy: self.accuracy(parent) };
+        let effect = (self.maker)(turn, &mut random);
         self.effects.lock().unwrap().insert(number, effect);
         let added = |after: &str, line: String| Edit {
             file: "p".to_owned(),
@@ -201,8 +205,10 @@ impl World {
             replace: format!("{after}{line}\n"),
         };
         let mut edits = vec![added("Answer.\n", format!("edit {number}"))];
-        if self.shape.idle_lines {
-            edits.push(added("Input: {{ input }}\n", format!("idle {number}")));
+        if let Some(second) = self.shape.second {
+            let of_second = number + SECOND;
+            self.effects.lock().unwrap().insert(of_second, second(turn, &mut random));
+            edits.push(added("Input: {{ input }}\n", format!("edit {of_second}")));
         }
         let prompts = parent.apply(&edits).unwrap();
         let proposal = Proposal { edits, rationale: String::new(), expected_effect: String::new(), quoted: vec![] };
@@ -365,7 +371,7 @@ impl Propose for World {
 
     fn shorter(&self, prompts: &PromptSet, seen: &BTreeSet<Digest>) -> Vec<(String, Proposed)> {
         let text = prompts.first().text();
-        let lines = text.lines().filter(|line| line.starts_with("edit ") || line.starts_with("idle "));
+        let lines = text.lines().filter(|line| line.starts_with("edit "));
         lines
             .map(|line| Edit { file: "p".to_owned(), search: format!("{line}\n"), replace: String::new() })
             .filter_map(|edit| Some((prompts.apply(std::slice::from_ref(&edit)).ok()?, edit)))

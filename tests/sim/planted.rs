@@ -9,7 +9,7 @@ pub const ACCURACY: f64 = 0.55;
 
 /// Plain rows and 5 % coins.
 pub fn shape(seed: u64) -> Shape {
-    Shape { seed, accuracy: ACCURACY, coins: 0.05, pinned: 0, deterministic: false, clash: None, idle_lines: false }
+    Shape { seed, accuracy: ACCURACY, coins: 0.05, pinned: 0, deterministic: false, clash: None, second: None }
 }
 
 /// An edit that does nothing.
