@@ -155,7 +155,9 @@ fn compact(event: &Event) -> Value {
             "generation": e.generation, "candidate": e.candidate, "decision": e.verdict.decision,
             "fixed": e.verdict.fixed, "broken": e.verdict.broken, "improved": e.verdict.improved,
             "worsened": e.verdict.worsened, "rows": e.verdict.rows,
-            "difference": e.verdict.difference, "dev": summary(&e.dev),
+            "difference": e.verdict.difference, "standard_error": e.verdict.standard_error,
+            "p_value": e.verdict.p_value, "samples": e.verdict.samples, "e_value": e.verdict.e_value,
+            "alpha": e.verdict.alpha, "reason": e.verdict.reason, "dev": summary(&e.dev),
         }),
         Event::FellBack(e) => json!({ "generation": e.generation, "role": e.role, "model": e.model }),
         Event::IncumbentMeasured(e) => json!({

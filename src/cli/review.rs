@@ -270,6 +270,7 @@ fn json_of(session: &Session, outcome: Option<&Outcome>) -> Value {
             "candidate": revision.judged.candidate,
             "dev": revision.judged.dev,
             "difference": revision.judged.verdict.difference,
+            "verdict": revision.judged.verdict,
             "fixed": revision.judged.fixed,
             "broken": revision.judged.broken,
             "worsened": revision.judged.worsened,

@@ -73,6 +73,15 @@ pub(super) fn has_own(config: &Config, role: ModelRole) -> bool {
     }
 }
 
+/// What people know `model` by: its name, or the program that answers for it.
+pub(super) fn shown_name(model: &ModelConfig) -> String {
+    match model.provider {
+        Provider::Embedded => embedded::NAME.to_owned(),
+        Provider::Command => model.run.as_ref().map(|run| run.join(" ")).unwrap_or_default(),
+        _ => model.model.clone().unwrap_or_default(),
+    }
+}
+
 impl ConfiguredModel {
     /// The models of `config_file`, by role.
     ///
@@ -96,18 +105,12 @@ impl ConfiguredModel {
 
     /// What `model`, a table of `role`, says.
     pub(super) fn of_table(model: &ModelConfig, role: ModelRole) -> Self {
-        let program = || model.run.as_ref().map(|run| run.join(" "));
-        let named = match model.provider {
-            Provider::Embedded => Some(embedded::NAME.to_owned()),
-            Provider::Command => program(),
-            _ => model.model.clone(),
-        };
         let is_set = |name: &str| std::env::var(name).is_ok_and(|value| !value.trim().is_empty());
         Self {
             role,
             own: true,
             provider: model.provider.name(),
-            model: named.unwrap_or_default(),
+            model: shown_name(model),
             address: address(model).map(without_password),
             also_at: model.also_at.iter().map(|address| without_password(address)).collect(),
             key: key_name(model).map(|name| KeyVariable { name: name.to_owned(), is_set: is_set(name) }),
@@ -134,6 +137,14 @@ fn without_password(address: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_is_known_by_its_command_and_the_embedded_model_by_its_name() {
+        let name = |table: &str| shown_name(&toml::from_str::<ModelConfig>(table).unwrap());
+        assert_eq!(name("provider = \"command\"\nrun = [\"python3\", \"model.py\"]"), "python3 model.py");
+        assert_eq!(name("provider = \"embedded\""), "embedded");
+        assert_eq!(name("provider = \"openai\"\nmodel = \"gpt-5-mini\""), "gpt-5-mini");
+    }
 
     #[test]
     fn a_password_in_an_address_is_not_shown() {

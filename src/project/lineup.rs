@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 
+use super::configured::shown_name;
 use super::{Models, Project, ProjectError, Use, judges};
 use crate::config;
 use crate::dataset::{Dataset, Example};
 use crate::eval::{Evaluate, Evaluation, Evaluator, OnOutcome, OutcomeError};
-use crate::model::embedded;
 use crate::model::{BoxFuture, CallError, Chat, ModelRole, Stack};
 use crate::prompt::PromptSet;
 use crate::propose::{Ask, Dropped, FreeAsk, ModelProposer, Propose, Proposed};
@@ -269,7 +269,7 @@ pub(super) fn succeed(models: &mut config::Models, role: ModelRole, successor: &
             model.also_at = left.flatten().collect();
         }
     }
-    let name = model.model.clone().unwrap_or_else(|| embedded::NAME.to_owned());
+    let name = shown_name(model);
     let addresses: Vec<&str> = model.base_url.iter().chain(&model.also_at).map(String::as_str).collect();
     Some(if addresses.is_empty() { name } else { format!("{name} at {}", addresses.join(", ")) })
 }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::configured::has_own;
+use super::configured::{has_own, shown_name};
 use super::{PlannedProgram, Project, ProjectError};
 use crate::config::{ModelConfig, Provider};
 use crate::dataset::{Example, Split};
-use crate::model::{DEFAULT_MAX_OUTPUT, ModelRole, Usage, embedded};
+use crate::model::{DEFAULT_MAX_OUTPUT, ModelRole, Usage};
 use crate::money::Money;
 use crate::search::{Calls, Outline, detectable_gain};
 use crate::text::approximate_tokens;
@@ -248,7 +248,7 @@ impl Project {
         // The task's limit isn't one for those that share its table.
         let limit = model.max_tokens.filter(|_| has_own(&self.config, role));
         PlannedModel {
-            model: model.model.clone().unwrap_or_else(|| embedded::NAME.to_owned()),
+            model: shown_name(model),
             input_price: price.map(|price| price.input),
             output_price: price.map(|price| price.output),
             input_tokens: size.likely.input,

@@ -2,7 +2,7 @@
 //! last section, which holds all that depends on time, money and other runs.
 
 use super::escape::{cell_code, code, fenced, inline};
-use super::numbers::{percent, plural, points, signed, signed_interval, tally};
+use super::numbers::{evidence, percent, plural, points, signed, signed_interval, tally};
 use super::terminal::{cut_off, headline, when, why_nothing};
 use super::{CandidateView, Origin, RunView, ablation, interval, p_value, spending, tried, unran};
 use crate::config::Objective;
@@ -250,17 +250,14 @@ fn numbers(view: &RunView, candidate: &CandidateView, judged: &Judged) -> String
         .map(CandidateView::tokens)
         .or(view.baseline.as_ref().map(|baseline| baseline.tokens));
     let tokens = tokens_before.map_or(String::new(), |before| format!(" Tokens: {before} to {}.", candidate.tokens()));
-    let samples = match verdict.samples {
-        0 => String::new(),
-        samples => format!(" {} of each flipped row.", plural(samples as usize, "fresh sample")),
-    };
     format!(
-        "\nOn dev {} (standard error {}, {}), {} of {}.{samples} Kept because: {}.{tokens}\n",
+        "\nOn dev {} (standard error {}, {}), {} of {}{}. Kept because: {}.{tokens}\n",
         points(verdict.difference),
         signed(verdict.standard_error).trim_start_matches('+'),
         p_value(verdict.p_value),
         verdict.changes(),
         plural(verdict.rows, "row"),
+        evidence(verdict),
         inline(&verdict.reason),
     )
 }

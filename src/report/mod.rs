@@ -91,6 +91,17 @@ mod tests {
     }
 
     #[test]
+    fn a_test_that_earlier_runs_opened_is_told_on_the_screen_too() {
+        let fixture = testing::finished();
+        let mut view = fixture.view();
+        let mut told = |test| {
+            view.uses = Ok(crate::run::UseCount { dev: 9, test });
+            terminal(&view, 80).contains("opened 3 times over all runs here")
+        };
+        assert!(told(3) && !told(1));
+    }
+
+    #[test]
     fn all_that_time_and_money_change_is_in_the_last_section_and_on_the_line_of_the_run() {
         let fixture = testing::finished();
         let mut view = fixture.view();
@@ -248,7 +259,8 @@ mod tests {
             events
         });
         let report = markdown(&fixture.view());
-        assert!(report.contains("breaks pinned d-1 |"), "{report}");
+        assert!(report.contains("but breaks pinned d-1 |"), "{report}");
+        assert!(report.contains("Pinned rows refused ") && report.contains(": `d-1`"), "{report}");
     }
 
     #[test]

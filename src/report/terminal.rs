@@ -128,6 +128,11 @@ fn scores(view: &RunView) -> Vec<String> {
                 format!("{} ran with the baseline, {} with the winner", plural(before, "row"), count(after as u64));
             lines.push(format!("         which ran with both; {ran}"));
         }
+        if let Ok(uses) = &view.uses
+            && uses.test > 1
+        {
+            lines.push(format!("         opened {} times over all runs here, which wears it out", uses.test));
+        }
     }
     lines.push(String::new());
     lines

@@ -2,7 +2,7 @@
 
 use super::escape::{cell_code, inline};
 use super::markdown::table;
-use super::numbers::points;
+use super::numbers::{evidence, points, tally};
 use super::{CandidateView, Fate, Origin, RunView, plural};
 use crate::run::{Raced, Screened};
 
@@ -22,7 +22,25 @@ pub(super) fn not_kept(view: &RunView) -> Option<String> {
         })
         .collect();
     let head = ["generation", "candidate", "strategy", "for", "how it ended"];
-    (!rows.is_empty()).then(|| format!("## Tried and not kept\n\n{}", table(&head, rows)))
+    (!rows.is_empty()).then(|| format!("## Tried and not kept\n\n{}{}", vetoes(view), table(&head, rows)))
+}
+
+/// Which pinned rows refused candidates that were ahead on train: the user may not want them that much.
+fn vetoes(view: &RunView) -> String {
+    let refused: Vec<&Raced> = view
+        .candidates()
+        .filter_map(|candidate| candidate.raced.as_ref())
+        .filter(|raced| raced.difference > 0.0 && !raced.breaks_pinned.is_empty())
+        .collect();
+    let Some(most) = refused.iter().map(|raced| raced.difference).reduce(f64::max) else { return String::new() };
+    let rows: Vec<String> = refused.iter().flat_map(|raced| &raced.breaks_pinned).map(|id| cell_code(id, 40)).collect();
+    format!(
+        "Pinned rows refused {} that {} ahead on train, by up to an estimated {}: {}.\n\n",
+        plural(refused.len(), "candidate"),
+        if refused.len() == 1 { "was" } else { "were" },
+        points(most),
+        tally(&rows, ", ")
+    )
 }
 
 /// What plateaus changed about generations.
@@ -84,10 +102,11 @@ fn how_it_ended(view: &RunView, candidate: &CandidateView) -> String {
         let verdict = &judged.verdict;
         let decision = if fate == Fate::Rejected { "rejected" } else { "undecided" };
         return format!(
-            "{decision} on dev: {} ({} of {})",
+            "{decision} on dev: {} ({} of {}{})",
             verdict.reason,
             verdict.changes(),
-            plural(verdict.rows, "row")
+            plural(verdict.rows, "row"),
+            evidence(verdict)
         );
     }
     if let Origin::Merged(merged) = &candidate.origin {
@@ -104,7 +123,7 @@ fn how_it_ended(view: &RunView, candidate: &CandidateView) -> String {
             format!("{}, {merged}", estimated(raced))
         }
         (_, Some(raced)) if !raced.breaks_pinned.is_empty() => {
-            format!("breaks pinned {}", raced.breaks_pinned.join(", "))
+            format!("{}, but breaks pinned {}", estimated(raced), raced.breaks_pinned.join(", "))
         }
         (_, Some(raced)) => format!("lost the race: {}", estimated(raced)),
         (Some(Screened { could_not_run: Some(error), .. }), None) => {
