@@ -86,7 +86,7 @@ pub struct Comparison {
     pub interval: Interval,
     /// Standard error of the difference.
     pub standard_error: f64,
-    /// Two-sided p value of "no difference": exact McNemar for 0/1 values, else the paired t test.
+    /// Two-sided p value of "no difference": McNemar (mid-P) for 0/1 values, else the paired t test.
     pub p_value: f64,
 }
 

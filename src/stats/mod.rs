@@ -22,7 +22,7 @@ pub use cells::Cells;
 pub use interval::{Interval, bootstrap, bootstrap_paired, mean_interval, wilson};
 pub use labels::{LabelScore, Labelled, bootstrap_macro_f1, label_scores, macro_f1};
 pub use labels_paired::{MacroF1Difference, macro_f1_difference};
-pub use paired::{PairedDifference, matched_pairs_interval, mcnemar_exact, paired_difference, sign_test};
+pub use paired::{PairedDifference, matched_pairs_interval, mcnemar_mid_p, paired_difference, sign_test};
 pub use power::{minimum_detectable_effect, rows_needed};
 pub use repeats::pass_at;
 pub use sequential::{EProcess, spend};
@@ -90,9 +90,14 @@ pub fn student_t_p_value(t: f64, df: f64) -> f64 {
     let df = df.max(1.0);
     let tail = match StudentsT::new(0.0, 1.0, df) {
         Ok(distribution) if df <= 1e6 => distribution.sf(t.abs()),
-        _ => Normal::standard().sf(t.abs()),
+        _ => return two_sided_p_value(t),
     };
     (2.0 * tail).clamp(0.0, 1.0)
+}
+
+/// Two-sided p-value of a standard normal `z`.
+fn two_sided_p_value(z: f64) -> f64 {
+    (2.0 * Normal::standard().sf(z.abs())).clamp(0.0, 1.0)
 }
 
 /// The z of a two-sided interval: 1.96 for 0.95.
