@@ -42,22 +42,32 @@ struct RawMessage {
 
 #[derive(Deserialize)]
 struct RawUsage {
-    prompt_tokens: Option<u64>,
-    completion_tokens: Option<u64>,
+    prompt_tokens: Option<Count>,
+    completion_tokens: Option<Count>,
     prompt_tokens_details: Option<RawDetails>,
     completion_tokens_details: Option<RawDetails>,
     /// DeepSeek's name for cached tokens.
-    prompt_cache_hit_tokens: Option<u64>,
-    input_tokens: Option<u64>,
-    output_tokens: Option<u64>,
-    cache_read_input_tokens: Option<u64>,
-    cache_creation_input_tokens: Option<u64>,
+    prompt_cache_hit_tokens: Option<Count>,
+    input_tokens: Option<Count>,
+    output_tokens: Option<Count>,
+    cache_read_input_tokens: Option<Count>,
+    cache_creation_input_tokens: Option<Count>,
 }
 
 #[derive(Deserialize)]
 struct RawDetails {
-    cached_tokens: Option<u64>,
-    reasoning_tokens: Option<u64>,
+    cached_tokens: Option<Count>,
+    reasoning_tokens: Option<Count>,
+}
+
+/// A number of tokens; none where a server that has no count says -1.
+struct Count(Option<u64>);
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let count = f64::deserialize(deserializer)?;
+        Ok(Self((count >= 0.0).then_some(count as u64)))
+    }
 }
 
 /// Reads a body with a status of success.
@@ -74,7 +84,7 @@ pub(in crate::model) fn reply(body: &[u8]) -> serde_json::Result<Reply> {
         return Ok(nothing("the model behind the endpoint failed"));
     }
     let Some(message) = choice.message else { return Ok(nothing("a choice without a message")) };
-    let usage = raw.usage.map(usage);
+    let usage = raw.usage.and_then(usage);
     let refusal = message.refusal.or(message.content.refusal).filter(|refusal| !refusal.is_empty());
     let refused = refusal.is_some() && message.content.text.is_empty();
     let finish = if refused { FinishReason::Refusal } else { finish(choice.finish_reason.as_deref()) };
@@ -120,24 +130,22 @@ pub(in crate::model) fn apart(text: String) -> (String, Option<String>) {
     }
 }
 
-/// Tokens in one form: with OpenAI's names cached tokens are a part of the input, with Anthropic's they stand beside it.
-fn usage(raw: RawUsage) -> Usage {
+/// Tokens in one form: with OpenAI's names cached tokens are a part of the input, with Anthropic's they stand beside it. Nothing
+/// where one of the counts isn't known: a budget then counts the most.
+fn usage(raw: RawUsage) -> Option<Usage> {
+    let known = |count: Option<Count>| count.map_or(Some(0), |count| count.0);
     let cached = raw.prompt_tokens_details.and_then(|details| details.cached_tokens);
-    let cached = cached.or(raw.prompt_cache_hit_tokens).or(raw.cache_read_input_tokens).unwrap_or_default();
-    let reasoning = raw.completion_tokens_details.and_then(|details| details.reasoning_tokens).unwrap_or_default();
-    let cache_write = raw.cache_creation_input_tokens.unwrap_or_default();
-    match (raw.prompt_tokens, raw.input_tokens) {
+    let cached = known(cached.or(raw.prompt_cache_hit_tokens).or(raw.cache_read_input_tokens))?;
+    let reasoning = known(raw.completion_tokens_details.and_then(|details| details.reasoning_tokens))?;
+    let cache_write = known(raw.cache_creation_input_tokens)?;
+    Some(match (raw.prompt_tokens, raw.input_tokens) {
         (None, Some(input)) => {
-            Usage { reasoning, ..Usage::beside(input, raw.output_tokens.unwrap_or_default(), cached, cache_write) }
+            Usage { reasoning, ..Usage::beside(input.0?, known(raw.output_tokens)?, cached, cache_write) }
         }
-        (input, _) => Usage {
-            input: input.unwrap_or_default(),
-            output: raw.completion_tokens.unwrap_or_default(),
-            cached,
-            reasoning,
-            cache_write,
-        },
-    }
+        (input, _) => {
+            Usage { input: known(input)?, output: known(raw.completion_tokens)?, cached, reasoning, cache_write }
+        }
+    })
 }
 
 /// The finish reason by its name; names that nobody else uses (`eos`, `end_turn`) mean that the model was done.
@@ -289,6 +297,15 @@ mod tests {
         let Reply::Answer(completion) = reply(body.to_string().as_bytes()).unwrap() else { panic!() };
         assert_eq!(completion.usage, Usage { input: 30, output: 4, cached: 20, reasoning: 3, cache_write: 0 });
         assert_eq!(answer(json!({"content": "a"}), json!("stop")).usage, Usage::default());
+    }
+
+    #[test]
+    fn a_count_that_is_none_costs_nobody_the_answer() {
+        for (read, usage) in [(-1.0, Usage::default()), (30.0, Usage { input: 30, output: 4, ..Usage::default() })] {
+            let body = json!({"choices": [{"message": {"content": "a"}}], "usage": {"prompt_tokens": read, "completion_tokens": 4}});
+            let Reply::Answer(completion) = reply(body.to_string().as_bytes()).unwrap() else { panic!() };
+            assert_eq!((completion.text.as_str(), completion.usage), ("a", usage));
+        }
     }
 
     #[test]
