@@ -122,6 +122,7 @@ impl Project {
         warnings.extend(judges::warnings(&config, &scorers, &calibrations));
         let quoted = quoted_rows(loaded.dataset.rows.iter(), &prompts);
         warnings.extend(held_out_quoted(&loaded.dataset, &quoted));
+        warnings.extend(prompts.iter().filter_map(unread_model));
         Ok(Self {
             quoted,
             config_file: config_file.to_path_buf(),
@@ -319,6 +320,16 @@ fn held_out_quoted(dataset: &PackedDataset, quoted: &BTreeSet<String>) -> Option
             found.join(" and ")
         )
     })
+}
+
+/// A prompt of another tool may say which model it is for, and with which parameters.
+fn unread_model(prompt: &Prompt) -> Option<String> {
+    let keys = prompt.front_matter_keys();
+    let key = ["model", "parameters", "configuration"].into_iter().find(|key| keys.contains(*key))?;
+    Some(format!(
+        "{}: `{key}` in its front matter is not read: the model is asked as [models.task] says, in ratchet.toml",
+        prompt.name()
+    ))
 }
 
 /// Refuses protected tags that no row has: they would guard nothing.

@@ -143,6 +143,11 @@ impl Prompt {
         }
     }
 
+    /// What the front matter names: it is not read beyond that.
+    pub fn front_matter_keys(&self) -> &BTreeSet<String> {
+        &self.0.layout.keys
+    }
+
     /// What stands between each `{# ratchet:protect #}` and its `{# ratchet:end #}`, in order: text that no edit may
     /// change.
     pub fn protected_regions(&self) -> Vec<&str> {

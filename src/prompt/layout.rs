@@ -4,7 +4,7 @@
 //! nothing else begin a message, in any case, as in Prompty; a file without such a line is one user message. The split
 //! is made on the source, before anything is rendered, so that no row can open a message.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::file::{PromptError, Role};
@@ -26,6 +26,8 @@ pub(super) struct Body {
 pub(super) struct Layout {
     /// With its `---` lines; empty where there is none.
     pub front_matter: Range<usize>,
+    /// Of the front matter's map.
+    pub keys: BTreeSet<String>,
     /// With their line ends.
     pub role_lines: Vec<Range<usize>>,
     /// In order; one a role line, or the whole file where there is none.
@@ -54,7 +56,7 @@ impl Source<'_> {
 
     /// Splits the file.
     pub fn layout(&self) -> Result<Layout, PromptError> {
-        let front_matter = self.front_matter()?;
+        let (front_matter, keys) = self.front_matter()?;
         let first_line = self.text[..front_matter.end].matches('\n').count() + 1;
         let mut at = front_matter.end;
         let mut role_lines = Vec::new();
@@ -82,7 +84,7 @@ impl Source<'_> {
                 });
             }
         }
-        Ok(Layout { front_matter, role_lines, bodies })
+        Ok(Layout { front_matter, keys, role_lines, bodies })
     }
 
     fn refuse_preamble(&self, preamble: &Body) -> Result<(), PromptError> {
@@ -96,18 +98,18 @@ impl Source<'_> {
     }
 
     /// The range of the front matter with its `---` lines, and of a byte order mark before it; empty where there is
-    /// neither.
-    fn front_matter(&self) -> Result<Range<usize>, PromptError> {
+    /// neither. Beside it the keys that stand in it.
+    fn front_matter(&self) -> Result<(Range<usize>, BTreeSet<String>), PromptError> {
         let start = if self.text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
         let mut lines = self.text[start..].split_inclusive('\n');
         let Some(open) = lines.next().filter(|line| line.trim_end() == "---") else {
-            return Ok(0..start);
+            return Ok((0..start, BTreeSet::new()));
         };
         let mut at = start + open.len();
         for line in lines {
             if line.trim_end() == "---" {
-                self.check_yaml(&self.text[start + open.len()..at])?;
-                return Ok(0..at + line.len());
+                let keys = self.keys(&self.text[start + open.len()..at])?;
+                return Ok((0..at + line.len(), keys));
             }
             at += line.len();
         }
@@ -115,9 +117,10 @@ impl Source<'_> {
     }
 
     /// Front matter is kept for people and other tools; here it only has to be a YAML map, or nothing.
-    fn check_yaml(&self, yaml: &str) -> Result<(), PromptError> {
-        let Err(error) = serde_saphyr::from_str::<Option<BTreeMap<String, serde_json::Value>>>(yaml) else {
-            return Ok(());
+    fn keys(&self, yaml: &str) -> Result<BTreeSet<String>, PromptError> {
+        let error = match serde_saphyr::from_str::<Option<BTreeMap<String, serde_json::Value>>>(yaml) {
+            Ok(map) => return Ok(map.unwrap_or_default().into_keys().collect()),
+            Err(error) => error,
         };
         let (line, column) = error.location().map_or((1, 1), |at| (at.line() as usize, at.column() as usize));
         let error = error.without_snippet().to_string();
@@ -228,6 +231,7 @@ mod tests {
         let prompt = Prompt::parse("p", text).unwrap();
         assert_eq!(prompt.structure().front_matter, "---\nname: x\n---\n");
         assert_eq!(prompt.structure().role_lines, ["system:", "User:"]);
+        assert!(prompt.front_matter_keys().iter().eq(["name"]));
         let edited = Prompt::parse("p", &text.replace("brief", "very brief")).unwrap();
         assert_eq!(edited.structure(), prompt.structure());
     }

@@ -76,6 +76,17 @@ fn looking_at_test_is_said_and_all_rows_can_be_exported() {
 }
 
 #[test]
+fn a_model_in_front_matter_is_said_not_to_be_read() {
+    let project = project();
+    let file = project.path().join("prompts/pets.prompty");
+    let told = || ratchet(project.path(), &["eval"]).err.contains("`model` in its front matter is not read");
+    assert!(!told());
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("---\nmodel: gpt-x\n---\n{text}")).unwrap();
+    assert!(told());
+}
+
+#[test]
 fn rows_that_a_prompt_quotes_are_left_out_of_its_score_and_of_a_comparison() {
     let project = project();
     let plain = std::fs::read_to_string(project.path().join("prompts/pets.prompty")).unwrap();
