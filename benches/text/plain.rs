@@ -7,7 +7,7 @@ use std::sync::Arc;
 use prompt_ratchet::dataset::{Example, Split};
 use prompt_ratchet::eval::{Evaluate, Evaluator, Outcome, Summary};
 use prompt_ratchet::prompt::{Edit, PromptSet, escape_literal};
-use prompt_ratchet::propose::{Ask, FREE, FreeAsk, Propose, Proposed, ShownRow};
+use prompt_ratchet::propose::{Ask, FREE, FreeAsk, Propose, Proposed, Sets, ShownRow};
 use prompt_ratchet::seed;
 use rand::seq::{IndexedRandom, SliceRandom};
 use serde_json::Value;
@@ -135,7 +135,7 @@ impl Task {
     fn free(&self, prompts: &PromptSet, seed: u64) -> Vec<(String, Proposed)> {
         let (train, labels, quoted) = (self.rows_of(Split::Train), self.labels(), BTreeSet::new());
         let (generation, train, quoted, labels) = (1, &train[..], &quoted, &labels[..]);
-        let ask = FreeAsk { seed, generation, prompts, train, quoted, labels, is_first: true, form_fails: false };
+        let ask = FreeAsk { seed, generation, prompts, train, quoted, labels, sets: Sets::Sizes, form_fails: false };
         self.proposer(&stack(&session(None))).free(&ask)
     }
 

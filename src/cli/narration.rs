@@ -133,11 +133,13 @@ impl Narration {
     fn baseline(&mut self, baseline: &BaselineMeasured) -> Vec<String> {
         self.baseline_tokens = baseline.tokens;
         let (train, dev) = (&baseline.train, &baseline.dev);
+        // A run that opens with examples leaves train for later.
+        let on_train =
+            if train.examples + train.errors > 0 { format!("train {}, ", percent(train.score)) } else { String::new() };
         let mut text = format!(
-            "dev {} {}, train {}, {}",
+            "dev {} {}, {on_train}{}",
             percent(dev.score),
             interval(&dev.interval),
-            percent(train.score),
             plural(baseline.tokens, "token")
         );
         let errors = train.errors + dev.errors;

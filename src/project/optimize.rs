@@ -105,8 +105,8 @@ pub async fn optimize(
     let end = project.end(now, Duration::ZERO)?;
     if !project.limits().is_unlimited() && project.plan(now).await?.generations_afforded == 0 {
         watch.note(
-            "warning: with the sealed test's share kept back, the budget is likely to end before the first generation: \
-             raise it to have anything tried; `ratchet optimize --dry-run` tells what a run takes",
+            "warning: with the sealed test's share kept back, the budget is likely to end before the first generation \
+             is through, and at best a set of examples is tried: raise it to have edits tried; `ratchet optimize --dry-run` tells what a run takes",
         );
     }
     let past = PullsLedger::read(&project.runs())?.past();

@@ -75,6 +75,19 @@ pub struct Ask {
     pub seen: Arc<BTreeSet<Digest>>,
 }
 
+/// Which sets of examples are offered without a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sets {
+    /// Each size, and a line that pins the format of the answer: for prompts on which nothing was tried before.
+    Sizes,
+    /// A few more rows of each label.
+    More,
+    /// Each size, the largest first, with the format line in it: for the opening of a run, which no race goes before.
+    Whole,
+    /// The same of all rows that fit, which leaves none to compare on.
+    All,
+}
+
 /// One request for proposals that need no model.
 #[derive(Debug, Clone, Copy)]
 pub struct FreeAsk<'a> {
@@ -90,8 +103,8 @@ pub struct FreeAsk<'a> {
     pub quoted: &'a BTreeSet<String>,
     /// Labels of the answer, or of its fields; empty where the task is not one of labels.
     pub labels: &'a [Labels],
-    /// Whether nothing was tried on these prompts before: then every size of set is offered, else one more set.
-    pub is_first: bool,
+    /// Which sets of examples are offered.
+    pub sets: Sets,
     /// Whether answers fail by their form. Where they do, examples may show nothing without the line that mends it.
     pub form_fails: bool,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rand::seq::SliceRandom;
 use serde_json::Value;
 
-use super::FreeAsk;
+use super::{FreeAsk, Sets};
 use crate::dataset::{Example, Labels};
 use crate::prompt::escape_literal;
 use crate::seed;
@@ -13,7 +13,7 @@ use crate::text::{SparseVector, Tfidf};
 
 /// Most rows of a label that are looked at for examples, and that the examples must stand for: a sample, since all
 /// pairs are compared. Never more than two thirds of them, so that draws differ.
-const SAMPLE: usize = 40;
+pub(super) const SAMPLE: usize = 40;
 /// Longest input, in characters, of a row that makes a good example.
 const LONGEST: usize = 280;
 /// Of a label's rows at most one in so many is shown: shown rows are compared no more, and some must be left for it.
@@ -100,7 +100,7 @@ pub(super) fn pick<'a>(
     let times = if ask.train.len() >= SHOWN_OF * LEFT { 2 } else { 1 };
     let of_class = |class: &Class<'a>| {
         let rows: Vec<&Example> = usable.iter().copied().filter(|row| class.has(row)).collect();
-        let may_show = (times * rows.len()).div_ceil(SHOWN_OF);
+        let may_show = if ask.sets == Sets::All { rows.len() } else { (times * rows.len()).div_ceil(SHOWN_OF) };
         let (shown, mut open): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| ask.quoted.contains(&row.id));
         open.shuffle(&mut random);
         // Long rows only where there are no others. The sort is stable, so that the draw decides among equals.

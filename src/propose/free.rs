@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::examples::{Class, leaves_enough, lines, pick};
+use super::examples::{Class, SAMPLE, leaves_enough, lines, pick};
 use super::guards::{GuardError, Guards};
 use super::leave_out::LEAVE_OUT;
-use super::{FreeAsk, Proposal, Proposed};
+use super::{FreeAsk, Proposal, Proposed, Sets};
 use crate::dataset::Labels;
 use crate::prompt::{Edit, Prompt, PromptSet, escape_literal, hunks};
 
@@ -56,14 +56,20 @@ pub(super) fn proposals(ask: &FreeAsk<'_>, guards: &Guards) -> Vec<(String, Prop
         }
     };
     let line = Some(format_line(ask.labels)).filter(|line| !prompt.text().contains(line));
-    let mends_form = line.as_deref().filter(|_| ask.form_fails);
-    if let Some(line) = line.as_deref().filter(|_| ask.is_first || ask.form_fails) {
+    let is_raced = matches!(ask.sets, Sets::Sizes | Sets::More);
+    let mends_form = line.as_deref().filter(|_| ask.form_fails || !is_raced);
+    if let Some(line) = line.as_deref().filter(|_| is_raced && (ask.sets == Sets::Sizes || ask.form_fails)) {
         let rationale = "Naming the exact answers that are allowed keeps the answer free of other words and spellings.";
         let edits = inserted(prompt, None, line);
         offer("format-line", edits, Vec::new(), rationale.to_owned(), "Fewer answers in another form.");
     }
     let each = if ask.labels.iter().any(|set| set.field.is_some()) { "value of each field" } else { "label" };
-    let draws: &[usize] = if ask.is_first { &DRAWS } else { &[MORE] };
+    let draws: &[usize] = match ask.sets {
+        Sets::Sizes => &DRAWS,
+        Sets::More => &[MORE],
+        Sets::Whole => &[DRAWS[1], DRAWS[0]],
+        Sets::All => &[SAMPLE],
+    };
     for (draw, most) in draws.iter().enumerate() {
         let picked = pick(ask, &classes, *most, draw);
         // With many labels, fewer rows of each may still fit.
@@ -71,7 +77,7 @@ pub(super) fn proposals(ask: &FreeAsk<'_>, guards: &Guards) -> Vec<(String, Prop
             let shown = picked.iter().map(|(_, rows)| rows.len()).max().unwrap_or(0).min(count);
             let rationale = format!("{shown} typical train rows of each {each} show what belongs where.");
             let (lines, quoted) = lines(&picked, count);
-            if !leaves_enough(ask.train.len(), ask.quoted.len() + quoted.len()) {
+            if ask.sets != Sets::All && !leaves_enough(ask.train.len(), ask.quoted.len() + quoted.len()) {
                 continue;
             }
             let edits = (!quoted.is_empty()).then(|| with_examples(prompt, &lines, mends_form)).flatten();
@@ -224,7 +230,7 @@ mod tests {
 
     fn ask<'a>(prompts: &'a PromptSet, train: &'a [Arc<Example>], labels: &'a [Labels], seed: u64) -> FreeAsk<'a> {
         static NONE: BTreeSet<String> = BTreeSet::new();
-        FreeAsk { seed, generation: 1, prompts, train, quoted: &NONE, labels, is_first: true, form_fails: false }
+        FreeAsk { seed, generation: 1, prompts, train, quoted: &NONE, labels, sets: Sets::Sizes, form_fails: false }
     }
 
     #[test]
@@ -257,6 +263,19 @@ mod tests {
             assert!(!rendered[1].content.contains("May hello"));
         }
         assert_ne!(found[1].1.prompts.digest(), found[2].1.prompts.digest());
+    }
+
+    #[test]
+    fn a_whole_set_brings_the_format_line_and_all_rows_leave_none() {
+        let (before, train, labels) = (prompts(PROMPT), train(), labels());
+        let limits = GuardLimits { max_prompt_tokens: 4000, max_growth: 1500, copied_words: 8 };
+        let guards = Guards::new(limits, &before, &dataset(train.clone()));
+        let of = |sets| proposals(&FreeAsk { sets, ..ask(&before, &train, &labels, 1) }, &guards);
+        for (sets, quoted) in [(Sets::Whole, 4), (Sets::All, 12)] {
+            let (name, proposed) = of(sets).remove(0);
+            assert_eq!((name.as_str(), proposed.proposal.quoted.len()), ("balanced-examples", quoted));
+            assert!(proposed.prompts.first().text().contains("Respond with exactly one of these labels"));
+        }
     }
 
     #[test]
@@ -306,7 +325,7 @@ mod tests {
         let limits = GuardLimits { max_prompt_tokens: 4000, max_growth: 1500, copied_words: 8 };
         let guards = Guards::new(limits, &before, &dataset(train.clone()));
         let first = ask(&before, &train, &labels, 1);
-        let found = proposals(&FreeAsk { generation: 2, quoted: &quoted, is_first: false, ..first }, &guards);
+        let found = proposals(&FreeAsk { generation: 2, quoted: &quoted, sets: Sets::More, ..first }, &guards);
         let [(name, proposed)] = &found[..] else { panic!("{}", found.len()) };
         assert_eq!((name.as_str(), proposed.proposal.quoted.len()), ("balanced-examples", 2 + 1));
         let text = proposed.prompts.first().text();

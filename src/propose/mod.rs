@@ -24,7 +24,7 @@ mod strategy;
 #[cfg(test)]
 mod testing;
 
-pub use ask::{Ask, Attempt, Dropped, FreeAsk, Propose, Proposed, ShownRow};
+pub use ask::{Ask, Attempt, Dropped, FreeAsk, Propose, Proposed, Sets, ShownRow};
 pub use copied::CopiedRun;
 pub use copied::quoted_rows;
 pub use free::FREE;

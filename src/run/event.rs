@@ -183,7 +183,7 @@ pub enum During {
 /// The starting prompt was measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BaselineMeasured {
-    /// On train.
+    /// On train: of no rows where the run opens with examples.
     pub train: Summary,
     /// On dev.
     pub dev: Summary,

@@ -293,7 +293,7 @@ impl Search<'_> {
             if guard.is_none() {
                 let Candidate { id, prompts, quoted, .. } = candidate.clone();
                 let mut revision = Revision { id, prompts, quoted, train: Vec::new(), dev };
-                revision.train = self.on_train(meter, state, &revision).await?;
+                revision.train = self.on_train(meter, state, &revision, self.rows_of_incumbent(state)).await?;
                 went = Some(revision);
             }
         }

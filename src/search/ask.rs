@@ -65,6 +65,7 @@ impl Search<'_> {
         generation: u32,
     ) -> Vec<Ask> {
         let labels = self.labels();
+        let train_rows = self.dataset.rows(Split::Train);
         let seen = Arc::new(state.seen.clone());
         let mut asks = Vec::new();
         for (slot, choice) in choices.into_iter().enumerate() {
@@ -80,8 +81,11 @@ impl Search<'_> {
             let train_rows = match (choice.strategy.quotes_rows, choice.strategy.of_labels) {
                 (true, _) => example_rows(&choice, &failing, outcomes, quoted),
                 (false, true) => {
-                    let rows = outcomes.iter().map(|outcome| outcome.example.as_ref());
-                    of_each_label(rows, &failing, quoted, OF_LABELS)
+                    // Also rows on which the incumbent was not measured: what a label means can be read off any.
+                    let measured = outcomes.iter().map(|outcome| &outcome.example);
+                    let is_measured = |row: &&Arc<Example>| outcomes.iter().any(|of| of.example.id == row.id);
+                    let others = train_rows.iter().filter(|row| !is_measured(row));
+                    of_each_label(measured.chain(others).map(Arc::as_ref), &failing, quoted, OF_LABELS)
                 }
                 (false, false) => Vec::new(),
             };

@@ -66,16 +66,16 @@ pub(super) fn kind(cluster: Option<&FailureCluster>) -> &'static str {
 
 /// Chooses `count` pairs of strategy and cluster. Clusters take turns, largest first, with a turn for the task as a
 /// whole after every `clusters_a_whole`; each turn goes to the strategy that has been chosen least often for that cluster in this
-/// generation, and among those to the one with the best draw; in the first generation to one that defines all labels
-/// before others.
+/// generation, and among those to the one with the best draw; in the first generation that asks (`is_first`) to one
+/// that defines all labels before others.
 pub(super) fn choose(
     clusters: &[FailureCluster],
     strategies: &[Arc<Strategy>],
     bandit: &Bandit,
     clusters_a_whole: usize,
     count: usize,
-    seed: u64,
-    generation: u32,
+    (seed, generation): (u64, u32),
+    is_first: bool,
 ) -> Vec<Choice> {
     let mut random = seed::generator(seed, generation, "choose");
     let mut chosen: Vec<Choice> = Vec::new();
@@ -93,8 +93,8 @@ pub(super) fn choose(
                 let times =
                     chosen.iter().filter(of_turn).filter(|choice| choice.strategy.name == strategy.name).count();
                 let draw = bandit.draw(&strategy.name, kind(*turn), random.random_range(0.001..0.999));
-                let is_first = generation == 1 && strategy.of_labels;
-                (times, !is_first, -draw, strategy)
+                let defines_first = is_first && strategy.of_labels;
+                (times, !defines_first, -draw, strategy)
             })
             .min_by(|one, other| (one.0, one.1).cmp(&(other.0, other.1)).then(one.2.total_cmp(&other.2)));
         match best {
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn clusters_take_turns_and_no_strategy_is_repeated_before_the_others_had_theirs() {
         let strategies = [strategy("a", &["format"]), strategy("b", &["format"]), strategy("whole", &[])];
-        let chosen = choose(&[cluster("x"), cluster("y")], &strategies, &Bandit::default(), 2, 6, 1, 1);
+        let chosen = choose(&[cluster("x"), cluster("y")], &strategies, &Bandit::default(), 2, 6, (1, 1), true);
         let names: Vec<(Option<&str>, &str)> = chosen
             .iter()
             .map(|choice| (choice.cluster.as_ref().map(|of| of.id.as_str()), choice.strategy.name.as_str()))
@@ -166,7 +166,8 @@ mod tests {
         let of_labels = Strategy { of_labels: true, ..(*strategy("labels", &[])).clone() };
         let strategies = [strategy("a", &["format"]), strategy("whole", &[]), Arc::new(of_labels)];
         let whole = |generation, seed| {
-            let chosen = choose(&[cluster("x")], &strategies, &Bandit::default(), 1, 2, seed, generation);
+            let chosen =
+                choose(&[cluster("x")], &strategies, &Bandit::default(), 1, 2, (seed, generation), generation == 1);
             chosen[1].strategy.name.clone()
         };
         assert!((0..20).all(|seed| whole(1, seed) == "labels"));
@@ -195,12 +196,15 @@ mod tests {
             bandit.observe("bad", "format", None);
         }
         let strategies = [strategy("good", &["format"]), strategy("bad", &["format"])];
-        let first = |seed| choose(&[cluster("x")], &strategies, &bandit, 2, 1, seed, 1)[0].strategy.name.clone();
+        let first =
+            |seed| choose(&[cluster("x")], &strategies, &bandit, 2, 1, (seed, 1), true)[0].strategy.name.clone();
         assert!((0..50).filter(|seed| first(*seed) == "good").count() > 45);
     }
 
     #[test]
     fn nothing_is_chosen_where_no_strategy_applies() {
-        assert!(choose(&[cluster("x")], &[strategy("a", &["refusal"])], &Bandit::default(), 2, 3, 1, 1).is_empty());
+        assert!(
+            choose(&[cluster("x")], &[strategy("a", &["refusal"])], &Bandit::default(), 2, 3, (1, 1), true).is_empty()
+        );
     }
 }

@@ -172,7 +172,7 @@ impl Search<'_> {
         let before = self.first_draws(meter, &self.baseline, &rows, &doing("the baseline anew")).await?;
         let dev = meter.measure(&state.incumbent.prompts, &rows, 0, &doing("the incumbent anew")).await?;
         let mut incumbent = Revision { train: Vec::new(), dev, ..state.incumbent.clone() };
-        incumbent.train = self.on_train(meter, state, &incumbent).await?;
+        incumbent.train = self.on_train(meter, state, &incumbent, self.rows_of_incumbent(state)).await?;
         let objective = &self.settings.objective;
         self.sink.emit(Event::IncumbentMeasured(IncumbentMeasured {
             generation,

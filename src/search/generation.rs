@@ -19,7 +19,7 @@ use crate::digest::Digest;
 use crate::eval::{Change, Outcome, OutcomeError};
 use crate::model::{Amount, CallError, ModelRole};
 use crate::prompt::PromptSet;
-use crate::propose::{Attempt, Dropped, FreeAsk, Proposed, Strategy};
+use crate::propose::{Attempt, Dropped, FreeAsk, Proposed, Sets, Strategy};
 use crate::run::{self, AskFailed, Decision, Diagnosed, Event, GenerationEnded, GenerationStarted, Stopped};
 
 /// What a search remembers from generation to generation.
@@ -29,7 +29,9 @@ pub(super) struct State {
     /// How many generations came to their end. One that ended as another model took over did not: it is not counted
     /// among those that the run may have.
     pub whole: u32,
-    /// Whether no generation has ended since the models that answer and judge were last changed.
+    /// Whether the next generation opens the run with examples.
+    pub opens: bool,
+    /// Whether no generation but an opening has ended since the models that answer and judge were last changed.
     pub is_new: bool,
     /// How many of the recorded breaks it has come past.
     pub breaks: usize,
@@ -83,6 +85,7 @@ impl State {
         let mut state = Self {
             generation: 0,
             whole: 0,
+            opens: false,
             is_new: true,
             breaks: 0,
             changes: 0,
@@ -187,6 +190,11 @@ impl Search<'_> {
     pub(super) async fn generation(&self, meter: &Meter<'_>, state: &mut State, generation: u32) -> Result<(), Halt> {
         let incumbent = state.incumbent.id.clone();
         self.sink.emit(Event::GenerationStarted(GenerationStarted { generation, incumbent }))?;
+        if state.opens
+            && let Some(kept) = self.open(meter, state, generation).await?
+        {
+            return self.end_generation(state, kept, generation);
+        }
         self.diagnose(state, generation)?;
         let candidates = self.candidates(meter, state, generation).await?;
         let before = self.task_calls_left();
@@ -215,6 +223,10 @@ impl Search<'_> {
             }
         }
         state.is_new = false;
+        self.end_generation(state, kept, generation)
+    }
+
+    fn end_generation(&self, state: &mut State, kept: bool, generation: u32) -> Result<(), Halt> {
         state.whole += 1;
         self.sink.emit(Event::GenerationEnded(GenerationEnded {
             generation,
@@ -240,7 +252,9 @@ impl Search<'_> {
     /// The generation's candidates: what needs no model first, then one for each ask that came to something.
     async fn candidates(&self, meter: &Meter<'_>, state: &mut State, generation: u32) -> Result<Vec<Candidate>, Halt> {
         let mut found = Vec::new();
-        for (strategy, proposed) in self.free(state, generation) {
+        // What was kept before another model took over has had its turn.
+        let is_first = state.is_new && state.incumbent.prompts.digest() == self.baseline.digest();
+        for (strategy, proposed) in self.free(state, if is_first { Sets::Sizes } else { Sets::More }, generation) {
             found.extend(self.admit(state, strategy, None, None, Ok(proposed), generation)?);
         }
         for (strategy, proposed) in self.to_prune(meter, state) {
@@ -258,7 +272,15 @@ impl Search<'_> {
         let has_labels = !self.labels().is_empty();
         let strategies: Vec<Arc<Strategy>> =
             self.strategies.iter().filter(|strategy| has_labels || !strategy.of_labels).cloned().collect();
-        let mut choices = choose(clusters, &strategies, &state.bandit, plan.clusters_a_whole, count, seed, generation);
+        let mut choices = choose(
+            clusters,
+            &strategies,
+            &state.bandit,
+            plan.clusters_a_whole,
+            count,
+            (seed, generation),
+            state.is_new,
+        );
         plan.give_parents(&mut choices);
         state.plateau.observe(&choices);
         let parents: Vec<Option<Arc<Parent>>> = choices.iter().map(|choice| choice.parent.clone()).collect();
@@ -283,7 +305,7 @@ impl Search<'_> {
     }
 
     /// What can be tried on the incumbent without a model.
-    fn free(&self, state: &State, generation: u32) -> Vec<(String, Proposed)> {
+    pub(super) fn free(&self, state: &State, sets: Sets, generation: u32) -> Vec<(String, Proposed)> {
         if !self.settings.parts.free {
             return Vec::new();
         }
@@ -295,15 +317,14 @@ impl Search<'_> {
             train: &self.dataset.rows(Split::Train),
             quoted,
             labels: &self.labels(),
-            // What was kept before another model took over has had its turn.
-            is_first: state.is_new && prompts.digest() == self.baseline.digest(),
+            sets,
             form_fails: state.clusters.iter().any(|cluster| cluster.kind == FailureKind::Format),
         })
     }
 
     /// Makes a reply a candidate, unless it came to nothing or was tried before; either is said. What was made of a
     /// `parent` of the archive is brought to the incumbent where it applies cleanly.
-    fn admit(
+    pub(super) fn admit(
         &self,
         state: &mut State,
         strategy: String,
@@ -356,7 +377,7 @@ impl Search<'_> {
     }
 
     /// Puts a question to the gate and takes in the verdict; says whether the candidate was kept.
-    async fn ask_gate(
+    pub(super) async fn ask_gate(
         &self,
         meter: &Meter<'_>,
         state: &mut State,
@@ -384,7 +405,8 @@ impl Search<'_> {
             let revision = Revision { id, prompts, quoted, train: Vec::new(), dev };
             let before = std::mem::replace(&mut state.incumbent, revision);
             self.keep_back_test(meter, &state.incumbent.prompts);
-            state.incumbent.train = self.on_train(meter, state, &state.incumbent).await?;
+            state.incumbent.train =
+                self.on_train(meter, state, &state.incumbent, self.rows_of_incumbent(state)).await?;
             state.survivors.clear();
             state.judged.clear();
             state.single_next = false;
@@ -405,13 +427,14 @@ impl Search<'_> {
         Ok(false)
     }
 
-    /// A new incumbent on as many train rows as the next generation needs, as far as the budget goes: the sealed test's
-    /// share of it stays.
+    /// An incumbent on `count` train rows, or as many more as the next generation needs, as far as the budget goes: the
+    /// sealed test's share of it stays.
     pub(super) async fn on_train(
         &self,
         meter: &Meter<'_>,
         state: &State,
         revision: &Revision,
+        count: usize,
     ) -> Result<Vec<Outcome>, Halt> {
         let generation = state.generation;
         let doing = Doing { generation, stage: "train", trying: "the new incumbent".to_owned() };
@@ -419,7 +442,7 @@ impl Search<'_> {
         rows = meter.within(&revision.prompts, &rows, self.task_calls_left());
         let is_failing = |outcome: &&Outcome| outcome.is_failing(self.settings.pass_threshold);
         let mut train = Vec::new();
-        let mut count = self.rows_of_incumbent(state).min(rows.len());
+        let mut count = count.min(rows.len());
         while train.len() < count {
             train.extend(meter.measure(&revision.prompts, &rows[train.len()..count], 0, &doing).await?);
             // A block of failing rows is the least to learn from and to race on; that none fails has to be shown on all.

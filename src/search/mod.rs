@@ -5,6 +5,7 @@
 //!
 //! | file | decides |
 //! |---|---|
+//! | `opening.rs` | what the gate is asked first, where calls are short |
 //! | `widen.rs`, `archive.rs` | where a plateau makes it look, and which earlier prompts it takes up again |
 //! | `choose.rs` | which strategy is tried on which cluster |
 //! | `screen.rs` | whether a candidate shows anything where it should |
@@ -34,6 +35,7 @@ mod judge;
 mod merge;
 mod meter;
 mod noise;
+mod opening;
 mod pace;
 mod plan;
 mod question;
@@ -207,13 +209,16 @@ impl Search<'_> {
     async fn begin(&self, meter: &Meter<'_>, state: &mut State) -> Result<(), Halt> {
         let generation = state.generation;
         let incumbent = if state.incumbent.prompts.digest() == self.baseline.digest() {
-            self.measure_baseline(meter, generation).await?
+            state.opens = self.opens(state);
+            self.measure_baseline(meter, state.opens, generation).await?
         } else {
             self.measure_anew(meter, state).await?
         };
         self.keep_back_test(meter, &incumbent.prompts);
         self.measure_noise(meter, &incumbent, generation).await?;
+        let opens = state.opens;
         state.renew(incumbent, !meter.is_deterministic());
+        state.opens = opens;
         Ok(())
     }
 
@@ -293,7 +298,8 @@ impl Search<'_> {
             return Some((Stopped::Budget, self.not_covered(ModelRole::Task, "another generation")));
         }
         let Revision { train, quoted, .. } = &state.incumbent;
-        if train.iter().any(|outcome| outcome.is_failing(self.settings.pass_threshold)) {
+        let is_failing = |outcome: &Outcome| outcome.is_failing(self.settings.pass_threshold);
+        if state.opens || train.iter().any(is_failing) {
             return None;
         }
         let (measured, of) = (train.len(), self.unquoted(quoted).len());
@@ -350,9 +356,10 @@ impl Search<'_> {
         self.dataset.rows(Split::Dev).len() as u64
     }
 
-    async fn measure_baseline(&self, meter: &Meter<'_>, generation: u32) -> Result<Revision, Halt> {
+    async fn measure_baseline(&self, meter: &Meter<'_>, opens: bool, generation: u32) -> Result<Revision, Halt> {
         let unmeasured = self.unmeasured();
-        let (train, dev) = (self.unquoted(&unmeasured.quoted), self.dataset.rows(Split::Dev));
+        let train = if opens { Vec::new() } else { self.unquoted(&unmeasured.quoted) };
+        let dev = self.dataset.rows(Split::Dev);
         let rows: Vec<Arc<Example>> = train.iter().chain(&dev).cloned().collect();
         let doing = Doing { generation, stage: "baseline", trying: "the prompt as it is".to_owned() };
         let mut outcomes = self.first_draws(meter, &self.baseline, &rows, &doing).await?;

@@ -64,7 +64,8 @@ impl Search<'_> {
     /// Task calls without which a generation comes to nothing.
     pub(super) fn least_calls(&self, meter: &Meter<'_>, state: &State) -> u64 {
         let weight = self.weight(meter, &state.incumbent.prompts);
-        self.question_calls(meter, state, weight) + race::BLOCK as u64
+        let of_race = if state.opens { 0 } else { race::BLOCK as u64 };
+        self.question_calls(meter, state, weight) + of_race
     }
 
     /// Has what the sealed test takes kept back, with `incumbent` as the winner.

@@ -210,7 +210,7 @@ fn a_limit_holds_over_kills_since_what_was_under_way_counts_as_spent() {
     let model = Arc::<Counting>::default();
     let provider = Provider::start(Answers::Chat(model.clone()), Behaviour::default());
     let project = Project::in_memory();
-    let most = 200;
+    let most = 160;
     let settings = [
         task(&provider, "timeout_seconds=60"),
         format!("budget.calls={most}"),
@@ -244,4 +244,32 @@ fn a_budget_that_covers_no_generation_is_warned_of_and_the_share_of_the_sealed_t
     let screen = ran.out.split_whitespace().collect::<Vec<_>>().join(" ");
     let told = "does not cover another generation: 24 calls are kept back for the sealed test";
     assert!(screen.contains(told), "{screen}");
+}
+
+#[test]
+fn a_run_with_few_calls_opens_with_examples_and_resumes_alike() {
+    for (calls, goes_on) in [("80", false), ("180", true)] {
+        let project = Project::new();
+        let limit = format!("budget.task.calls={calls}");
+        let ran = project.ratchet(&["optimize", "--json", "--set", &limit]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        let result = ran.json();
+        assert!(result["winner"]["dev"]["score"].as_f64() > result["baseline"]["dev"]["score"].as_f64(), "{result}");
+        assert!(result["calls"]["task"].as_u64().unwrap() <= calls.parse().unwrap(), "{result}");
+        let journal = project.read(project.run().join("journal.jsonl"));
+        let place = |event: &str| journal.lines().position(|line| line.contains(event));
+        let (judged, raced) = (place("\"judged\"").unwrap(), place("\"raced\""));
+        assert_eq!(raced.is_some(), goes_on, "{journal}");
+        assert!(raced.is_none_or(|raced| judged < raced), "no race goes before the first question");
+        let whole = identity(&project.run());
+        // A generation that is begun again would find its calls spent by what came after it, as in no run that was killed.
+        let lines: Vec<&str> = journal.lines().collect();
+        let begun = lines.iter().rposition(|line| line.contains("\"generation_started\"")).unwrap();
+        for left in [lines.len() - 1, judged.max(begun) + 1, begun + 1] {
+            forget(&project, lines.len() - left);
+            let ran = project.ratchet(&["resume", "--quiet"]);
+            assert_eq!(ran.code, 0, "{}", ran.err);
+            assert_same(&whole, &identity(&project.run()));
+        }
+    }
 }
