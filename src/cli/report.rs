@@ -13,7 +13,7 @@ use super::exit::{Exit, Failure};
 use super::paint::Paint;
 use super::runs::runs_folder;
 
-/// Show what became of a run
+/// Show what became of a run; its folder holds the whole report as report.md and report.html
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  ratchet report\n  ratchet report 3f2a --markdown > report.md\n  ratchet report --json | jq .winner.test"

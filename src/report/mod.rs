@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `view.rs` | [`RunView`]: a run's events gathered by what they are about |
 //! | `markdown.rs`, `tried.rs`, `spending.rs` | `report.md`, section by section |
+//! | `html.rs`, `page.html` | `report.html`, made of it |
 //! | `ablation.rs` | which hunks of what was kept went again |
 //! | `unran.rs` | rows that could not run, and why |
 //! | `terminal.rs` | the screen after a run |
@@ -19,6 +20,7 @@ mod certainty;
 mod classify;
 mod escape;
 mod finding;
+mod html;
 mod json;
 mod least;
 mod length;
@@ -39,6 +41,7 @@ pub use certainty::Certainty;
 pub use classify::{Classified, MacroF1, macro_f1_difference};
 pub use escape::one_line;
 pub use finding::Finding;
+pub use html::html;
 pub use json::{json, json_lost, json_lost_amount};
 pub use length::LengthBias;
 pub use markdown::markdown;
@@ -56,13 +59,17 @@ use crate::run::{RunError, RunFolder};
 /// Name of the report in a run's folder.
 pub const FILE: &str = "report.md";
 
-/// Writes [`FILE`] into the run's folder: the old report or the new one, never a part.
+/// Name of the same as a page for a browser.
+pub const PAGE_FILE: &str = "report.html";
+
+/// Writes [`FILE`] and [`PAGE_FILE`] into the run's folder: of each the old one or the new one, never a part.
 ///
 /// # Errors
 /// The run can't be read, or the report can't be written.
 pub fn write(folder: &RunFolder) -> Result<(), RunError> {
-    let text = markdown(&RunView::read(folder)?);
-    durable::write(&folder.path.join(FILE), text.as_bytes())?;
+    let view = RunView::read(folder)?;
+    durable::write(&folder.path.join(FILE), markdown(&view).as_bytes())?;
+    durable::write(&folder.path.join(PAGE_FILE), html(&view).as_bytes())?;
     Ok(())
 }
 
@@ -84,10 +91,10 @@ mod tests {
     fn the_report_is_written_into_the_folder_and_again_the_same() {
         let fixture = testing::finished();
         write(&fixture.folder).unwrap();
-        let path = fixture.folder.path.join(FILE);
-        let first = std::fs::read(&path).unwrap();
+        let read = || [FILE, PAGE_FILE].map(|file| std::fs::read(fixture.folder.path.join(file)).unwrap());
+        let first = read();
         write(&fixture.folder).unwrap();
-        assert_eq!(std::fs::read(&path).unwrap(), first);
+        assert_eq!(read(), first);
     }
 
     #[test]

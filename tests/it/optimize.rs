@@ -31,7 +31,7 @@ fn a_run_ends_with_a_whole_folder_and_leaves_the_prompt_alone() {
     assert_eq!(run.file_name().unwrap().to_str(), result["run"].as_str());
     let files = project.files();
     let in_run = |name: &str| run.strip_prefix(project.path()).unwrap().join(name);
-    for name in ["run.json", "journal.jsonl", "best.prompt", "best.diff", "report.md", "spend.json"] {
+    for name in ["run.json", "journal.jsonl", "best.prompt", "best.diff", "report.md", "report.html", "spend.json"] {
         assert!(files.get(&in_run(name)).is_some_and(|content| !content.is_empty()), "{name}");
     }
     assert!(files.contains_key(&in_run("generations/001/clusters.json")));

@@ -228,11 +228,15 @@ pub fn identity(run: &Path) -> Files {
     for name in ["run.json", "spend.json", "lock"] {
         files.remove(Path::new(name));
     }
-    if let Some(report) = files.get_mut(Path::new("report.md")) {
+    let id = run.file_name().unwrap().to_string_lossy();
+    let reports = [
+        ("report.md", "## Spent", format!("Run `{id}` (")),
+        ("report.html", "<h2>Spent</h2>", format!("<p>Run <code>{id}</code> (")),
+    ];
+    for (name, spent, own) in reports {
+        let Some(report) = files.get_mut(Path::new(name)) else { continue };
         let text = String::from_utf8(std::mem::take(report)).unwrap();
-        let id = run.file_name().unwrap().to_string_lossy();
-        let (told, _) = text.split_once("## Spent").expect("the report ends with what was spent");
-        let own = format!("Run `{id}` (");
+        let (told, _) = text.split_once(spent).expect("the report ends with what was spent");
         *report = told.split_inclusive('\n').filter(|line| !line.starts_with(&own)).collect::<String>().into_bytes();
     }
     files
