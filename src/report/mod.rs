@@ -68,8 +68,9 @@ pub const PAGE_FILE: &str = "report.html";
 /// The run can't be read, or the report can't be written.
 pub fn write(folder: &RunFolder) -> Result<(), RunError> {
     let view = RunView::read(folder)?;
-    durable::write(&folder.path.join(FILE), markdown(&view).as_bytes())?;
     durable::write(&folder.path.join(PAGE_FILE), html(&view).as_bytes())?;
+    // Last, since a run that has it is taken to be through.
+    durable::write(&folder.path.join(FILE), markdown(&view).as_bytes())?;
     Ok(())
 }
 
