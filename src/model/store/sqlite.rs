@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Statement, TransactionBehavior, params};
 use serde::de::DeserializeOwned;
@@ -105,6 +105,9 @@ const PAID_AGAIN: &str = "SELECT input, output, cached, reasoning_tokens, cost F
 
 /// How long another process may hold the file.
 const BUSY: Duration = Duration::from_secs(30);
+
+/// How long to wait before a new file is switched again.
+const AGAIN: Duration = Duration::from_millis(5);
 
 /// Most answers in one transaction.
 const BATCH: usize = 1024;
@@ -206,7 +209,7 @@ fn prepare(connection: &mut Connection, path: &Path) -> Result<(), CallError> {
     if layout(connection, path)? == VERSION {
         return Ok(());
     }
-    connection.pragma_update(None, "journal_mode", "WAL").map_err(explain)?;
+    switch_to_wal(connection).map_err(explain)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(explain)?;
     // Another process may have made it in the meantime.
     let steps: &[&str] = match layout(&transaction, path)? {
@@ -221,6 +224,20 @@ fn prepare(connection: &mut Connection, path: &Path) -> Result<(), CallError> {
         transaction.execute_batch(step).map_err(explain)?;
     }
     transaction.commit().map_err(explain)
+}
+
+/// Of several connections that switch a new file at once, SQLite refuses all but one without waiting for it, since each
+/// holds what the other needs. The others find it done.
+fn switch_to_wal(connection: &Connection) -> rusqlite::Result<()> {
+    let begun = Instant::now();
+    loop {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && begun.elapsed() < BUSY => {
+                std::thread::sleep(AGAIN);
+            }
+            switched => return switched,
+        }
+    }
 }
 
 /// The version of the file's layout; 0 for a new file, an error for one that isn't ours.
