@@ -243,9 +243,10 @@ fn switch_to_wal(connection: &Connection) -> rusqlite::Result<()> {
 /// The version of the file's layout; 0 for a new file, an error for one that isn't ours.
 fn layout(connection: &Connection, path: &Path) -> Result<i64, CallError> {
     let explain = |error| explained(path, &error);
-    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(explain)?;
+    // In this order: both are written at once, maybe between the two reads, and tables without a version aren't ours.
     let tables: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(explain)?;
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(explain)?;
     match version {
         0 if tables == 0 => Ok(0),
         1..=VERSION => Ok(version),
