@@ -33,27 +33,6 @@ pub(super) const SHARE: u64 = 8;
 /// Most lines of the incumbent that are left out, one by one, in a generation on a plateau.
 const PRUNED: usize = 2;
 
-/// Where a hunk stands after some rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
-    /// Run the next block.
-    Running,
-    /// It earns its place, or can't be shown not to.
-    Stays,
-    /// The prompt is not inferior without it.
-    Goes,
-}
-
-/// Decides from whether the prompt without the hunk is not inferior to the one with it, on all rows, those not run yet
-/// counted as unchanged. A hunk that would stay even so stays.
-fn standing(is_not_inferior: bool, all_ran: bool) -> Standing {
-    match (is_not_inferior, all_ran) {
-        (false, _) => Standing::Stays,
-        (true, true) => Standing::Goes,
-        (true, false) => Standing::Running,
-    }
-}
-
 /// A candidate that a kept revision consists of: itself, or a part of the merge.
 pub(super) struct Part {
     pub id: String,
@@ -262,7 +241,7 @@ impl Search<'_> {
         let before = meter.measured();
         let with: Vec<Outcome> = of_rows(&ablation.kept, rows);
         let mut ran = 0;
-        let (found, decided) = loop {
+        let found = loop {
             ran = (2 * ran).max(BLOCK).min(rows.len());
             let mut after = meter.measure(&candidate.prompts, &rows[..ran], 0, &doing).await?;
             after.extend(with[ran..].iter().cloned());
@@ -279,15 +258,15 @@ impl Search<'_> {
                 meter.journal_failures()?;
                 return Ok(Left::Open);
             };
-            let standing = standing(found.is_not_inferior, ran == rows.len());
-            if standing != Standing::Running {
-                break (found, standing);
+            // Rows that have not run count as unchanged: a hunk that would stay even so stays.
+            if !found.is_not_inferior || ran == rows.len() {
+                break found;
             }
         };
         state.ablation_calls += meter.measured() - before;
         meter.journal_failures()?;
         let (mut guard, mut went) = (None, None);
-        if decided == Standing::Goes {
+        if found.is_not_inferior {
             let dev = meter.measure(&candidate.prompts, &self.dataset.rows(Split::Dev), 0, &doing).await?;
             guard = self.guard_against(meter, state, candidate, generation).await?;
             if guard.is_none() {

@@ -320,22 +320,9 @@ pub(super) fn rows_to_show(comparison: &Comparison) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::eval::testing::outcome;
+    use crate::eval::testing::{comparison, outcome};
     use crate::eval::{Change, PairedRow};
     use crate::model::CallError;
-
-    /// `fixed` and `broken` of `rows`, with others `missing`.
-    fn comparison(rows: usize, fixed: usize, broken: usize, missing: usize) -> Comparison {
-        let paired = (0..rows).map(|row| {
-            let (before, after) = match row {
-                row if row < fixed => (0.0, 1.0),
-                row if row < fixed + broken => (1.0, 0.0),
-                _ => (1.0, 1.0),
-            };
-            PairedRow { id: row.to_string(), before, after, change: Change::of(before, after, 1.0) }
-        });
-        Comparison::of_rows(paired.collect(), &vec![1.0; rows], missing)
-    }
 
     fn decided(comparison: &Comparison, saved: i64) -> (Decision, String) {
         match first_look(comparison, &GateSettings::default(), true, saved) {

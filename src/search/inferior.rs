@@ -148,21 +148,7 @@ impl Search<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::eval::testing::outcome;
-    use crate::eval::{Change, PairedRow};
-
-    /// `fixed` and `broken` of `rows`, with others `missing`.
-    fn comparison(rows: usize, fixed: usize, broken: usize, missing: usize) -> Comparison {
-        let paired = (0..rows).map(|row| {
-            let (before, after) = match row {
-                row if row < fixed => (0.0, 1.0),
-                row if row < fixed + broken => (1.0, 0.0),
-                _ => (1.0, 1.0),
-            };
-            PairedRow { id: row.to_string(), before, after, change: Change::of(before, after, 1.0) }
-        });
-        Comparison::of_rows(paired.collect(), &vec![1.0; rows], missing)
-    }
+    use crate::eval::testing::{comparison, outcome};
 
     #[test]
     fn a_prompt_is_not_inferior_only_if_the_whole_interval_lies_above_the_margin_and_nothing_is_lost() {
